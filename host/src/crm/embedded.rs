@@ -1,0 +1,3 @@
+//! Embedded.
+/// x
+pub struct EmbeddedCrm;

@@ -1,0 +1,3 @@
+//! SQLite.
+/// x
+pub struct SqliteStore;
