@@ -155,8 +155,9 @@ impl Envelope {
                 HeaderName::AutoSubmitted => {
                     keep_first(&mut envelope.auto_submitted, || keyword(&value()))
                 }
+                // The last one counts, as in `parse`.
                 HeaderName::ContentType => {
-                    keep_first(&mut envelope.content_type, || media_type(&header.value))
+                    envelope.content_type = media_type(&header.value).or(envelope.content_type)
                 }
                 HeaderName::AuthenticationResults => {
                     keep_first(&mut envelope.authentication_results, || {

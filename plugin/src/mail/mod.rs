@@ -11,15 +11,25 @@
 //! a limit for each thing that can grow.
 
 pub mod address;
+pub mod attachment_decoder;
+pub mod base64_lines;
 mod charset;
+pub mod compose;
 pub mod envelope;
 pub mod full;
+mod header_field;
 pub mod html;
 pub mod parse;
 pub mod part;
 pub mod text;
 
 pub use address::{Mailbox, NormalAddress, normalise, parse_mailboxes};
+pub use attachment_decoder::{AttachmentDecoder, AttachmentError};
+pub use base64_lines::{Base64Lines, encoded_size};
+pub use compose::{
+    ComposeError, Composed, Outgoing, OutgoingAttachment, Piece, references_for_reply,
+    reply_subject, same_subject,
+};
 pub use envelope::{Envelope, message_ids};
 pub use full::{GmailBody, GmailPart, from_full};
 pub use html::to_text;
