@@ -1,1 +1,7 @@
-//! Placeholder.
+//! The Twinbox component: every decision about mail.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")
+)]
+
+pub mod mail;

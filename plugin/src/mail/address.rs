@@ -1,0 +1,237 @@
+//! Mailboxes as headers carry them, and addresses as rules compare them.
+//!
+//! A [`Mailbox`] keeps what the sender wrote (for display and for sending); a [`NormalAddress`] is what two addresses
+//! are compared by. Header syntax is RFC 5322 section 3.4, read by mail-parser; what it leaves (groups, names in the
+//! place of addresses) is settled here. Domains are compared in their ASCII form (RFC 5891), local parts without case:
+//! RFC 5321 allows case to matter, no provider makes use of it, and a case-sensitive match is a known source of doubled
+//! contacts. Dots and `googlemail.com` are ignored for Gmail addresses only, as Gmail itself does.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use mail_parser::parsers::MessageStream;
+use mail_parser::{Addr, Address, HeaderValue};
+use serde::{Deserialize, Serialize};
+
+use super::text::clean_line;
+
+/// The most addresses kept of one header field; the rest is ignored.
+pub const MAX_MAILBOXES: usize = 2_000;
+/// The longest address accepted, in bytes (RFC 5321: 64 + 1 + 255).
+pub const MAX_ADDRESS_BYTES: usize = 320;
+/// The longest display name kept, in characters.
+const MAX_NAME_CHARS: usize = 300;
+
+/// One address with its display name, as a header carries it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Mailbox {
+    /// The display name, decoded, without control characters; absent when there is none.
+    pub name: Option<String>,
+    /// The address as written (`local@domain`), without angle brackets.
+    pub address: String,
+}
+
+impl Mailbox {
+    /// A mailbox without a display name.
+    pub fn bare(address: impl Into<String>) -> Self {
+        Self {
+            name: None,
+            address: address.into(),
+        }
+    }
+
+    /// A mailbox with a display name.
+    pub fn named(name: impl Into<String>, address: impl Into<String>) -> Self {
+        Self {
+            name: Some(name.into()),
+            address: address.into(),
+        }
+    }
+
+    /// The address to compare by; `None` when what was written is not an address.
+    pub fn normal(&self) -> Option<NormalAddress> {
+        normalise(&self.address)
+    }
+}
+
+impl fmt::Display for Mailbox {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(out, "{name} <{}>", self.address),
+            None => out.write_str(&self.address),
+        }
+    }
+}
+
+/// Reads the value of an address header (`To`, `Cc`, …): groups are flattened, empty groups give nothing, entries
+/// without an `@` are dropped. Never fails: what cannot be read is left out.
+pub fn parse_mailboxes(value: &str) -> Vec<Mailbox> {
+    // mail-parser ends a field at a line feed that no white space follows; within a value there is none but the last.
+    let mut field = value.replace(['\r', '\n'], " ");
+    field.push('\n');
+    match MessageStream::new(field.as_bytes()).parse_address() {
+        HeaderValue::Address(address) => mailboxes_of(&address).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The mailboxes of a parsed address header, in order, at most [`MAX_MAILBOXES`].
+pub(super) fn mailboxes_of<'a>(address: &'a Address<'a>) -> impl Iterator<Item = Mailbox> + 'a {
+    address.iter().filter_map(mailbox_of).take(MAX_MAILBOXES)
+}
+
+fn mailbox_of(addr: &Addr<'_>) -> Option<Mailbox> {
+    let name = addr
+        .name
+        .as_deref()
+        .map(|name| clean_line(name, MAX_NAME_CHARS))
+        .filter(|name| !name.is_empty());
+    match addr.address.as_deref().and_then(written_address) {
+        Some(address) => Some(Mailbox { name, address }),
+        // `From: someone@example.com (no brackets, and read as a name)` and `"a@b.example"`.
+        None => name
+            .and_then(|name| written_address(&name))
+            .map(Mailbox::bare),
+    }
+}
+
+/// The address in `text`, if the whole of it is one: brackets, white space and a `mailto:` are taken off.
+fn written_address(text: &str) -> Option<String> {
+    let bare = text.trim().trim_matches(['<', '>', '\'', '"', ',', ';']);
+    let bare = bare.strip_prefix("mailto:").unwrap_or(bare);
+    let whole: Cow<'_, str> = if bare.contains(char::is_whitespace) && !bare.starts_with('"') {
+        Cow::Owned(bare.split_whitespace().collect::<Vec<_>>().concat())
+    } else {
+        Cow::Borrowed(bare)
+    };
+    // Joined words count as an address only around the `@` ("user @ example.com"), not as a sentence with one in it.
+    if bare.split_whitespace().count() > 3 {
+        return None;
+    }
+    is_address(&whole).then(|| whole.into_owned())
+}
+
+fn is_address(text: &str) -> bool {
+    text.len() <= MAX_ADDRESS_BYTES
+        && !text.chars().any(char::is_control)
+        && text
+            .rsplit_once('@')
+            .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
+}
+
+/// An address in the form in which addresses are compared: lower case, the domain in ASCII.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NormalAddress {
+    local: String,
+    domain: String,
+}
+
+/// The comparable form of an address; `None` when `text` is not an address (no `@`, an empty or impossible domain,
+/// white space, over [`MAX_ADDRESS_BYTES`]).
+pub fn normalise(text: &str) -> Option<NormalAddress> {
+    let text = text
+        .trim()
+        .trim_start_matches('<')
+        .trim_end_matches('>')
+        .trim();
+    if text.len() > MAX_ADDRESS_BYTES {
+        return None;
+    }
+    let (local, domain) = text.rsplit_once('@')?;
+    let quoted = local.len() >= 2 && local.starts_with('"') && local.ends_with('"');
+    let local = match local
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+    {
+        // `"plain"@x` and `plain@x` are the same mailbox (RFC 5322 section 3.4.1).
+        Some(inner) if quoted && !inner.is_empty() && inner.chars().all(is_plain_local) => inner,
+        _ => local,
+    };
+    if local.is_empty()
+        || local
+            .chars()
+            .any(|c| c.is_control() || (c.is_whitespace() && !quoted))
+    {
+        return None;
+    }
+    Some(NormalAddress {
+        local: local.to_lowercase(),
+        domain: normal_domain(domain)?,
+    })
+}
+
+fn is_plain_local(c: char) -> bool {
+    c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c)
+}
+
+/// The ASCII, lower-case form of a domain, without a trailing dot.
+fn normal_domain(domain: &str) -> Option<String> {
+    let domain = domain.trim().trim_end_matches('.');
+    if domain.starts_with('[') {
+        return domain.ends_with(']').then(|| domain.to_ascii_lowercase());
+    }
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    if domain.bytes().all(|b| plain(&b)) {
+        let labels_hold = domain
+            .split('.')
+            .all(|label| !label.is_empty() && label.len() <= 63);
+        return labels_hold.then(|| domain.to_ascii_lowercase());
+    }
+    match url::Host::parse(domain).ok()? {
+        url::Host::Domain(ascii) => Some(ascii),
+        url::Host::Ipv4(_) | url::Host::Ipv6(_) => None,
+    }
+}
+
+impl NormalAddress {
+    /// The address, `local@domain`.
+    pub fn as_string(&self) -> String {
+        format!("{}@{}", self.local, self.domain)
+    }
+
+    /// The part before the `@`, in lower case.
+    pub fn local(&self) -> &str {
+        &self.local
+    }
+
+    /// The domain, in lower case and ASCII.
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// What two addresses of one mailbox have in common: for Gmail, dots in the local part do not count and
+    /// `googlemail.com` is `gmail.com` (<https://support.google.com/mail/answer/7436150>). A tag (`+…`) stays.
+    pub fn key(&self) -> String {
+        if !self.is_gmail() {
+            return self.as_string();
+        }
+        let (name, tag) = match self.local.find('+') {
+            Some(at) => self.local.split_at(at),
+            None => (self.local.as_str(), ""),
+        };
+        format!("{}{tag}@gmail.com", name.replace('.', ""))
+    }
+
+    /// The same address without its tag: `ann+crm@x` becomes `ann@x` (RFC 5233). Without a tag, itself.
+    #[must_use]
+    pub fn without_tag(&self) -> Self {
+        let local = match self.local.split_once('+') {
+            Some((name, _)) if !name.is_empty() && !name.starts_with('"') => name.to_owned(),
+            _ => self.local.clone(),
+        };
+        Self {
+            local,
+            domain: self.domain.clone(),
+        }
+    }
+
+    fn is_gmail(&self) -> bool {
+        matches!(self.domain.as_str(), "gmail.com" | "googlemail.com")
+    }
+}
+
+impl fmt::Display for NormalAddress {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}@{}", self.local, self.domain)
+    }
+}
