@@ -4,4 +4,8 @@
     allow(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")
 )]
 
+pub mod contract;
+pub mod gmail;
 pub mod mail;
+pub mod ports;
+pub mod rules;

@@ -43,13 +43,10 @@ impl<'o> FieldWriter<'o> {
             self.out.extend_from_slice(b"\r\n ");
             self.column = 1;
         }
-        self.out.extend(word.bytes().map(|b| {
-            if matches!(b, b'\r' | b'\n' | 0) {
-                b' '
-            } else {
-                b
-            }
-        }));
+        self.out.extend(
+            word.bytes()
+                .map(|b| if matches!(b, b'\r' | b'\n' | 0) { b' ' } else { b }),
+        );
         self.column += word.len();
         self
     }
@@ -146,9 +143,7 @@ fn percent_encoded(value: &str) -> Vec<String> {
             }
         }
         match pieces.last_mut() {
-            Some(piece) if piece.len() + encoded.len() <= PARAMETER_CHARS => {
-                piece.push_str(&encoded)
-            }
+            Some(piece) if piece.len() + encoded.len() <= PARAMETER_CHARS => piece.push_str(&encoded),
             _ => pieces.push(encoded),
         }
     }

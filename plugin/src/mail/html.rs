@@ -123,10 +123,7 @@ impl<'a> Tokens<'a> {
                     comment.find("-->").map(|i| i + 3),
                     comment.find("--!>").map(|i| i + 4),
                 ];
-                ends.into_iter()
-                    .flatten()
-                    .min()
-                    .map_or(rest.len(), |end| end + 4)
+                ends.into_iter().flatten().min().map_or(rest.len(), |end| end + 4)
             }
         } else {
             rest.find('>').map_or(rest.len(), |end| end + 1)
@@ -431,16 +428,12 @@ fn reference_length(text: &str) -> Option<usize> {
     let inner = text.strip_prefix('&')?;
     let end = inner.bytes().take(32).position(|b| b == b';')?;
     let name = inner.get(..end)?;
-    (!name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'#'))
-        .then_some(end + 2)
+    (!name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'#')).then_some(end + 2)
 }
 
 /// Fillers that newsletters hide their preview text behind.
 fn is_zero_width(c: char) -> bool {
-    matches!(
-        c,
-        '\u{200b}'..='\u{200d}' | '\u{feff}' | '\u{ad}' | '\u{34f}'
-    )
+    matches!(c, '\u{200b}'..='\u{200d}' | '\u{feff}' | '\u{ad}' | '\u{34f}')
 }
 
 fn is_block(name: &str) -> bool {

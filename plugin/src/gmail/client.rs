@@ -1,0 +1,362 @@
+//! The calls: one method each, quota and retries included.
+
+use std::cell::Cell;
+
+use mail_parser::DateTime;
+use serde::de::DeserializeOwned;
+use url::form_urlencoded::byte_serialize;
+
+use super::{
+    API_ORIGIN,
+    error::{GmailError, Outcome, RateScope, classify},
+    model::{
+        Draft, DraftList, FullAnswer, FullMessage, HistoryPage, ListPage, Metadata, Profile, RawAnswer,
+        SendAs, SendAsList, Summary, ThreadAnswer,
+    },
+    units::{Call, UnitTable},
+};
+use crate::{
+    contract::{Class, Penalty, QuotaError},
+    mail::Envelope,
+    ports::{Failure, Host, Incoming, Request, Response, Source},
+};
+
+/// The longest ordinary answer, in bytes.
+const ANSWER_LIMIT: u64 = 1024 * 1024;
+/// The longest page of ids, in bytes: 500 records with several changes each.
+const PAGE_LIMIT: u64 = 4 * 1024 * 1024;
+/// The longest `format=full` answer, in bytes: text parts come inside it, attachments do not.
+const FULL_LIMIT: u64 = 12 * 1024 * 1024;
+/// Tries of a request that only reads.
+const TRIES: u32 = 3;
+/// First wait between tries, in milliseconds (Google: at least one second).
+const FIRST_WAIT: u64 = 1_000;
+
+/// What a pass has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// HTTP requests.
+    pub requests: u32,
+    /// Quota units.
+    pub units: u32,
+}
+
+/// `messages.get` with `format=raw`.
+pub enum RawMessage {
+    /// The message.
+    Whole {
+        /// Ids, labels, time, size.
+        summary: Summary,
+        /// RFC 5322 bytes.
+        raw: Vec<u8>,
+    },
+    /// Longer than was asked for.
+    TooLong,
+}
+
+/// Gmail, for one mailbox and one pass.
+pub struct Gmail<'h, H> {
+    host: &'h H,
+    table: UnitTable,
+    class: Cell<Class>,
+    tally: Cell<Tally>,
+}
+
+impl<'h, H: Host> Gmail<'h, H> {
+    /// Gmail through this host, with this table of costs.
+    pub fn new(host: &'h H, table: UnitTable) -> Self {
+        Self {
+            host,
+            table,
+            class: Cell::new(Class::Live),
+            tally: Cell::default(),
+        }
+    }
+
+    /// What the calls from now on are for.
+    pub fn set_class(&self, class: Class) {
+        self.class.set(class);
+    }
+
+    /// What was used so far.
+    pub fn tally(&self) -> Tally {
+        self.tally.get()
+    }
+
+    /// How many calls to have in flight.
+    pub fn in_flight(&self) -> usize {
+        self.host.in_flight().clamp(1, 8) as usize
+    }
+
+    /// The mailbox's address and history id.
+    pub async fn profile(&self) -> Result<Profile, GmailError> {
+        let response = self.read(Call::Profile, get("/profile"), ANSWER_LIMIT).await?;
+        let server_time = response
+            .header("date")
+            .and_then(DateTime::parse_rfc822)
+            .and_then(|date| {
+                u64::try_from(date.to_timestamp())
+                    .ok()
+                    .map(|seconds| seconds * 1_000)
+            });
+        let mut profile: Profile = parse(response.body)?;
+        profile.server_time = server_time;
+        Ok(profile)
+    }
+
+    /// Records after `start`. [`GmailError::Gone`]: the history id has expired (T04).
+    pub async fn history(&self, start: &str, page_token: Option<&str>) -> Result<HistoryPage, GmailError> {
+        let path = format!(
+            "/history?startHistoryId={}&maxResults=500{}",
+            query(start),
+            page(page_token)
+        );
+        self.json(Call::HistoryList, get(&path), PAGE_LIMIT).await
+    }
+
+    /// Ids of messages accepted after `after` (seconds since the epoch), spam and trash included.
+    pub async fn list(&self, after: u64, page_token: Option<&str>) -> Result<ListPage, GmailError> {
+        let path = format!(
+            "/messages?maxResults=500&includeSpamTrash=true&q=after%3A{after}{}",
+            page(page_token)
+        );
+        self.json(Call::MessagesList, get(&path), PAGE_LIMIT).await
+    }
+
+    /// The newest ids with label SENT: labels are up to date where searches lag.
+    pub async fn list_sent(&self) -> Result<ListPage, GmailError> {
+        self.json(
+            Call::MessagesList,
+            get("/messages?maxResults=50&labelIds=SENT"),
+            PAGE_LIMIT,
+        )
+        .await
+    }
+
+    /// Headers only: what the rules decide on.
+    pub async fn metadata(&self, id: &str) -> Result<Metadata, GmailError> {
+        let names: String = Envelope::HEADER_NAMES
+            .iter()
+            .flat_map(|name| ["&metadataHeaders=", name])
+            .collect();
+        let path = format!("/messages/{}?format=metadata{names}", query(id));
+        self.json(Call::MessagesGet, get(&path), ANSWER_LIMIT).await
+    }
+
+    /// The message itself, unless its answer is longer than `limit` bytes (about 4/3 of the message).
+    pub async fn raw(&self, id: &str, limit: u64) -> Result<RawMessage, GmailError> {
+        let path = format!("/messages/{}?format=raw", query(id));
+        let response = self.read(Call::MessagesGet, get(&path), limit).await?;
+        let Incoming::Whole(bytes) = response.body else {
+            return Ok(RawMessage::TooLong);
+        };
+        let answer: RawAnswer<'_> = serde_json::from_slice(&bytes).map_err(|error| not_gmail(&error))?;
+        let (summary, raw) = answer
+            .decode()
+            .ok_or_else(|| not_gmail(&"raw is not base64url"))?;
+        Ok(RawMessage::Whole { summary, raw })
+    }
+
+    /// Structure and text, attachments by id.
+    pub async fn full(&self, id: &str) -> Result<FullMessage, GmailError> {
+        let path = format!("/messages/{}?format=full", query(id));
+        let answer: FullAnswer = self.json(Call::MessagesGet, get(&path), FULL_LIMIT).await?;
+        Ok(answer.into())
+    }
+
+    /// `messages.attachments.get`: JSON with base64url inside, for [`crate::mail::AttachmentDecoder`].
+    pub async fn attachment(
+        &self,
+        id: &str,
+        attachment_id: &str,
+    ) -> Result<Incoming<Streamed<H>>, GmailError> {
+        let path = format!("/messages/{}/attachments/{}", query(id), query(attachment_id));
+        Ok(self
+            .read(Call::AttachmentsGet, get(&path), ANSWER_LIMIT)
+            .await?
+            .body)
+    }
+
+    /// The addresses the mailbox may send from.
+    pub async fn send_as(&self) -> Result<Vec<SendAs>, GmailError> {
+        let list: SendAsList = self
+            .json(Call::SendAsList, get("/settings/sendAs"), ANSWER_LIMIT)
+            .await?;
+        Ok(list.send_as)
+    }
+
+    /// A draft, or `None` when it is gone.
+    pub async fn draft(&self, id: &str) -> Result<Option<Draft>, GmailError> {
+        let path = format!("/drafts/{}?format=minimal", query(id));
+        match self.json(Call::DraftsGet, get(&path), ANSWER_LIMIT).await {
+            Ok(draft) => Ok(Some(draft)),
+            Err(GmailError::Gone) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The newest drafts.
+    pub async fn drafts(&self) -> Result<Vec<Draft>, GmailError> {
+        let list: DraftList = self
+            .json(Call::DraftsList, get("/drafts?maxResults=100"), PAGE_LIMIT)
+            .await?;
+        Ok(list.drafts)
+    }
+
+    /// Sends a draft. Never tried twice: see [`crate::rules::s23_exactly_once`].
+    pub async fn send_draft(&self, id: &str) -> Result<Summary, GmailError> {
+        let request = Request {
+            method: "POST",
+            url: url("/drafts/send"),
+            content_type: Some("application/json".to_owned()),
+            body: serde_json::json!({ "id": id }).to_string().into_bytes(),
+            inline_limit: ANSWER_LIMIT,
+        };
+        let response = self.once(Call::DraftsSend, request).await?;
+        parse(response.body)
+    }
+
+    /// The messages of a thread with their headers; none when the thread is gone.
+    pub async fn thread(&self, id: &str) -> Result<Vec<Metadata>, GmailError> {
+        let path = format!("/threads/{}?format=metadata", query(id));
+        match self
+            .json::<ThreadAnswer>(Call::ThreadsGet, get(&path), PAGE_LIMIT)
+            .await
+        {
+            Ok(thread) => Ok(thread.messages),
+            Err(GmailError::Gone) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn json<T: DeserializeOwned>(&self, call: Call, path: Path, limit: u64) -> Result<T, GmailError> {
+        parse(self.read(call, path, limit).await?.body)
+    }
+
+    /// A request that only reads: tried again when Gmail does not answer.
+    async fn read(&self, call: Call, path: Path, limit: u64) -> Result<Response<Streamed<H>>, GmailError> {
+        let mut tries = 1;
+        loop {
+            let request = Request {
+                method: "GET",
+                url: path.0.clone(),
+                content_type: None,
+                body: Vec::new(),
+                inline_limit: limit,
+            };
+            match self.once(call, request).await {
+                Err(GmailError::Unavailable { .. }) if tries < TRIES => {
+                    self.host.sleep(wait(tries, &self.host.bytes(2))).await;
+                    tries += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn once(&self, call: Call, request: Request) -> Result<Response<Streamed<H>>, GmailError> {
+        self.turn(call).await?;
+        let answer = self.host.send(request).await;
+        self.judge(answer).await
+    }
+
+    /// Waits for quota and counts.
+    pub(super) async fn turn(&self, call: Call) -> Result<(), GmailError> {
+        let units = self.table.cost(call);
+        self.host
+            .acquire(units, self.class.get())
+            .await
+            .map_err(|error| match error {
+                QuotaError::WaitUntil(until) => GmailError::RateLimited {
+                    until,
+                    scope: RateScope::Mailbox,
+                },
+                QuotaError::Other(message) => GmailError::Unavailable {
+                    message,
+                    outcome: Outcome::NotDone,
+                },
+            })?;
+        let mut tally = self.tally.get();
+        tally.requests += 1;
+        tally.units += units;
+        self.tally.set(tally);
+        Ok(())
+    }
+
+    /// A success, or what the failure means; a rate limit is told to the host.
+    pub(super) async fn judge(
+        &self,
+        answer: Result<Response<Streamed<H>>, Failure>,
+    ) -> Result<Response<Streamed<H>>, GmailError> {
+        let response = answer?;
+        if (200..300).contains(&response.status) {
+            return Ok(response);
+        }
+        let retry_after = response.header("retry-after").map(str::to_owned);
+        let status = response.status;
+        let body = match response.body {
+            Incoming::Whole(bytes) => bytes,
+            Incoming::Stream(mut stream) => stream.next().await.unwrap_or_default(),
+        };
+        let error = classify(status, retry_after.as_deref(), &body, self.host.now());
+        if let GmailError::RateLimited { until, scope } = error {
+            self.host.report(match scope {
+                RateScope::Mailbox => Penalty::MailboxUntil(until),
+                RateScope::Sending => Penalty::SendingUntil(until),
+                RateScope::Project => Penalty::ProjectUntil(until),
+                RateScope::Concurrency => Penalty::Concurrency,
+            });
+        }
+        Err(error)
+    }
+
+    pub(super) fn host(&self) -> &'h H {
+        self.host
+    }
+}
+
+pub(super) type Streamed<H> = <H as crate::ports::Http>::Source;
+
+struct Path(String);
+
+fn get(path: &str) -> Path {
+    Path(url(path))
+}
+
+pub(super) fn url(path: &str) -> String {
+    format!("{API_ORIGIN}/gmail/v1/users/me{path}")
+}
+
+fn query(value: &str) -> String {
+    byte_serialize(value.as_bytes()).collect()
+}
+
+fn page(token: Option<&str>) -> String {
+    token
+        .map(|token| format!("&pageToken={}", query(token)))
+        .unwrap_or_default()
+}
+
+/// Exponential, with up to half of it as jitter.
+fn wait(tries: u32, random: &[u8]) -> u64 {
+    let base = FIRST_WAIT << (tries - 1).min(6);
+    let jitter = random
+        .iter()
+        .fold(0_u64, |sum, byte| sum * 256 + u64::from(*byte))
+        % (base / 2 + 1);
+    base + jitter
+}
+
+pub(super) fn parse<T: DeserializeOwned, S>(body: Incoming<S>) -> Result<T, GmailError> {
+    match body {
+        Incoming::Whole(bytes) => serde_json::from_slice(&bytes).map_err(|error| not_gmail(&error)),
+        Incoming::Stream(_) => Err(GmailError::TooLarge),
+    }
+}
+
+fn not_gmail(error: &dyn std::fmt::Display) -> GmailError {
+    GmailError::Unavailable {
+        message: format!("the answer is not Gmail's: {error}"),
+        outcome: Outcome::Unknown,
+    }
+}

@@ -1,0 +1,349 @@
+//! What became of it: every message the sync looked at has a row (T01), and the rows the passes need
+//! lie beside it. One connection's storage holds
+//!
+//! | key | what |
+//! |---|---|
+//! | `connection` | [`ConnectionRow`] |
+//! | `ledger/<message id>` | [`LedgerRow`] |
+//! | `quarantine/<message id>` | version of the component that could not handle it |
+//! | `thread/<thread id>` | [`ThreadRow`] |
+//! | `out/<outbound id>` | [`OutboundRow`] |
+//! | `sent/<ms, 13 digits>/<message id>` | nothing; counts for the daily limit (S21) |
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    contract::{Change, CommitError, Entry, Expectation, Outcome, Problem, StorageError},
+    ports::Storage,
+    rules::{Rule, t04_gap::Gap},
+};
+
+/// The component's version, kept with what it decided.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Key of the connection's row.
+pub const CONNECTION: &str = "connection";
+/// Most keys of one read.
+const READ_AT_ONCE: usize = 1_000;
+
+/// Whether a connection syncs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConnectionState {
+    /// It syncs.
+    Active,
+    /// It was ended (S06).
+    Disconnected,
+}
+
+/// The connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConnectionRow {
+    /// Whether it syncs.
+    pub state: ConnectionState,
+    /// The mailbox's address.
+    pub address: String,
+    /// Mail accepted before this is past mail (S04), ms since the epoch.
+    pub since: u64,
+    /// History id up to which everything is accounted for.
+    pub cursor: String,
+    /// Page of the listing from `cursor` that comes next, if one was begun.
+    pub page: Option<String>,
+    /// A gap that listing has to close (T04).
+    pub gap: Option<Gap>,
+    /// The message on which passes ended, one after the other.
+    pub stuck: Option<Stuck>,
+}
+
+/// A message that the provider fails on while it answers for others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stuck {
+    /// Its id.
+    pub id: String,
+    /// Passes that ended on it.
+    pub passes: u32,
+}
+
+/// What became of one message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LedgerRow {
+    /// What.
+    pub fate: Fate,
+    /// Its thread's id.
+    pub thread: String,
+    /// When the provider accepted it, ms since the epoch; 0 when that was never read.
+    pub received_at: u64,
+    /// When this was decided, ms since the epoch.
+    pub decided_at: u64,
+    /// Who sent it, as far as that was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<String>,
+    /// Version of the component that decided.
+    pub version: String,
+}
+
+/// What can become of a message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    /// It is in the CRM.
+    Delivered(Delivered),
+    /// A rule keeps it out.
+    Excluded(Rule),
+    /// It was gone before it could be read.
+    Gone,
+    /// It could not be handled; why.
+    Quarantined(String),
+}
+
+/// Where a message was delivered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Delivered {
+    /// The contact's id.
+    pub contact: String,
+    /// The rule that linked it.
+    pub rule: Rule,
+    /// Its Message-ID, without brackets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    /// What of it the CRM refused, such as an attachment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
+    /// Whether it was permanently deleted at the provider since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
+}
+
+impl LedgerRow {
+    /// In the words of the contract.
+    pub fn outcome(&self) -> Outcome {
+        match &self.fate {
+            Fate::Delivered(delivered) => Outcome::Delivered(delivered.contact.clone()),
+            Fate::Excluded(rule) => Outcome::Excluded(rule.name().to_owned()),
+            Fate::Gone => Outcome::Gone,
+            Fate::Quarantined(reason) => Outcome::Quarantined(reason.clone()),
+        }
+    }
+}
+
+/// What a reply into a thread needs, and the sign that the thread is known.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ThreadRow {
+    /// Subject of its latest message.
+    pub subject: String,
+    /// Message-ID of its latest message, without brackets.
+    pub message_id: Option<String>,
+    /// References of its latest message.
+    pub references: Vec<String>,
+    /// When its latest message was accepted, ms since the epoch.
+    pub latest_at: u64,
+    /// Whether strangers write in it: then headers are read first again (S10).
+    #[serde(default)]
+    pub strangers: bool,
+}
+
+/// Mail the CRM wants sent (S23).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutboundRow {
+    /// How far it is.
+    pub state: OutboundState,
+    /// The Message-ID given to the draft, without brackets.
+    pub message_id: String,
+    /// Its subject.
+    pub subject: String,
+    /// Keys of its recipients, sorted.
+    pub recipients: Vec<String>,
+    /// The contact's id.
+    pub contact: String,
+    /// References it was given.
+    pub references: Vec<String>,
+    /// When it was stored, ms since the epoch.
+    pub at: u64,
+}
+
+/// How far outbound mail is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutboundState {
+    /// A draft is about to be created.
+    Preparing,
+    /// A draft was created; whether it was sent, Gmail knows.
+    Drafted(DraftIds),
+    /// It was sent.
+    Sent(SentIds),
+    /// Neither sending nor the opposite could be established; the user decides.
+    Unconfirmed(DraftIds),
+    /// It was refused for good.
+    Failed,
+}
+
+/// A draft's ids.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DraftIds {
+    /// The draft's.
+    pub draft: String,
+    /// Its message's.
+    pub message: String,
+    /// Its thread's.
+    pub thread: String,
+    /// Since when it is unclear whether it was sent, ms since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unclear_since: Option<u64>,
+}
+
+/// A sent message's ids.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SentIds {
+    /// The message's.
+    pub message: String,
+    /// Its thread's.
+    pub thread: String,
+    /// When, ms since the epoch.
+    pub at: u64,
+}
+
+/// Key of a message's row.
+pub fn ledger_key(id: &str) -> String {
+    format!("ledger/{id}")
+}
+
+/// Key of a quarantined message.
+pub fn quarantine_key(id: &str) -> String {
+    format!("quarantine/{id}")
+}
+
+/// Key of a thread's row.
+pub fn thread_key(id: &str) -> String {
+    format!("thread/{id}")
+}
+
+/// Key of outbound mail.
+pub fn outbound_key(id: &str) -> String {
+    format!("out/{id}")
+}
+
+/// Key of the mark that a message was sent at this time.
+pub fn sent_key(at: u64, id: &str) -> String {
+    format!("sent/{at:013}/{id}")
+}
+
+/// The time in a key made by [`sent_key`].
+pub fn sent_time(key: &str) -> Option<u64> {
+    key.strip_prefix("sent/")?.split('/').next()?.parse().ok()
+}
+
+/// A change that writes a row.
+pub fn put<T: Serialize>(key: String, row: &T) -> Result<Change, Problem> {
+    let value = serde_json::to_vec(row).map_err(|error| Problem::Other(format!("{key}: {error}")))?;
+    Ok(Change { key, value: Some(value) })
+}
+
+/// A change that removes a row.
+pub fn remove(key: String) -> Change {
+    Change { key, value: None }
+}
+
+/// Reads one row with its version.
+pub async fn read<T: DeserializeOwned>(host: &impl Storage, key: &str) -> Result<Option<(T, u64)>, Problem> {
+    let mut rows = read_many(host, vec![key.to_owned()]).await?;
+    Ok(rows.pop().flatten())
+}
+
+/// Reads rows with their versions, in the order of their keys.
+pub async fn read_many<T: DeserializeOwned>(
+    host: &impl Storage,
+    keys: Vec<String>,
+) -> Result<Vec<Option<(T, u64)>>, Problem> {
+    let mut rows = Vec::with_capacity(keys.len());
+    for keys in keys.chunks(READ_AT_ONCE) {
+        for entry in host.get(keys.to_vec()).await.map_err(storage_problem)? {
+            rows.push(entry.map(|entry| decode(&entry)).transpose()?);
+        }
+    }
+    Ok(rows)
+}
+
+/// Every row under a prefix, a page at a time, in the order of their keys.
+pub async fn for_each<T: DeserializeOwned>(
+    host: &impl Storage,
+    prefix: &str,
+    after: Option<String>,
+    mut visit: impl FnMut(&str, T),
+) -> Result<(), Problem> {
+    let mut after = after;
+    loop {
+        let page = host.scan(prefix, after.take(), 500).await.map_err(storage_problem)?;
+        for entry in &page.entries {
+            let (row, _) = decode(entry)?;
+            visit(entry.key.strip_prefix(prefix).unwrap_or(&entry.key), row);
+        }
+        match page.entries.last() {
+            Some(last) if page.more => after = Some(last.key.clone()),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Commits, with the problem a failure means.
+pub async fn commit(
+    host: &impl Storage,
+    expectations: Vec<Expectation>,
+    changes: Vec<Change>,
+) -> Result<(), Problem> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    host.commit(expectations, changes).await.map_err(|error| match error {
+        // The fence and the connection's version say the same: somebody else has the connection now.
+        CommitError::Fenced | CommitError::Stale(_) => Problem::Superseded,
+        CommitError::OverLimit(key) => Problem::Other(format!("storage limit: {key}")),
+        CommitError::Unavailable(message) | CommitError::Other(message) => Problem::StorageUnavailable(message),
+    })
+}
+
+fn decode<T: DeserializeOwned>(entry: &Entry) -> Result<(T, u64), Problem> {
+    let row = serde_json::from_slice(&entry.value)
+        .map_err(|error| Problem::Other(format!("row {} cannot be read: {error}", entry.key)))?;
+    Ok((row, entry.version))
+}
+
+/// The problem a storage failure means.
+pub fn storage_problem(error: StorageError) -> Problem {
+    match error {
+        StorageError::OverLimit(key) => Problem::Other(format!("storage limit: {key}")),
+        StorageError::Unavailable(message) | StorageError::Other(message) => Problem::StorageUnavailable(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t01_every_fate_survives_storage() {
+        let delivered = Delivered {
+            contact: "c1".to_owned(),
+            rule: Rule::S10,
+            message_id: None,
+            left_out: Vec::new(),
+            deleted: false,
+        };
+        let label = Rule::Label(crate::rules::LabelRule::Draft);
+        for fate in [
+            Fate::Delivered(delivered),
+            Fate::Excluded(Rule::S04),
+            Fate::Excluded(label),
+            Fate::Gone,
+            Fate::Quarantined("x".to_owned()),
+        ] {
+            let text = serde_json::to_string(&fate).unwrap();
+            assert_eq!(serde_json::from_str::<Fate>(&text).unwrap(), fate, "{text}");
+        }
+    }
+
+    #[test]
+    fn s21_sent_marks_sort_by_time() {
+        assert!(sent_key(999, "b") < sent_key(1_000, "a"));
+        assert_eq!(sent_time(&sent_key(1_234, "x")), Some(1_234));
+    }
+}

@@ -1,0 +1,82 @@
+//! The settings of a connection, as JSON from the host.
+
+use serde::Deserialize;
+
+use crate::{
+    contract::{Problem, SettingsError},
+    gmail::UnitTable,
+    rules::s21_limits::CONSUMER_MESSAGES,
+};
+
+/// The settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Settings {
+    /// Which of Google's tables of quota units holds for the project.
+    pub quota_table: UnitTable,
+    /// The most messages sent in 24 hours (S21): 500, or 2,000 for Workspace.
+    pub daily_limit: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { quota_table: UnitTable::default(), daily_limit: CONSUMER_MESSAGES }
+    }
+}
+
+/// JSON Schema of [`Settings`].
+pub const SCHEMA: &str = r#"{
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "additionalProperties": false,
+  "properties": {
+    "quota-table": { "enum": ["old", "new"], "default": "new",
+      "description": "Google's table of quota units: old for projects from before 2026-05-01" },
+    "daily-limit": { "type": "integer", "minimum": 1, "maximum": 10000, "default": 500,
+      "description": "Messages the mailbox may send in 24 hours" }
+  }
+}"#;
+
+/// Reads settings; empty text means the defaults.
+pub fn parse(text: &str) -> Result<Settings, Vec<SettingsError>> {
+    let text = if text.trim().is_empty() { "{}" } else { text };
+    let settings: Settings = serde_json::from_str(text)
+        .map_err(|error| vec![SettingsError { pointer: String::new(), message: error.to_string() }])?;
+    if !(1..=10_000).contains(&settings.daily_limit) {
+        let message = "must be between 1 and 10000".to_owned();
+        return Err(vec![SettingsError { pointer: "/daily-limit".to_owned(), message }]);
+    }
+    Ok(settings)
+}
+
+/// Reads settings for a pass.
+pub fn require(text: &str) -> Result<Settings, Problem> {
+    parse(text).map_err(|errors| {
+        let texts: Vec<String> =
+            errors.iter().map(|error| format!("{} {}", error.pointer, error.message)).collect();
+        Problem::SettingsInvalid(texts.join("; "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_settings_are_the_defaults() {
+        assert_eq!(parse(""), Ok(Settings::default()));
+    }
+
+    #[test]
+    fn unknown_and_impossible_settings_are_refused() {
+        assert!(parse(r#"{"colour": 1}"#).is_err());
+        assert_eq!(parse(r#"{"daily-limit": 0}"#).unwrap_err()[0].pointer, "/daily-limit");
+    }
+
+    #[test]
+    fn the_schema_names_every_setting() {
+        let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
+        let known = schema["properties"].as_object().unwrap();
+        assert_eq!(known.keys().map(String::as_str).collect::<Vec<_>>(), ["daily-limit", "quota-table"]);
+    }
+}
