@@ -63,11 +63,6 @@ impl<'a> Tokens<'a> {
         Self { html, at: 0 }
     }
 
-    /// Where the next token begins.
-    pub(super) fn position(&self) -> usize {
-        self.at
-    }
-
     /// Passes over everything up to and with the end tag `name` (for elements whose content is not HTML).
     pub(super) fn skip_raw(&mut self, name: &str) {
         let bytes = self.html.as_bytes();
@@ -119,14 +114,7 @@ impl<'a> Tokens<'a> {
             } else if comment.starts_with("->") {
                 6
             } else {
-                let ends = [
-                    comment.find("-->").map(|i| i + 3),
-                    comment.find("--!>").map(|i| i + 4),
-                ];
-                ends.into_iter()
-                    .flatten()
-                    .min()
-                    .map_or(rest.len(), |end| end + 4)
+                comment_end(comment).map_or(rest.len(), |end| end + 4)
             }
         } else {
             rest.find('>').map_or(rest.len(), |end| end + 1)
@@ -182,10 +170,22 @@ impl<'a> Iterator for Tokens<'a> {
     }
 }
 
+/// Length of a comment's text with its end, `-->` or `--!>`.
+fn comment_end(comment: &str) -> Option<usize> {
+    let bytes = comment.as_bytes();
+    let mut at = 0;
+    loop {
+        at += bytes.get(at..)?.iter().position(|b| *b == b'>')? + 1;
+        if bytes[..at].ends_with(b"-->") || bytes[..at].ends_with(b"--!>") {
+            return Some(at);
+        }
+    }
+}
+
 fn opens_markup(rest: &[u8]) -> bool {
     match rest {
         [b'<', b'!' | b'?', ..] => true,
-        [b'<', b'/', next, ..] => *next != b'<' || rest.len() > 3,
+        [b'<', b'/', _, ..] => true,
         [b'<', next, ..] => next.is_ascii_alphabetic(),
         _ => false,
     }
