@@ -170,17 +170,19 @@ fn normal_domain(domain: &str) -> Option<String> {
     if domain.starts_with('[') {
         return domain.ends_with(']').then(|| domain.to_ascii_lowercase());
     }
-    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-    if domain.bytes().all(|b| plain(&b)) {
-        let labels_hold = domain
-            .split('.')
-            .all(|label| !label.is_empty() && label.len() <= 63);
-        return labels_hold.then(|| domain.to_ascii_lowercase());
-    }
-    match url::Host::parse(domain).ok()? {
-        url::Host::Domain(ascii) => Some(ascii),
-        url::Host::Ipv4(_) | url::Host::Ipv6(_) => None,
-    }
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    let ascii = if domain.bytes().all(plain) {
+        domain.to_ascii_lowercase()
+    } else {
+        match url::Host::parse(domain).ok()? {
+            url::Host::Domain(ascii) => ascii,
+            url::Host::Ipv4(_) | url::Host::Ipv6(_) => return None,
+        }
+    };
+    let labels_hold = ascii
+        .split('.')
+        .all(|label| !label.is_empty() && label.len() <= 63);
+    labels_hold.then_some(ascii)
 }
 
 impl NormalAddress {

@@ -61,7 +61,7 @@ impl<'o> FieldWriter<'o> {
             && !text.contains("  ")
             && text.split(' ').all(|word| word.len() < MAX_COLUMN);
         if plain {
-            text.split(' ').fold(self, |field, word| field.word(word))
+            text.split(' ').fold(self, FieldWriter::word)
         } else {
             self.encoded_words(text)
         }
@@ -147,7 +147,7 @@ fn percent_encoded(value: &str) -> Vec<String> {
         }
         match pieces.last_mut() {
             Some(piece) if piece.len() + encoded.len() <= PARAMETER_CHARS => {
-                piece.push_str(&encoded)
+                piece.push_str(&encoded);
             }
             _ => pieces.push(encoded),
         }

@@ -184,52 +184,55 @@ fn comment_end(comment: &str) -> Option<usize> {
 
 fn opens_markup(rest: &[u8]) -> bool {
     match rest {
-        [b'<', b'!' | b'?', ..] => true,
-        [b'<', b'/', _, ..] => true,
+        [b'<', b'!' | b'?', ..] | [b'<', b'/', _, ..] => true,
         [b'<', next, ..] => next.is_ascii_alphabetic(),
         _ => false,
     }
 }
 
+/// Where in a tag the scan is.
+#[derive(PartialEq)]
+enum TagState {
+    Between,
+    Name,
+    BeforeValue,
+    Unquoted,
+    Quoted(u8),
+}
+
 /// Index of the `>` that ends the tag: one inside a quoted value does not, and a quote only counts after `=`.
 fn tag_end(bytes: &[u8], from: usize) -> Option<usize> {
-    #[derive(PartialEq)]
-    enum State {
-        Between,
-        Name,
-        BeforeValue,
-        Unquoted,
-        Quoted(u8),
-    }
-    let mut state = State::Between;
+    let mut state = TagState::Between;
     for (i, &b) in bytes.iter().enumerate().skip(from) {
         state = match (state, b) {
-            (State::Quoted(quote), b) if b == quote => State::Between,
-            (State::Quoted(quote), _) => State::Quoted(quote),
+            (TagState::Quoted(quote), b) if b == quote => TagState::Between,
+            (TagState::Quoted(quote), _) => TagState::Quoted(quote),
             (_, b'>') => return Some(i),
-            (State::BeforeValue, b'"' | b'\'') => State::Quoted(b),
-            (State::BeforeValue, b) if b.is_ascii_whitespace() => State::BeforeValue,
-            (State::BeforeValue, _) => State::Unquoted,
-            (State::Unquoted, b) if !b.is_ascii_whitespace() => State::Unquoted,
+            (TagState::BeforeValue, b'"' | b'\'') => TagState::Quoted(b),
+            (TagState::BeforeValue, b) if b.is_ascii_whitespace() => TagState::BeforeValue,
+            (TagState::BeforeValue, _) => TagState::Unquoted,
+            (TagState::Unquoted, b) if !b.is_ascii_whitespace() => TagState::Unquoted,
             // An `=` where a name should begin is part of the name.
-            (State::Name, b'=') => State::BeforeValue,
-            (State::Name | State::Between | State::Unquoted, b'/') => State::Between,
-            (State::Name, b) if b.is_ascii_whitespace() => after_name(bytes, i),
-            (State::Between | State::Unquoted, b) if b.is_ascii_whitespace() => State::Between,
-            (State::Between | State::Name | State::Unquoted, _) => State::Name,
+            (TagState::Name, b'=') => TagState::BeforeValue,
+            (TagState::Name | TagState::Between | TagState::Unquoted, b'/') => TagState::Between,
+            (TagState::Name, b) if b.is_ascii_whitespace() => after_name(bytes, i),
+            (TagState::Between | TagState::Unquoted, b) if b.is_ascii_whitespace() => {
+                TagState::Between
+            }
+            (TagState::Between | TagState::Name | TagState::Unquoted, _) => TagState::Name,
         };
     }
-    return None;
+    None
+}
 
-    /// White space after a name: a following `=` still belongs to it.
-    fn after_name(bytes: &[u8], from: usize) -> State {
-        match bytes
-            .get(from..)
-            .and_then(|rest| rest.iter().find(|b| !b.is_ascii_whitespace()))
-        {
-            Some(b'=') => State::Name,
-            _ => State::Between,
-        }
+/// White space after a name: a following `=` still belongs to it.
+fn after_name(bytes: &[u8], from: usize) -> TagState {
+    match bytes
+        .get(from..)
+        .and_then(|rest| rest.iter().find(|b| !b.is_ascii_whitespace()))
+    {
+        Some(b'=') => TagState::Name,
+        _ => TagState::Between,
     }
 }
 
@@ -323,7 +326,7 @@ impl TextWriter {
             "br" => self.break_line(),
             "hr" => self.lines_due = self.lines_due.max(1),
             "p" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "ul" | "ol" | "table" | "dl" => {
-                self.lines_due = self.lines_due.max(2)
+                self.lines_due = self.lines_due.max(2);
             }
             "li" => {
                 self.lines_due = self.lines_due.max(1);
@@ -351,7 +354,7 @@ impl TextWriter {
     fn end(&mut self, tag: &Tag<'_>) {
         match tag.name.to_ascii_lowercase().as_str() {
             "p" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "ul" | "ol" | "table" | "dl" => {
-                self.lines_due = self.lines_due.max(2)
+                self.lines_due = self.lines_due.max(2);
             }
             "blockquote" => {
                 self.lines_due = self.lines_due.max(1);
@@ -389,9 +392,9 @@ impl TextWriter {
                 add_html_token(&mut decoded, reference.as_bytes(), false);
                 for c in decoded.chars() {
                     if c == '\u{a0}' {
-                        self.space_due = true
+                        self.space_due = true;
                     } else if !c.is_control() {
-                        self.put(c)
+                        self.put(c);
                     }
                 }
                 rest = after;

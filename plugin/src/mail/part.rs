@@ -181,9 +181,9 @@ pub(super) fn assemble(mut nodes: Vec<Node<'_>>) -> Content {
         } else {
             if top.in_alternative {
                 if is_html {
-                    top.wanted.text = false
+                    top.wanted.text = false;
                 } else {
-                    top.wanted.html = false
+                    top.wanted.html = false;
                 }
             }
             (top.wanted.text, top.wanted.html)
@@ -262,11 +262,10 @@ fn content_of(
     html_parts: &[usize],
     attached: &[usize],
 ) -> Content {
-    let mut attachments: Vec<(usize, Attachment)> = attached
+    let attachments = attached
         .iter()
-        .filter_map(|&i| Some((i, attachment_of(nodes.get_mut(i)?)?)))
+        .filter_map(|&i| attachment_of(nodes.get_mut(i)?))
         .collect();
-    attachments.sort_by_key(|(i, _)| *i);
 
     let mut decoded: Vec<Option<(String, bool)>> = nodes.iter().map(|_| None).collect();
     for &i in text_parts.iter().chain(html_parts) {
@@ -303,10 +302,7 @@ fn content_of(
     Content {
         text,
         html,
-        attachments: attachments
-            .into_iter()
-            .map(|(_, attachment)| attachment)
-            .collect(),
+        attachments,
     }
 }
 

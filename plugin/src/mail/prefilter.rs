@@ -13,11 +13,14 @@ use super::html::{HIDDEN, Tag, Token, Tokens};
 use super::sanitise::ALLOWED_TAGS;
 
 /// The deepest nesting that is kept.
-pub(super) const MAX_OPEN: usize = 200;
+pub(super) const MAX_OPEN: usize = 100;
 /// What the whole document may cost, in elements the parser has to make (about 200 bytes each).
 const MAX_COST: usize = 150_000;
 /// The most attributes of one tag that are kept.
 const MAX_ATTRIBUTES: usize = 32;
+
+/// The most `&` that are kept: html5ever's time grows with the square of their number (0.40: 2 s for 200,000).
+const MAX_AMPERSANDS: usize = 30_000;
 
 /// HTML within limits.
 pub(super) struct Limited {
@@ -32,6 +35,7 @@ pub(super) fn prefilter(html: &str) -> Limited {
         open: Vec::new(),
         dropped: BTreeMap::new(),
         cost: 0,
+        ampersands: 0,
         simplified: false,
     };
     let mut tokens = Tokens::new(html);
@@ -82,6 +86,7 @@ struct Filter {
     /// Start tags left out, whose end tags are to be left out too.
     dropped: BTreeMap<&'static str, usize>,
     cost: usize,
+    ampersands: usize,
     simplified: bool,
 }
 
@@ -89,6 +94,11 @@ impl Filter {
     fn text(&mut self, text: &str) {
         if !text.trim_ascii().is_empty() {
             self.cost = self.cost.saturating_add(1 + self.reopening());
+        }
+        if self.too_many_ampersands(text) {
+            return self
+                .out
+                .extend(text.chars().filter(|c| !matches!(c, '&' | '<')));
         }
         // A `<` that opens no tag must not become one beside a tag that is left out.
         match text.strip_suffix('<').or_else(|| text.strip_suffix("</")) {
@@ -126,7 +136,7 @@ impl Filter {
                 cost: weight,
             });
         }
-        if attributes > MAX_ATTRIBUTES {
+        if attributes > MAX_ATTRIBUTES || self.too_many_ampersands(tag.raw) {
             self.simplified = true;
             self.out.push('<');
             self.out.push_str(name);
@@ -234,6 +244,12 @@ impl Filter {
         }) {
             self.open.truncate(at);
         }
+    }
+
+    fn too_many_ampersands(&mut self, raw: &str) -> bool {
+        self.ampersands += raw.bytes().filter(|b| *b == b'&').count();
+        self.simplified |= self.ampersands > MAX_AMPERSANDS;
+        self.ampersands > MAX_AMPERSANDS
     }
 
     /// What the parser may have to open again before the next element or text.

@@ -246,7 +246,8 @@ proptest! {
         let parsed = parse(&raw).unwrap();
         let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         prop_assert_eq!(squeezed(&parsed.envelope.subject), squeezed(&crate::mail::text::clean_line(&subject, 900)));
-        prop_assert_eq!(parsed.text.unwrap_or_default().trim_end_matches('\n'), body.trim_end_matches('\n'));
+        let text = parsed.text.clone().unwrap_or_default();
+        prop_assert_eq!(text.trim_end_matches('\n'), body.trim_end_matches('\n'));
         let mut sent = contents;
         let mut found: Vec<Vec<u8>> = parsed.attachments.into_iter().map(|a| match a.source {
             Source::Inline(bytes) => bytes,

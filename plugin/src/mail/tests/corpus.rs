@@ -47,7 +47,7 @@ fn check(folder: &str) {
                 "{}",
                 path.display()
             );
-            fold_html(safe);
+            assert!(fold_html(safe.clone()).html.len() >= safe.html.len());
         }
     }
 }
@@ -73,12 +73,8 @@ fn real_mail_reads_as_mail_parser_reads_it() {
     for (path, raw) in corpus("real") {
         let ours = parse(&raw).unwrap();
         let theirs = MessageParser::default().parse(&raw).unwrap();
-        assert_eq!(
-            ours.envelope.message_id.as_deref(),
-            theirs.message_id(),
-            "{}",
-            path.display()
-        );
+        let their_id = theirs.message_id().map(|id| words(id).concat());
+        assert_eq!(ours.envelope.message_id, their_id, "{}", path.display());
         assert_eq!(
             words(&ours.envelope.subject),
             words(theirs.subject().unwrap_or_default()),
