@@ -82,13 +82,15 @@ fn real_mail_reads_as_mail_parser_reads_it() {
             path.display()
         );
         if theirs.text_body_count() == 1
-            && theirs.text_part(0).is_some_and(|part| part.is_text_html())
+            && theirs
+                .text_part(0)
+                .is_some_and(mail_parser::MessagePart::is_text_html)
         {
             continue;
         }
         let text: Vec<String> = (0..theirs.text_body_count())
             .filter_map(|i| theirs.body_text(i))
-            .map(|text| text.into_owned())
+            .map(std::borrow::Cow::into_owned)
             .collect();
         let text: String = text
             .join("\n")

@@ -1,6 +1,8 @@
 //! Input made to exhaust the stack, the memory or the time. The stack is smaller than what a native test has by default,
 //! so anything that recurses with the input's depth dies here.
 
+use std::fmt::Write as _;
+
 use crate::mail::html::{Token, Tokens};
 use crate::mail::{Sanitiser, fold_html, parse, parse_mailboxes, quoted_from, to_text};
 
@@ -19,7 +21,7 @@ fn depth(html: &str) -> usize {
     for token in Tokens::new(html) {
         match token {
             Token::Start(tag) if !["br", "hr", "img", "wbr", "col"].contains(&tag.name) => {
-                depth += 1
+                depth += 1;
             }
             Token::End(_) => depth = depth.saturating_sub(1),
             _ => {}
@@ -45,9 +47,11 @@ fn nested_multiparts_do_not_use_the_stack_and_lose_nothing() {
     on_a_small_stack(|| {
         let mut raw = String::from("Subject: x\r\n");
         for i in 0..3_000 {
-            raw.push_str(&format!(
+            write!(
+                raw,
                 "Content-Type: multipart/mixed; boundary=b{i}\r\n\r\n--b{i}\r\n"
-            ));
+            )
+            .unwrap();
         }
         raw.push_str("\r\ninnermost");
         let parsed = parse(raw.as_bytes()).unwrap();
@@ -95,7 +99,8 @@ fn t07_nested_html_is_limited_and_keeps_its_text() {
 
 #[test]
 fn t07_reopened_formatting_cannot_multiply() {
-    let fonts: String = (0..5_000).map(|i| format!("<font size={i}>")).collect();
+    let fonts: Vec<String> = (0..5_000).map(|i| format!("<font size={i}>")).collect();
+    let fonts = fonts.concat();
     let html = format!("{fonts}{}", "<p>x".repeat(200_000));
     let safe = Sanitiser::new().clean(&html);
     assert!(safe.simplified);
