@@ -89,7 +89,9 @@ fn mailbox_of(addr: &Addr<'_>) -> Option<Mailbox> {
     match addr.address.as_deref().and_then(written_address) {
         Some(address) => Some(Mailbox { name, address }),
         // `From: someone@example.com (no brackets, and read as a name)` and `"a@b.example"`.
-        None => name.and_then(|name| written_address(&name)).map(Mailbox::bare),
+        None => name
+            .and_then(|name| written_address(&name))
+            .map(Mailbox::bare),
     }
 }
 
@@ -127,13 +129,20 @@ pub struct NormalAddress {
 /// The comparable form of an address; `None` when `text` is not an address (no `@`, an empty or impossible domain,
 /// white space, over [`MAX_ADDRESS_BYTES`]).
 pub fn normalise(text: &str) -> Option<NormalAddress> {
-    let text = text.trim().trim_start_matches('<').trim_end_matches('>').trim();
+    let text = text
+        .trim()
+        .trim_start_matches('<')
+        .trim_end_matches('>')
+        .trim();
     if text.len() > MAX_ADDRESS_BYTES {
         return None;
     }
     let (local, domain) = text.rsplit_once('@')?;
     let quoted = local.len() >= 2 && local.starts_with('"') && local.ends_with('"');
-    let local = match local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+    let local = match local
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+    {
         // `"plain"@x` and `plain@x` are the same mailbox (RFC 5322 section 3.4.1).
         Some(inner) if quoted && !inner.is_empty() && inner.chars().all(is_plain_local) => inner,
         _ => local,
@@ -161,17 +170,19 @@ fn normal_domain(domain: &str) -> Option<String> {
     if domain.starts_with('[') {
         return domain.ends_with(']').then(|| domain.to_ascii_lowercase());
     }
-    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-    if domain.bytes().all(|b| plain(&b)) {
-        let labels_hold = domain
-            .split('.')
-            .all(|label| !label.is_empty() && label.len() <= 63);
-        return labels_hold.then(|| domain.to_ascii_lowercase());
-    }
-    match url::Host::parse(domain).ok()? {
-        url::Host::Domain(ascii) => Some(ascii),
-        url::Host::Ipv4(_) | url::Host::Ipv6(_) => None,
-    }
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    let ascii = if domain.bytes().all(plain) {
+        domain.to_ascii_lowercase()
+    } else {
+        match url::Host::parse(domain).ok()? {
+            url::Host::Domain(ascii) => ascii,
+            url::Host::Ipv4(_) | url::Host::Ipv6(_) => return None,
+        }
+    };
+    let labels_hold = ascii
+        .split('.')
+        .all(|label| !label.is_empty() && label.len() <= 63);
+    labels_hold.then_some(ascii)
 }
 
 impl NormalAddress {

@@ -43,10 +43,13 @@ impl<'o> FieldWriter<'o> {
             self.out.extend_from_slice(b"\r\n ");
             self.column = 1;
         }
-        self.out.extend(
-            word.bytes()
-                .map(|b| if matches!(b, b'\r' | b'\n' | 0) { b' ' } else { b }),
-        );
+        self.out.extend(word.bytes().map(|b| {
+            if matches!(b, b'\r' | b'\n' | 0) {
+                b' '
+            } else {
+                b
+            }
+        }));
         self.column += word.len();
         self
     }
@@ -58,7 +61,7 @@ impl<'o> FieldWriter<'o> {
             && !text.contains("  ")
             && text.split(' ').all(|word| word.len() < MAX_COLUMN);
         if plain {
-            text.split(' ').fold(self, |field, word| field.word(word))
+            text.split(' ').fold(self, FieldWriter::word)
         } else {
             self.encoded_words(text)
         }
@@ -143,7 +146,9 @@ fn percent_encoded(value: &str) -> Vec<String> {
             }
         }
         match pieces.last_mut() {
-            Some(piece) if piece.len() + encoded.len() <= PARAMETER_CHARS => piece.push_str(&encoded),
+            Some(piece) if piece.len() + encoded.len() <= PARAMETER_CHARS => {
+                piece.push_str(&encoded);
+            }
             _ => pieces.push(encoded),
         }
     }

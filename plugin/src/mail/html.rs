@@ -63,11 +63,6 @@ impl<'a> Tokens<'a> {
         Self { html, at: 0 }
     }
 
-    /// Where the next token begins.
-    pub(super) fn position(&self) -> usize {
-        self.at
-    }
-
     /// Passes over everything up to and with the end tag `name` (for elements whose content is not HTML).
     pub(super) fn skip_raw(&mut self, name: &str) {
         let bytes = self.html.as_bytes();
@@ -119,11 +114,7 @@ impl<'a> Tokens<'a> {
             } else if comment.starts_with("->") {
                 6
             } else {
-                let ends = [
-                    comment.find("-->").map(|i| i + 3),
-                    comment.find("--!>").map(|i| i + 4),
-                ];
-                ends.into_iter().flatten().min().map_or(rest.len(), |end| end + 4)
+                comment_end(comment).map_or(rest.len(), |end| end + 4)
             }
         } else {
             rest.find('>').map_or(rest.len(), |end| end + 1)
@@ -179,54 +170,69 @@ impl<'a> Iterator for Tokens<'a> {
     }
 }
 
+/// Length of a comment's text with its end, `-->` or `--!>`.
+fn comment_end(comment: &str) -> Option<usize> {
+    let bytes = comment.as_bytes();
+    let mut at = 0;
+    loop {
+        at += bytes.get(at..)?.iter().position(|b| *b == b'>')? + 1;
+        if bytes[..at].ends_with(b"-->") || bytes[..at].ends_with(b"--!>") {
+            return Some(at);
+        }
+    }
+}
+
 fn opens_markup(rest: &[u8]) -> bool {
     match rest {
-        [b'<', b'!' | b'?', ..] => true,
-        [b'<', b'/', next, ..] => *next != b'<' || rest.len() > 3,
+        [b'<', b'!' | b'?', ..] | [b'<', b'/', _, ..] => true,
         [b'<', next, ..] => next.is_ascii_alphabetic(),
         _ => false,
     }
 }
 
+/// Where in a tag the scan is.
+#[derive(PartialEq)]
+enum TagState {
+    Between,
+    Name,
+    BeforeValue,
+    Unquoted,
+    Quoted(u8),
+}
+
 /// Index of the `>` that ends the tag: one inside a quoted value does not, and a quote only counts after `=`.
 fn tag_end(bytes: &[u8], from: usize) -> Option<usize> {
-    #[derive(PartialEq)]
-    enum State {
-        Between,
-        Name,
-        BeforeValue,
-        Unquoted,
-        Quoted(u8),
-    }
-    let mut state = State::Between;
+    let mut state = TagState::Between;
     for (i, &b) in bytes.iter().enumerate().skip(from) {
         state = match (state, b) {
-            (State::Quoted(quote), b) if b == quote => State::Between,
-            (State::Quoted(quote), _) => State::Quoted(quote),
+            (TagState::Quoted(quote), b) if b == quote => TagState::Between,
+            (TagState::Quoted(quote), _) => TagState::Quoted(quote),
             (_, b'>') => return Some(i),
-            (State::BeforeValue, b'"' | b'\'') => State::Quoted(b),
-            (State::BeforeValue, b) if b.is_ascii_whitespace() => State::BeforeValue,
-            (State::BeforeValue, _) => State::Unquoted,
-            (State::Unquoted, b) if !b.is_ascii_whitespace() => State::Unquoted,
+            (TagState::BeforeValue, b'"' | b'\'') => TagState::Quoted(b),
+            (TagState::BeforeValue, b) if b.is_ascii_whitespace() => TagState::BeforeValue,
+            (TagState::BeforeValue, _) => TagState::Unquoted,
+            (TagState::Unquoted, b) if !b.is_ascii_whitespace() => TagState::Unquoted,
             // An `=` where a name should begin is part of the name.
-            (State::Name, b'=') => State::BeforeValue,
-            (State::Name | State::Between | State::Unquoted, b'/') => State::Between,
-            (State::Name, b) if b.is_ascii_whitespace() => after_name(bytes, i),
-            (State::Between | State::Unquoted, b) if b.is_ascii_whitespace() => State::Between,
-            (State::Between | State::Name | State::Unquoted, _) => State::Name,
+            (TagState::Name, b'=') => TagState::BeforeValue,
+            (TagState::Name | TagState::Between | TagState::Unquoted, b'/') => TagState::Between,
+            (TagState::Name, b) if b.is_ascii_whitespace() => after_name(bytes, i),
+            (TagState::Between | TagState::Unquoted, b) if b.is_ascii_whitespace() => {
+                TagState::Between
+            }
+            (TagState::Between | TagState::Name | TagState::Unquoted, _) => TagState::Name,
         };
     }
-    return None;
+    None
+}
 
-    /// White space after a name: a following `=` still belongs to it.
-    fn after_name(bytes: &[u8], from: usize) -> State {
-        match bytes
-            .get(from..)
-            .and_then(|rest| rest.iter().find(|b| !b.is_ascii_whitespace()))
-        {
-            Some(b'=') => State::Name,
-            _ => State::Between,
-        }
+/// White space after a name: a following `=` still belongs to it.
+fn after_name(bytes: &[u8], from: usize) -> TagState {
+    match bytes
+        .get(from..)
+        .and_then(|rest| rest.iter().find(|b| !b.is_ascii_whitespace()))
+    {
+        Some(b'=') => TagState::Name,
+        _ => TagState::Between,
     }
 }
 
@@ -320,7 +326,7 @@ impl TextWriter {
             "br" => self.break_line(),
             "hr" => self.lines_due = self.lines_due.max(1),
             "p" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "ul" | "ol" | "table" | "dl" => {
-                self.lines_due = self.lines_due.max(2)
+                self.lines_due = self.lines_due.max(2);
             }
             "li" => {
                 self.lines_due = self.lines_due.max(1);
@@ -348,7 +354,7 @@ impl TextWriter {
     fn end(&mut self, tag: &Tag<'_>) {
         match tag.name.to_ascii_lowercase().as_str() {
             "p" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "ul" | "ol" | "table" | "dl" => {
-                self.lines_due = self.lines_due.max(2)
+                self.lines_due = self.lines_due.max(2);
             }
             "blockquote" => {
                 self.lines_due = self.lines_due.max(1);
@@ -386,9 +392,9 @@ impl TextWriter {
                 add_html_token(&mut decoded, reference.as_bytes(), false);
                 for c in decoded.chars() {
                     if c == '\u{a0}' {
-                        self.space_due = true
+                        self.space_due = true;
                     } else if !c.is_control() {
-                        self.put(c)
+                        self.put(c);
                     }
                 }
                 rest = after;
@@ -428,12 +434,16 @@ fn reference_length(text: &str) -> Option<usize> {
     let inner = text.strip_prefix('&')?;
     let end = inner.bytes().take(32).position(|b| b == b';')?;
     let name = inner.get(..end)?;
-    (!name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'#')).then_some(end + 2)
+    (!name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'#'))
+        .then_some(end + 2)
 }
 
 /// Fillers that newsletters hide their preview text behind.
 fn is_zero_width(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200d}' | '\u{feff}' | '\u{ad}' | '\u{34f}')
+    matches!(
+        c,
+        '\u{200b}'..='\u{200d}' | '\u{feff}' | '\u{ad}' | '\u{34f}'
+    )
 }
 
 fn is_block(name: &str) -> bool {

@@ -16,22 +16,32 @@ pub mod base64_lines;
 mod charset;
 pub mod compose;
 pub mod envelope;
+pub mod fold;
 pub mod full;
 mod header_field;
 pub mod html;
 pub mod parse;
 pub mod part;
+mod prefilter;
+mod quotes;
+pub mod sanitise;
+mod style;
 pub mod text;
 
 pub use address::{Mailbox, NormalAddress, normalise, parse_mailboxes};
 pub use attachment_decoder::{AttachmentDecoder, AttachmentError};
 pub use base64_lines::{Base64Lines, encoded_size};
 pub use compose::{
-    ComposeError, Composed, Outgoing, OutgoingAttachment, Piece, references_for_reply, reply_subject,
-    same_subject,
+    ComposeError, Composed, Outgoing, OutgoingAttachment, Piece, references_for_reply,
+    reply_subject, same_subject,
 };
 pub use envelope::{Envelope, message_ids};
+pub use fold::{fold_html, quoted_from};
 pub use full::{GmailBody, GmailPart, from_full};
 pub use html::to_text;
 pub use parse::{ParseError, Parsed, parse};
 pub use part::{Attachment, Disposition, Source};
+pub use sanitise::{SafeHtml, Sanitiser};
+
+#[cfg(test)]
+mod tests;

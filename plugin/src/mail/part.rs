@@ -181,9 +181,9 @@ pub(super) fn assemble(mut nodes: Vec<Node<'_>>) -> Content {
         } else {
             if top.in_alternative {
                 if is_html {
-                    top.wanted.text = false
+                    top.wanted.text = false;
                 } else {
-                    top.wanted.html = false
+                    top.wanted.html = false;
                 }
             }
             (top.wanted.text, top.wanted.html)
@@ -231,8 +231,14 @@ fn close_alternative(frame: &Frame, text_parts: &mut Vec<usize>, html_parts: &mu
     if frame.container != Container::Alternative || !frame.wanted.text || !frame.wanted.html {
         return;
     }
-    let new_text = text_parts.get(frame.text_before..).unwrap_or_default().to_vec();
-    let new_html = html_parts.get(frame.html_before..).unwrap_or_default().to_vec();
+    let new_text = text_parts
+        .get(frame.text_before..)
+        .unwrap_or_default()
+        .to_vec();
+    let new_html = html_parts
+        .get(frame.html_before..)
+        .unwrap_or_default()
+        .to_vec();
     if new_text.is_empty() {
         text_parts.extend(new_html);
     } else if new_html.is_empty() {
@@ -256,11 +262,10 @@ fn content_of(
     html_parts: &[usize],
     attached: &[usize],
 ) -> Content {
-    let mut attachments: Vec<(usize, Attachment)> = attached
+    let attachments = attached
         .iter()
-        .filter_map(|&i| Some((i, attachment_of(nodes.get_mut(i)?)?)))
+        .filter_map(|&i| attachment_of(nodes.get_mut(i)?))
         .collect();
-    attachments.sort_by_key(|(i, _)| *i);
 
     let mut decoded: Vec<Option<(String, bool)>> = nodes.iter().map(|_| None).collect();
     for &i in text_parts.iter().chain(html_parts) {
@@ -269,7 +274,10 @@ fn content_of(
         }
     }
     let parts = |indices: &[usize]| -> Vec<&(String, bool)> {
-        indices.iter().filter_map(|&i| decoded.get(i)?.as_ref()).collect()
+        indices
+            .iter()
+            .filter_map(|&i| decoded.get(i)?.as_ref())
+            .collect()
     };
     let html = parts(html_parts);
     let html = html.iter().any(|(_, is_html)| *is_html).then(|| {
@@ -294,10 +302,7 @@ fn content_of(
     Content {
         text,
         html,
-        attachments: attachments
-            .into_iter()
-            .map(|(_, attachment)| attachment)
-            .collect(),
+        attachments,
     }
 }
 
@@ -342,7 +347,10 @@ fn attachment_of(node: &mut Node<'_>) -> Option<Attachment> {
     let (size, source) = match std::mem::take(&mut node.body) {
         Body::Encoded(bytes, encoding) => in_memory(encoding.decode(bytes)),
         Body::Decoded(bytes) => in_memory(bytes),
-        Body::Remote { attachment_id, size } => (size, Source::Remote { attachment_id }),
+        Body::Remote {
+            attachment_id,
+            size,
+        } => (size, Source::Remote { attachment_id }),
         Body::None => return None,
     };
     let disposition = node.disposition.unwrap_or(match node.content_id {
@@ -366,7 +374,11 @@ fn in_memory(bytes: Cow<'_, [u8]>) -> (u64, Source) {
 
 /// The sender's file name made safe, or one made from the type.
 fn file_name(node: &Node<'_>) -> String {
-    let given = node.file_name.as_deref().map(safe_file_name).unwrap_or_default();
+    let given = node
+        .file_name
+        .as_deref()
+        .map(safe_file_name)
+        .unwrap_or_default();
     if !given.is_empty() {
         return given;
     }
@@ -412,7 +424,9 @@ pub(super) fn safe_file_name(name: &str) -> String {
         return clean.to_owned();
     }
     let (stem, extension) = match clean.rsplit_once('.') {
-        Some((stem, extension)) if extension.chars().count() <= 10 => (stem, format!(".{extension}")),
+        Some((stem, extension)) if extension.chars().count() <= 10 => {
+            (stem, format!(".{extension}"))
+        }
         _ => (clean, String::new()),
     };
     let kept = MAX_FILE_NAME_CHARS - extension.chars().count();

@@ -1,0 +1,50 @@
+//! T03: compares the mailbox with the ledger, and brings in what is missing when asked to.
+
+use std::collections::BTreeMap;
+
+use super::{Pass, deliver::deliver, gap};
+use crate::{
+    contract::{AuditMode, AuditReport, Class, Problem, Quarantined, RuleCount},
+    ledger::{self, Fate, LedgerRow},
+    ports::Host,
+    settings,
+};
+
+/// Audits. Healing is bounded by the pass: what is left stays in `missing`.
+pub async fn audit<H: Host>(host: &H, mode: AuditMode, settings: &str) -> Result<AuditReport, Problem> {
+    let mut pass = Pass::load(host, settings::require(settings)?).await?;
+    pass.gmail.set_class(Class::Audit);
+    let listed = gap::list(&pass).await.map_err(|stop| stop.problem)?;
+    let mut missing = gap::unaccounted(&pass, &listed).await.map_err(|stop| stop.problem)?;
+    let mut healed = 0;
+    if mode == AuditMode::Heal && !missing.is_empty() {
+        let before = missing.len();
+        deliver(&mut pass, missing).await.map_err(|stop| stop.problem)?;
+        missing = gap::unaccounted(&pass, &listed).await.map_err(|stop| stop.problem)?;
+        healed = number(before - missing.len());
+    }
+    let mut report = AuditReport {
+        listed: number(listed.len()),
+        delivered: 0,
+        excluded: Vec::new(),
+        gone: 0,
+        quarantined: Vec::new(),
+        missing: missing.into_iter().map(|candidate| candidate.id).collect(),
+        healed,
+    };
+    let mut excluded: BTreeMap<&'static str, u32> = BTreeMap::new();
+    ledger::for_each::<LedgerRow>(host, "ledger/", None, |id, row| match row.fate {
+        Fate::Delivered(_) => report.delivered += 1,
+        Fate::Excluded(rule) => *excluded.entry(rule.name()).or_default() += 1,
+        Fate::Gone => report.gone += 1,
+        Fate::Quarantined(reason) => report.quarantined.push(Quarantined { id: id.to_owned(), reason }),
+    })
+    .await?;
+    report.excluded =
+        excluded.into_iter().map(|(rule, count)| RuleCount { rule: rule.to_owned(), count }).collect();
+    Ok(report)
+}
+
+fn number(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}

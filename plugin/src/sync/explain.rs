@@ -1,0 +1,64 @@
+//! T02: which rule decided, and on what.
+
+use crate::{
+    contract::{Explanation, Field, Problem, Subject},
+    ledger::{self, CONNECTION, ConnectionRow, Fate, LedgerRow, ledger_key},
+    ports::Host,
+    rules::address_key,
+};
+
+/// The most messages of one contact that are explained.
+const MOST: usize = 500;
+
+/// Explains a message, or all of a contact.
+pub async fn explain<H: Host>(host: &H, subject: Subject) -> Result<Vec<Explanation>, Problem> {
+    if ledger::read::<ConnectionRow>(host, CONNECTION).await?.is_none() {
+        return Err(Problem::NotConnected);
+    }
+    match subject {
+        Subject::Message(id) => {
+            let row = ledger::read::<LedgerRow>(host, &ledger_key(&id)).await?;
+            Ok(row.map(|(row, _)| explanation(&id, &row)).into_iter().collect())
+        }
+        Subject::Contact(address) => {
+            let wanted = address_key(&address);
+            let mut explanations = Vec::new();
+            ledger::for_each::<LedgerRow>(host, "ledger/", None, |id, row| {
+                let sender = row.sender.as_deref().and_then(address_key);
+                let is_contact =
+                    matches!(&row.fate, Fate::Delivered(delivered) if delivered.contact == address);
+                if explanations.len() < MOST && (is_contact || (wanted.is_some() && sender == wanted)) {
+                    explanations.push(explanation(id, &row));
+                }
+            })
+            .await?;
+            Ok(explanations)
+        }
+    }
+}
+
+fn explanation(id: &str, row: &LedgerRow) -> Explanation {
+    let rule = match &row.fate {
+        Fate::Delivered(delivered) => Some(delivered.rule),
+        Fate::Excluded(rule) => Some(*rule),
+        Fate::Gone | Fate::Quarantined(_) => None,
+    };
+    let mut inputs = vec![field("thread", &row.thread), field("received-at", &row.received_at.to_string())];
+    inputs.extend(row.sender.as_deref().map(|sender| field("sender", sender)));
+    inputs.extend(rule.map(|rule| field("meaning", rule.meaning())));
+    if let Fate::Delivered(delivered) = &row.fate {
+        inputs.extend(delivered.left_out.iter().map(|text| field("left-out", text)));
+    }
+    Explanation {
+        id: id.to_owned(),
+        outcome: row.outcome(),
+        rule: rule.map_or("", |rule| rule.name()).to_owned(),
+        inputs,
+        decided_at: row.decided_at,
+        version: row.version.clone(),
+    }
+}
+
+fn field(name: &str, value: &str) -> Field {
+    Field { name: name.to_owned(), value: value.to_owned() }
+}

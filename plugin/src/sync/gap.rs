@@ -1,0 +1,135 @@
+//! T04: history has expired. A new anchor is taken and stored first; then the mailbox is listed by date
+//! and whatever the ledger does not know is delivered, and what the mailbox no longer has is marked
+//! deleted. Every group is committed, so that an interrupted listing goes on where it was.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Pass, Step, Stop,
+    deliver::{Candidate, deliver},
+    run::Progress,
+};
+use crate::{
+    contract::{Class, MessageUpdate},
+    gmail::MessageRef,
+    ledger::{self, ConnectionRow, Fate, LedgerRow, ledger_key},
+    ports::Host,
+    rules::t04_gap::{Gap, list_after},
+};
+
+/// Messages delivered from a listing in one pass.
+const MESSAGES_PER_PASS: usize = 1_000;
+/// Messages whose rows are looked up at the same time.
+const LOOKED_UP_AT_ONCE: usize = 500;
+/// The most messages one listing may have: a limit for memory, 16 bytes each.
+const MOST_LISTED: usize = 500_000;
+
+/// Takes a new anchor from the profile (never from a message: its history id may be older still).
+pub(super) async fn anchor_again<H: Host>(pass: &mut Pass<'_, H>) -> Step {
+    let profile = pass.gmail.profile().await?;
+    let gap = Gap::found(pass.connection.gap, pass.host.now());
+    pass.warn("history has expired: listing by date", &[("expired", &gap.expired.to_string())]);
+    let connection =
+        ConnectionRow { cursor: profile.history_id, page: None, gap: Some(gap), ..pass.connection.clone() };
+    pass.commit_connection(connection, Vec::new()).await?;
+    Ok(())
+}
+
+/// Closes a gap, if there is one to close now.
+pub(super) async fn close<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
+    let Some(gap) = pass.connection.gap.filter(|gap| gap.needs_listing(pass.host.now())) else {
+        return Ok(Progress::Complete);
+    };
+    pass.gmail.set_class(Class::Backfill);
+    let listed = list(pass).await?;
+    let mut missing = unaccounted(pass, &listed).await?;
+    let more = missing.len() > MESSAGES_PER_PASS;
+    missing.truncate(MESSAGES_PER_PASS);
+    deliver(pass, missing).await?;
+    if more {
+        return Ok(Progress::More);
+    }
+    mark_deleted(pass, &listed).await?;
+    let connection = ConnectionRow { gap: gap.listed(pass.host.now()), ..pass.connection.clone() };
+    pass.commit_connection(connection, Vec::new()).await?;
+    pass.gmail.set_class(Class::Live);
+    if gap.expired > 1 && pass.connection.gap.is_some() {
+        let retry_at = Some(gap.retry_at(pass.host.now()));
+        let problem = crate::contract::Problem::ProviderUnavailable("history expires at once".to_owned());
+        return Err(Stop { problem, retry_at });
+    }
+    Ok(Progress::Complete)
+}
+
+/// Every message of the mailbox since the connection, spam and trash included. Complete or an error: a
+/// partial list would take messages for deleted.
+pub(super) async fn list<H: Host>(pass: &Pass<'_, H>) -> Step<Vec<MessageRef>> {
+    let mut listed: Vec<MessageRef> = Vec::new();
+    let mut token: Option<String> = None;
+    loop {
+        let page = pass.gmail.list(list_after(pass.connection.since), token.as_deref()).await?;
+        listed.extend(page.messages);
+        if listed.len() > MOST_LISTED {
+            let message = format!("more than {MOST_LISTED} messages since the connection");
+            return Err(crate::contract::Problem::Other(message).into());
+        }
+        match page.next_page_token {
+            Some(next) => token = Some(next),
+            None => return Ok(listed),
+        }
+    }
+}
+
+/// The listed messages that have no ledger row.
+pub(super) async fn unaccounted<H: Host>(pass: &Pass<'_, H>, listed: &[MessageRef]) -> Step<Vec<Candidate>> {
+    let mut missing = Vec::new();
+    for group in listed.chunks(LOOKED_UP_AT_ONCE) {
+        let keys = group.iter().map(|message| ledger_key(&message.id)).collect();
+        let rows = ledger::read_many::<LedgerRow>(pass.host, keys).await?;
+        for (message, row) in group.iter().zip(rows) {
+            if row.is_none() {
+                missing.push(Candidate::new(message.id.clone(), message.thread_id.clone(), None));
+            }
+        }
+    }
+    // Oldest first, as they would have come.
+    missing.reverse();
+    Ok(missing)
+}
+
+/// Delivered messages that the mailbox no longer has were deleted inside the gap.
+async fn mark_deleted<H: Host>(pass: &Pass<'_, H>, listed: &[MessageRef]) -> Step {
+    let present: BTreeSet<&str> = listed.iter().map(|message| message.id.as_str()).collect();
+    let anchored_at = pass.connection.gap.map_or(0, |gap| gap.anchored_at);
+    let mut deleted: Vec<(String, LedgerRow)> = Vec::new();
+    ledger::for_each::<LedgerRow>(pass.host, "ledger/", None, |id, row| {
+        // What came after the anchor may be too new for the search; history tells about it.
+        let old_enough = row.received_at < anchored_at.saturating_sub(60_000);
+        let is_live = matches!(&row.fate, Fate::Delivered(delivered) if !delivered.deleted);
+        if is_live && old_enough && !present.contains(id) {
+            deleted.push((id.to_owned(), row));
+        }
+    })
+    .await?;
+    for group in deleted.chunks_mut(LOOKED_UP_AT_ONCE) {
+        let mut rows = Vec::new();
+        let mut updates = Vec::new();
+        for (id, row) in group {
+            if let Fate::Delivered(delivered) = &mut row.fate {
+                delivered.deleted = true;
+            }
+            updates.push(MessageUpdate {
+                key: pass.message_key(id),
+                flags: None,
+                deleted: true,
+                released: false,
+            });
+            rows.push(ledger::put(ledger_key(id), row)?);
+        }
+        if pass.features().edit_after_log {
+            pass.host.update_messages(updates).await?;
+        }
+        pass.commit(rows).await?;
+    }
+    Ok(())
+}

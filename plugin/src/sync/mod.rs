@@ -1,0 +1,184 @@
+//! How it moves. One call of the component is one [`Pass`] over one connection: it loads the
+//! connection's row, does bounded work, and commits what became of each message together with the
+//! cursor, so that a crash at any point repeats work but never loses or doubles any.
+
+mod audit;
+mod changes;
+mod connect;
+mod deliver;
+mod disconnect;
+mod explain;
+mod gap;
+mod message;
+mod pull;
+mod run;
+mod send;
+mod sending;
+
+pub use audit::audit;
+pub use connect::connect;
+pub use disconnect::disconnect;
+pub use explain::explain;
+pub use run::run;
+
+use std::cell::{Cell, OnceCell};
+
+use crate::{
+    contract::{Change, Counts, CrmError, Expectation, Features, Field, Level, Problem},
+    gmail::{Gmail, GmailError},
+    ledger::{self, CONNECTION, ConnectionRow, ConnectionState},
+    mail::Sanitiser,
+    ports::Host,
+    settings::Settings,
+};
+
+/// Everything one call works with.
+pub(crate) struct Pass<'h, H> {
+    pub(crate) host: &'h H,
+    pub(crate) gmail: Gmail<'h, H>,
+    pub(crate) settings: Settings,
+    pub(crate) connection: ConnectionRow,
+    pub(crate) counts: Cell<Counts>,
+    features: OnceCell<Features>,
+    sanitiser: OnceCell<Sanitiser>,
+    version: u64,
+}
+
+/// Why a pass ends before all is done. The cursor stays where it is.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Stop {
+    pub(crate) problem: Problem,
+    /// When to come back, ms since the epoch; `None`: as the schedule says.
+    pub(crate) retry_at: Option<u64>,
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        let retry_at = match problem {
+            Problem::RateLimited(until) => Some(until),
+            _ => None,
+        };
+        Self { problem, retry_at }
+    }
+}
+
+impl From<GmailError> for Stop {
+    fn from(error: GmailError) -> Self {
+        error.into_problem().into()
+    }
+}
+
+impl From<CrmError> for Stop {
+    fn from(error: CrmError) -> Self {
+        crm_problem(error).into()
+    }
+}
+
+/// A CRM's failure in the words people are shown. Waiting for the CRM is told by [`Stop::retry_at`].
+pub(crate) fn crm_problem(error: CrmError) -> Problem {
+    match error {
+        CrmError::RateLimited(until) => Problem::RateLimited(until),
+        CrmError::Unavailable(message) | CrmError::Other(message) => Problem::CrmUnavailable(message),
+        CrmError::Refused(message) => Problem::CrmUnavailable(format!("refused: {message}")),
+        CrmError::NotFound => Problem::CrmUnavailable("not found".to_owned()),
+        CrmError::Unsupported => Problem::CrmUnavailable("not supported".to_owned()),
+    }
+}
+
+pub(crate) type Step<T = ()> = Result<T, Stop>;
+
+/// No counts yet.
+pub(crate) const NOTHING: Counts = Counts {
+    seen: 0,
+    delivered: 0,
+    excluded: 0,
+    gone: 0,
+    quarantined: 0,
+    sent: 0,
+    unsent: 0,
+    updates_in: 0,
+    updates_out: 0,
+    requests: 0,
+    units: 0,
+};
+
+impl<'h, H: Host> Pass<'h, H> {
+    /// Loads the connection.
+    pub(crate) async fn load(host: &'h H, settings: Settings) -> Result<Self, Problem> {
+        let Some((connection, version)) = ledger::read::<ConnectionRow>(host, CONNECTION).await? else {
+            return Err(Problem::NotConnected);
+        };
+        if connection.state != ConnectionState::Active {
+            return Err(Problem::NotConnected);
+        }
+        Ok(Self {
+            host,
+            gmail: Gmail::new(host, settings.quota_table),
+            settings,
+            connection,
+            counts: Cell::new(NOTHING),
+            features: OnceCell::new(),
+            sanitiser: OnceCell::new(),
+            version,
+        })
+    }
+
+    /// Commits rows, if the connection is as this pass knows it.
+    pub(crate) async fn commit(&self, changes: Vec<Change>) -> Result<(), Problem> {
+        let expectation = Expectation { key: CONNECTION.to_owned(), version: Some(self.version) };
+        ledger::commit(self.host, vec![expectation], changes).await
+    }
+
+    /// Commits rows together with the connection's row: the cursor moves with the ledger (T01).
+    pub(crate) async fn commit_connection(
+        &mut self,
+        connection: ConnectionRow,
+        mut changes: Vec<Change>,
+    ) -> Result<(), Problem> {
+        if connection == self.connection {
+            return self.commit(changes).await;
+        }
+        changes.push(ledger::put(CONNECTION.to_owned(), &connection)?);
+        self.commit(changes).await?;
+        let stored = ledger::read::<ConnectionRow>(self.host, CONNECTION).await?;
+        self.version = stored.ok_or(Problem::Superseded)?.1;
+        self.connection = connection;
+        Ok(())
+    }
+
+    pub(crate) fn features(&self) -> &Features {
+        self.features.get_or_init(|| self.host.supported())
+    }
+
+    pub(crate) fn sanitiser(&self) -> &Sanitiser {
+        self.sanitiser.get_or_init(Sanitiser::new)
+    }
+
+    /// Counts something.
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Counts)) {
+        let mut counts = self.counts.get();
+        change(&mut counts);
+        self.counts.set(counts);
+    }
+
+    /// The idempotency key of a message: the same mail in the same mailbox has the same for ever.
+    pub(crate) fn message_key(&self, id: &str) -> String {
+        format!("gmail/{}/{id}", self.connection.address)
+    }
+
+    /// The key of a thread.
+    pub(crate) fn thread_key(&self, id: &str) -> String {
+        self.message_key(id)
+    }
+
+    /// The provider's id in a key, if it is of the mailbox that is connected now (S05).
+    pub(crate) fn id_in<'k>(&self, key: &'k str) -> Option<&'k str> {
+        let (mailbox, id) = key.strip_prefix("gmail/")?.rsplit_once('/')?;
+        (mailbox == self.connection.address).then_some(id)
+    }
+
+    pub(crate) fn warn(&self, message: &str, fields: &[(&str, &str)]) {
+        let fields = fields.iter().map(|&(name, value)| Field { name: name.to_owned(), value: value.to_owned() });
+        self.host.write(Level::Warning, message, fields.collect());
+    }
+}

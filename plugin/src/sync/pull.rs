@@ -1,0 +1,155 @@
+//! Mail that came: history from the cursor, page by page. Each page's messages are decided, delivered
+//! and committed in small groups; the cursor moves in the commit of the last group (T01).
+
+use std::collections::BTreeMap;
+
+use super::{
+    Pass, Step,
+    changes::{Changed, fold},
+    deliver::{Candidate, deliver},
+    gap,
+    message::flags,
+    run::Progress,
+};
+use crate::{
+    contract::{Change, MessageUpdate},
+    gmail::{GmailError, HistoryPage},
+    ledger::{self, ConnectionRow, Fate, LedgerRow, ledger_key, quarantine_key},
+    ports::Host,
+    rules::{Rule, labels},
+};
+
+/// Messages looked at in one pass, after which it ends at the next page.
+const MESSAGES_PER_PASS: u32 = 1_000;
+/// Pages read in one pass: empty ones count too.
+const PAGES_PER_PASS: u32 = 50;
+
+/// Pulls until the mailbox has no more, or the pass has done its share.
+pub(super) async fn pull<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
+    for _ in 0..PAGES_PER_PASS {
+        let connection = pass.connection.clone();
+        let page = match pass.gmail.history(&connection.cursor, connection.page.as_deref()).await {
+            Ok(page) => page,
+            Err(GmailError::Gone) => {
+                gap::anchor_again(pass).await?;
+                return Ok(Progress::Complete);
+            }
+            // A page token that Gmail no longer takes: list again from the cursor.
+            Err(GmailError::Refused { .. }) if connection.page.is_some() => {
+                pass.commit_connection(ConnectionRow { page: None, ..connection }, Vec::new()).await?;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        take_page(pass, page).await?;
+        if pass.connection.page.is_none() {
+            return Ok(Progress::Complete);
+        }
+        if pass.counts.get().seen >= MESSAGES_PER_PASS {
+            return Ok(Progress::More);
+        }
+    }
+    Ok(Progress::More)
+}
+
+async fn take_page<H: Host>(pass: &mut Pass<'_, H>, page: HistoryPage) -> Step {
+    let after = match page.next_page_token {
+        Some(token) => ConnectionRow { page: Some(token), ..pass.connection.clone() },
+        None => ConnectionRow { page: None, cursor: page.history_id, ..pass.connection.clone() },
+    };
+    let changes = fold(&page.history);
+    let known = known_rows(pass, &changes).await?;
+    let sorted = sort(changes, known);
+    let mut rows = sorted.rows;
+    rows.extend(update_crm(pass, sorted.updates).await?);
+    deliver(pass, sorted.candidates).await?;
+    // A stuck message that was got over is stuck no more.
+    let after = ConnectionRow { stuck: None, ..after };
+    pass.commit_connection(after, rows).await?;
+    Ok(())
+}
+
+async fn known_rows<H: Host>(
+    pass: &Pass<'_, H>,
+    changes: &BTreeMap<String, Changed>,
+) -> Step<Vec<Option<LedgerRow>>> {
+    let keys = changes.keys().map(|id| ledger_key(id)).collect();
+    let rows = ledger::read_many::<LedgerRow>(pass.host, keys).await?;
+    Ok(rows.into_iter().map(|row| row.map(|(row, _)| row)).collect())
+}
+
+/// What a page's changes ask for.
+#[derive(Default)]
+struct Sorted {
+    candidates: Vec<Candidate>,
+    updates: Vec<Update>,
+    rows: Vec<Change>,
+}
+
+/// A delivered message that changed.
+struct Update {
+    id: String,
+    row: LedgerRow,
+    changed: Changed,
+}
+
+fn sort(changes: BTreeMap<String, Changed>, known: Vec<Option<LedgerRow>>) -> Sorted {
+    let mut sorted = Sorted::default();
+    for ((id, changed), row) in changes.into_iter().zip(known) {
+        match row {
+            None if changed.deleted => {
+                sorted.candidates.push(Candidate::deleted(id, changed.thread));
+            }
+            None => sorted.candidates.push(Candidate::new(id, changed.thread, changed.labels)),
+            Some(row) => match &row.fate {
+                // Every autosave of a draft leaves a deleted message behind: its row goes with it.
+                Fate::Excluded(Rule::Label(_)) if changed.deleted => {
+                    sorted.rows.push(ledger::remove(ledger_key(&id)));
+                }
+                Fate::Excluded(Rule::Label(_)) if left_its_label(&changed) => {
+                    sorted.candidates.push(Candidate::new(id, changed.thread, changed.labels));
+                }
+                Fate::Quarantined(_) if changed.deleted => {
+                    sorted.candidates.push(Candidate::deleted(id.clone(), changed.thread));
+                    sorted.rows.push(ledger::remove(quarantine_key(&id)));
+                }
+                Fate::Delivered(_) => sorted.updates.push(Update { id, row, changed }),
+                _ => {}
+            },
+        }
+    }
+    sorted
+}
+
+/// A draft that was sent, spam that was none, a message out of the trash: to be decided anew.
+fn left_its_label(changed: &Changed) -> bool {
+    changed.labels.as_ref().is_none_or(|labels| labels::excluded(labels).is_none())
+}
+
+/// Brings read, starred, archived, trashed and deleted to the CRM, from the page alone (S17).
+async fn update_crm<H: Host>(pass: &Pass<'_, H>, updates: Vec<Update>) -> Step<Vec<Change>> {
+    let mut rows = Vec::new();
+    let mut messages = Vec::new();
+    for Update { id, mut row, changed } in updates {
+        let flags = changed.labels.as_deref().map(flags);
+        if flags.is_none() && !changed.deleted {
+            continue;
+        }
+        messages.push(MessageUpdate {
+            key: pass.message_key(&id),
+            flags,
+            deleted: changed.deleted,
+            released: false,
+        });
+        if changed.deleted && let Fate::Delivered(delivered) = &mut row.fate {
+            delivered.deleted = true;
+            rows.push(ledger::put(ledger_key(&id), &row)?);
+        }
+    }
+    if !messages.is_empty() && pass.features().edit_after_log {
+        let number = u32::try_from(messages.len()).unwrap_or(u32::MAX);
+        pass.host.update_messages(messages).await?;
+        pass.count(|counts| counts.updates_in += number);
+    }
+    Ok(rows)
+}

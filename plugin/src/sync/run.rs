@@ -1,0 +1,83 @@
+//! One bounded pass: mail to send, then mail that came.
+
+use super::{NOTHING, Pass, Step, Stop, gap, pull, send};
+use crate::{
+    contract::{Counts, Problem, Report, Trigger},
+    ports::Host,
+    settings,
+};
+
+/// How a part of a pass ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// All there was is done.
+    Complete,
+    /// There is more: come back at once.
+    More,
+}
+
+/// Runs a pass. Never fails: what went wrong is in the report.
+pub async fn run<H: Host>(host: &H, _trigger: Trigger, settings: &str) -> Report {
+    let pass = match settings::require(settings) {
+        Ok(settings) => Pass::load(host, settings).await,
+        Err(problem) => Err(problem),
+    };
+    match pass {
+        Ok(mut pass) => {
+            let result = work(&mut pass).await;
+            report(&pass, result)
+        }
+        Err(problem) => Report { counts: NOTHING, problem: Some(problem), next: None },
+    }
+}
+
+struct Done {
+    progress: Progress,
+    next: Option<u64>,
+}
+
+async fn work<H: Host>(pass: &mut Pass<'_, H>) -> Step<Done> {
+    let waiting = send::send_waiting(pass).await?;
+    let mut progress = pull::pull(pass).await?;
+    if progress == Progress::Complete {
+        progress = gap::close(pass).await?;
+    }
+    let settles = pass.connection.gap.map(|gap| gap.settles_at());
+    let next = [waiting.next, settles].into_iter().flatten().min();
+    if waiting.progress == Progress::More {
+        progress = Progress::More;
+    }
+    Ok(Done { progress, next })
+}
+
+fn report<H: Host>(pass: &Pass<'_, H>, result: Step<Done>) -> Report {
+    let counts = counts(pass);
+    match result {
+        Ok(Done { progress: Progress::More, .. }) => {
+            Report { counts, problem: None, next: Some(pass.host.now()) }
+        }
+        Ok(Done { next, .. }) => Report { counts, problem: None, next },
+        Err(Stop { problem, retry_at }) => Report { counts, problem: Some(problem), next: retry_at },
+    }
+}
+
+/// The pass's counts with what Gmail cost.
+pub(super) fn counts<H: Host>(pass: &Pass<'_, H>) -> Counts {
+    let tally = pass.gmail.tally();
+    Counts { requests: tally.requests, units: tally.units, ..pass.counts.get() }
+}
+
+/// Problems that end a pass for all of it, whatever part met them.
+pub(super) fn is_final(problem: &Problem) -> bool {
+    matches!(
+        problem,
+        Problem::ReconnectNeeded
+            | Problem::NotConnected
+            | Problem::Superseded
+            | Problem::StorageUnavailable(_)
+            | Problem::CrmUnavailable(_)
+            | Problem::MailboxUnavailable(_)
+            | Problem::ScopeMissing(_)
+            | Problem::PluginOverBudget(_)
+    )
+}
