@@ -1,7 +1,7 @@
 //! The contract: types generated from `wit/`, and the ports over the generated imports. The only
 //! module that touches generated names; everything else uses what is exported here.
 
-mod bindings {
+pub(crate) mod bindings {
     #![allow(
         missing_docs,
         unreachable_pub,
@@ -50,7 +50,10 @@ pub use imports::Imports;
 /// Exports a type that implements [`Guest`] as the component's `sync` interface.
 macro_rules! export {
     ($component:ident) => {
-        crate::contract::bindings::export!($component with_types_in crate::contract::bindings);
+        #[allow(unsafe_code, reason = "generated: the component model's calling convention")]
+        const _: () = {
+            crate::contract::bindings::export!($component with_types_in crate::contract::bindings);
+        };
     };
 }
 pub(crate) use export;

@@ -8,6 +8,7 @@
 //! | `quarantine/<message id>` | version of the component that could not handle it |
 //! | `thread/<thread id>` | [`ThreadRow`] |
 //! | `out/<outbound id>` | [`OutboundRow`] |
+//! | `intent/<outbound id>` | nothing; it may have been sent and nobody knows yet (S23) |
 //! | `sent/<ms, 13 digits>/<message id>` | nothing; counts for the daily limit (S21) |
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -222,20 +223,46 @@ pub fn outbound_key(id: &str) -> String {
     format!("out/{id}")
 }
 
+/// Prefix of [`sent_key`].
+pub const SENT: &str = "sent/";
+/// Prefix of [`intent_key`].
+pub const INTENTS: &str = "intent/";
+
+/// Key of the mark that outbound mail has a draft of which it is not settled whether it was sent.
+pub fn intent_key(id: &str) -> String {
+    format!("{INTENTS}{id}")
+}
+
+/// A change that writes a mark.
+pub fn mark(key: String) -> Change {
+    Change {
+        key,
+        value: Some(Vec::new()),
+    }
+}
+
 /// Key of the mark that a message was sent at this time.
 pub fn sent_key(at: u64, id: &str) -> String {
-    format!("sent/{at:013}/{id}")
+    format!("{SENT}{at:013}/{id}")
 }
 
 /// The time in a key made by [`sent_key`].
 pub fn sent_time(key: &str) -> Option<u64> {
-    key.strip_prefix("sent/")?.split('/').next()?.parse().ok()
+    key.strip_prefix(SENT)
+        .unwrap_or(key)
+        .split('/')
+        .next()?
+        .parse()
+        .ok()
 }
 
 /// A change that writes a row.
 pub fn put<T: Serialize>(key: String, row: &T) -> Result<Change, Problem> {
     let value = serde_json::to_vec(row).map_err(|error| Problem::Other(format!("{key}: {error}")))?;
-    Ok(Change { key, value: Some(value) })
+    Ok(Change {
+        key,
+        value: Some(value),
+    })
 }
 
 /// A change that removes a row.
@@ -272,7 +299,10 @@ pub async fn for_each<T: DeserializeOwned>(
 ) -> Result<(), Problem> {
     let mut after = after;
     loop {
-        let page = host.scan(prefix, after.take(), 500).await.map_err(storage_problem)?;
+        let page = host
+            .scan(prefix, after.take(), 500)
+            .await
+            .map_err(storage_problem)?;
         for entry in &page.entries {
             let (row, _) = decode(entry)?;
             visit(entry.key.strip_prefix(prefix).unwrap_or(&entry.key), row);
@@ -280,6 +310,27 @@ pub async fn for_each<T: DeserializeOwned>(
         match page.entries.last() {
             Some(last) if page.more => after = Some(last.key.clone()),
             _ => return Ok(()),
+        }
+    }
+}
+
+/// The keys under a prefix, without it.
+pub async fn keys(host: &impl Storage, prefix: &str, after: Option<String>) -> Result<Vec<String>, Problem> {
+    let mut keys = Vec::new();
+    let mut after = after;
+    loop {
+        let page = host
+            .scan(prefix, after.take(), 1_000)
+            .await
+            .map_err(storage_problem)?;
+        keys.extend(
+            page.entries
+                .iter()
+                .filter_map(|entry| Some(entry.key.strip_prefix(prefix)?.to_owned())),
+        );
+        match page.entries.last() {
+            Some(last) if page.more => after = Some(last.key.clone()),
+            _ => return Ok(keys),
         }
     }
 }
@@ -293,12 +344,16 @@ pub async fn commit(
     if changes.is_empty() {
         return Ok(());
     }
-    host.commit(expectations, changes).await.map_err(|error| match error {
-        // The fence and the connection's version say the same: somebody else has the connection now.
-        CommitError::Fenced | CommitError::Stale(_) => Problem::Superseded,
-        CommitError::OverLimit(key) => Problem::Other(format!("storage limit: {key}")),
-        CommitError::Unavailable(message) | CommitError::Other(message) => Problem::StorageUnavailable(message),
-    })
+    host.commit(expectations, changes)
+        .await
+        .map_err(|error| match error {
+            // The fence and the connection's version say the same: somebody else has the connection now.
+            CommitError::Fenced | CommitError::Stale(_) => Problem::Superseded,
+            CommitError::OverLimit(key) => Problem::Other(format!("storage limit: {key}")),
+            CommitError::Unavailable(message) | CommitError::Other(message) => {
+                Problem::StorageUnavailable(message)
+            }
+        })
 }
 
 fn decode<T: DeserializeOwned>(entry: &Entry) -> Result<(T, u64), Problem> {
@@ -311,7 +366,9 @@ fn decode<T: DeserializeOwned>(entry: &Entry) -> Result<(T, u64), Problem> {
 pub fn storage_problem(error: StorageError) -> Problem {
     match error {
         StorageError::OverLimit(key) => Problem::Other(format!("storage limit: {key}")),
-        StorageError::Unavailable(message) | StorageError::Other(message) => Problem::StorageUnavailable(message),
+        StorageError::Unavailable(message) | StorageError::Other(message) => {
+            Problem::StorageUnavailable(message)
+        }
     }
 }
 

@@ -20,7 +20,10 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { quota_table: UnitTable::default(), daily_limit: CONSUMER_MESSAGES }
+        Self {
+            quota_table: UnitTable::default(),
+            daily_limit: CONSUMER_MESSAGES,
+        }
     }
 }
 
@@ -40,11 +43,18 @@ pub const SCHEMA: &str = r#"{
 /// Reads settings; empty text means the defaults.
 pub fn parse(text: &str) -> Result<Settings, Vec<SettingsError>> {
     let text = if text.trim().is_empty() { "{}" } else { text };
-    let settings: Settings = serde_json::from_str(text)
-        .map_err(|error| vec![SettingsError { pointer: String::new(), message: error.to_string() }])?;
+    let settings: Settings = serde_json::from_str(text).map_err(|error| {
+        vec![SettingsError {
+            pointer: String::new(),
+            message: error.to_string(),
+        }]
+    })?;
     if !(1..=10_000).contains(&settings.daily_limit) {
         let message = "must be between 1 and 10000".to_owned();
-        return Err(vec![SettingsError { pointer: "/daily-limit".to_owned(), message }]);
+        return Err(vec![SettingsError {
+            pointer: "/daily-limit".to_owned(),
+            message,
+        }]);
     }
     Ok(settings)
 }
@@ -52,8 +62,10 @@ pub fn parse(text: &str) -> Result<Settings, Vec<SettingsError>> {
 /// Reads settings for a pass.
 pub fn require(text: &str) -> Result<Settings, Problem> {
     parse(text).map_err(|errors| {
-        let texts: Vec<String> =
-            errors.iter().map(|error| format!("{} {}", error.pointer, error.message)).collect();
+        let texts: Vec<String> = errors
+            .iter()
+            .map(|error| format!("{} {}", error.pointer, error.message))
+            .collect();
         Problem::SettingsInvalid(texts.join("; "))
     })
 }
@@ -70,13 +82,19 @@ mod tests {
     #[test]
     fn unknown_and_impossible_settings_are_refused() {
         assert!(parse(r#"{"colour": 1}"#).is_err());
-        assert_eq!(parse(r#"{"daily-limit": 0}"#).unwrap_err()[0].pointer, "/daily-limit");
+        assert_eq!(
+            parse(r#"{"daily-limit": 0}"#).unwrap_err()[0].pointer,
+            "/daily-limit"
+        );
     }
 
     #[test]
     fn the_schema_names_every_setting() {
         let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
         let known = schema["properties"].as_object().unwrap();
-        assert_eq!(known.keys().map(String::as_str).collect::<Vec<_>>(), ["daily-limit", "quota-table"]);
+        assert_eq!(
+            known.keys().map(String::as_str).collect::<Vec<_>>(),
+            ["daily-limit", "quota-table"]
+        );
     }
 }

@@ -89,9 +89,7 @@ fn mailbox_of(addr: &Addr<'_>) -> Option<Mailbox> {
     match addr.address.as_deref().and_then(written_address) {
         Some(address) => Some(Mailbox { name, address }),
         // `From: someone@example.com (no brackets, and read as a name)` and `"a@b.example"`.
-        None => name
-            .and_then(|name| written_address(&name))
-            .map(Mailbox::bare),
+        None => name.and_then(|name| written_address(&name)).map(Mailbox::bare),
     }
 }
 
@@ -129,20 +127,13 @@ pub struct NormalAddress {
 /// The comparable form of an address; `None` when `text` is not an address (no `@`, an empty or impossible domain,
 /// white space, over [`MAX_ADDRESS_BYTES`]).
 pub fn normalise(text: &str) -> Option<NormalAddress> {
-    let text = text
-        .trim()
-        .trim_start_matches('<')
-        .trim_end_matches('>')
-        .trim();
+    let text = text.trim().trim_start_matches('<').trim_end_matches('>').trim();
     if text.len() > MAX_ADDRESS_BYTES {
         return None;
     }
     let (local, domain) = text.rsplit_once('@')?;
     let quoted = local.len() >= 2 && local.starts_with('"') && local.ends_with('"');
-    let local = match local
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-    {
+    let local = match local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         // `"plain"@x` and `plain@x` are the same mailbox (RFC 5322 section 3.4.1).
         Some(inner) if quoted && !inner.is_empty() && inner.chars().all(is_plain_local) => inner,
         _ => local,

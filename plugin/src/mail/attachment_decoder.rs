@@ -157,9 +157,7 @@ impl AttachmentDecoder {
                 self.announced = Some(size.saturating_mul(10).saturating_add(u64::from(b - b'0')));
                 Ok(())
             }
-            (State::Literal, b) if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.') => {
-                Ok(())
-            }
+            (State::Literal, b) if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.') => Ok(()),
             _ => Err(AttachmentError::NotJson),
         }
     }
@@ -187,10 +185,7 @@ impl AttachmentDecoder {
                 b => b,
             },
             Escape::Started if b == b'u' => {
-                self.escape = Escape::Unicode {
-                    digits: 0,
-                    value: 0,
-                };
+                self.escape = Escape::Unicode { digits: 0, value: 0 };
                 return Ok(());
             }
             Escape::Started => {

@@ -35,12 +35,10 @@ impl TransferEncoding {
     pub(super) fn decode(self, bytes: &[u8]) -> Cow<'_, [u8]> {
         match self {
             Self::Identity => Cow::Borrowed(bytes),
-            Self::Base64 => {
-                Cow::Owned(base64_decode(bytes).unwrap_or_else(|| lenient_base64(bytes)))
+            Self::Base64 => Cow::Owned(base64_decode(bytes).unwrap_or_else(|| lenient_base64(bytes))),
+            Self::QuotedPrintable => {
+                Cow::Owned(quoted_printable_decode(bytes).unwrap_or_else(|| lenient_quoted_printable(bytes)))
             }
-            Self::QuotedPrintable => Cow::Owned(
-                quoted_printable_decode(bytes).unwrap_or_else(|| lenient_quoted_printable(bytes)),
-            ),
         }
     }
 }
@@ -53,8 +51,7 @@ pub(super) fn decode_text(bytes: Cow<'_, [u8]>, label: Option<&str>) -> String {
             .iter()
             .any(|known| label.eq_ignore_ascii_case(known))
     });
-    if !claims_ascii_or_utf8
-        && let Some(decoder) = label.and_then(|label| charset_decoder(label.as_bytes()))
+    if !claims_ascii_or_utf8 && let Some(decoder) = label.and_then(|label| charset_decoder(label.as_bytes()))
     {
         return decoder(&bytes);
     }

@@ -170,8 +170,7 @@ impl Outgoing {
 
     fn header_block(&self) -> Result<Vec<u8>, ComposeError> {
         let mut out = Vec::with_capacity(1024);
-        let date =
-            Date::new(self.date_ms.div_euclid(1_000).clamp(0, LAST_DATE_SECONDS)).to_rfc822();
+        let date = Date::new(self.date_ms.div_euclid(1_000).clamp(0, LAST_DATE_SECONDS)).to_rfc822();
         FieldWriter::new(&mut out, "Date").word(&date).end();
         write_mailboxes(&mut out, "From", std::slice::from_ref(&self.sender))?;
         write_mailboxes(&mut out, "Reply-To", &self.reply_to)?;
@@ -181,11 +180,7 @@ impl Outgoing {
         FieldWriter::new(&mut out, "Subject")
             .text(&clean_line(&self.subject, MAX_SUBJECT_CHARS))
             .end();
-        write_ids(
-            &mut out,
-            "Message-ID",
-            std::slice::from_ref(&self.message_id),
-        )?;
+        write_ids(&mut out, "Message-ID", std::slice::from_ref(&self.message_id))?;
         write_ids(&mut out, "In-Reply-To", self.in_reply_to.as_slice())?;
         write_ids(&mut out, "References", &self.references)?;
         FieldWriter::new(&mut out, "MIME-Version").word("1.0").end();
@@ -195,15 +190,9 @@ impl Outgoing {
     fn write_body(&self, writer: &mut Writer) -> Result<(), ComposeError> {
         let text = with_crlf(&self.text);
         let html = self.html.as_deref().map(with_crlf);
-        let boundaries = Boundaries::new(
-            &self.boundary_seed,
-            &text,
-            html.as_deref().unwrap_or_default(),
-        );
+        let boundaries = Boundaries::new(&self.boundary_seed, &text, html.as_deref().unwrap_or_default());
         let is_inline = |attachment: &OutgoingAttachment| {
-            html.is_some()
-                && attachment.disposition == Disposition::Inline
-                && attachment.content_id.is_some()
+            html.is_some() && attachment.disposition == Disposition::Inline && attachment.content_id.is_some()
         };
         let indexed = || self.attachments.iter().enumerate();
         let inline: Vec<_> = indexed()
@@ -222,8 +211,7 @@ impl Outgoing {
         }
         body.write_part(&mut writer.bytes)
             .map_err(|_| ComposeError::Encoding)?;
-        for (boundary, attachments) in [(&boundaries.related, inline), (&boundaries.mixed, beside)]
-        {
+        for (boundary, attachments) in [(&boundaries.related, inline), (&boundaries.mixed, beside)] {
             if attachments.is_empty() {
                 continue;
             }
@@ -256,10 +244,7 @@ pub fn same_subject(a: &str, b: &str) -> bool {
 
 /// `References` of a reply: the parent's, then the parent (RFC 5322 section 3.6.4). At most 100 ids; what is left out is
 /// in the middle.
-pub fn references_for_reply(
-    parent_references: &[String],
-    parent_message_id: Option<&str>,
-) -> Vec<String> {
+pub fn references_for_reply(parent_references: &[String], parent_message_id: Option<&str>) -> Vec<String> {
     let mut ids: Vec<String> = Vec::with_capacity(parent_references.len() + 1);
     for id in parent_references
         .iter()
@@ -298,8 +283,8 @@ enum Prefix {
 
 /// Reply prefixes by mail programs' languages (<https://en.wikipedia.org/wiki/List_of_email_subject_abbreviations>).
 const REPLY_PREFIXES: &[&str] = &[
-    "re", "aw", "antw", "sv", "vs", "ref", "res", "rif", "rép", "odp", "ynt", "yanıt", "na", "hö",
-    "bls", "ats", "atb", "απ", "σχετ", "השב", "رد", "回复", "答复", "回覆", "回信",
+    "re", "aw", "antw", "sv", "vs", "ref", "res", "rif", "rép", "odp", "ynt", "yanıt", "na", "hö", "bls",
+    "ats", "atb", "απ", "σχετ", "השב", "رد", "回复", "答复", "回覆", "回信",
 ];
 const FORWARD_PREFIXES: &[&str] = &[
     "fw",
@@ -489,11 +474,7 @@ impl Writer {
         }
     }
 
-    fn attachment(
-        &mut self,
-        index: usize,
-        attachment: &OutgoingAttachment,
-    ) -> Result<(), ComposeError> {
+    fn attachment(&mut self, index: usize, attachment: &OutgoingAttachment) -> Result<(), ComposeError> {
         let file_name = Some(safe_file_name(&attachment.file_name)).filter(|name| !name.is_empty());
         let file_name = file_name.unwrap_or_else(|| "attachment".to_owned());
         let disposition = match attachment.disposition {
@@ -508,18 +489,13 @@ impl Writer {
             .parameter("filename", &file_name)
             .end();
         if let Some(content_id) = &attachment.content_id {
-            write_ids(
-                &mut self.bytes,
-                "Content-ID",
-                std::slice::from_ref(content_id),
-            )?;
+            write_ids(&mut self.bytes, "Content-ID", std::slice::from_ref(content_id))?;
         }
         FieldWriter::new(&mut self.bytes, "Content-Transfer-Encoding")
             .word("base64")
             .end();
         self.bytes.extend_from_slice(b"\r\n");
-        self.pieces
-            .push(Piece::Bytes(std::mem::take(&mut self.bytes)));
+        self.pieces.push(Piece::Bytes(std::mem::take(&mut self.bytes)));
         self.pieces.push(Piece::Attachment {
             index,
             size: attachment.size,
@@ -531,17 +507,14 @@ impl Writer {
         if !self.bytes.is_empty() {
             self.pieces.push(Piece::Bytes(self.bytes));
         }
-        Composed {
-            pieces: self.pieces,
-        }
+        Composed { pieces: self.pieces }
     }
 }
 
 /// The media type if it is one that base64 content may have; `multipart` and `message` may not be encoded (RFC 2045
 /// section 6.4), so an attached message goes as a file.
 fn media_type(given: &str) -> &str {
-    let is_token =
-        |word: &str| !word.is_empty() && word.len() <= 100 && word.chars().all(is_atom_text);
+    let is_token = |word: &str| !word.is_empty() && word.len() <= 100 && word.chars().all(is_atom_text);
     match given.split_once('/') {
         Some((kind, subtype))
             if is_token(kind)

@@ -130,11 +130,9 @@ impl Envelope {
                 HeaderName::MessageId => keep_first(&mut envelope.message_id, || {
                     message_ids(&value()).into_iter().next()
                 }),
-                HeaderName::InReplyTo => extend(
-                    &mut envelope.in_reply_to,
-                    message_ids(&value()),
-                    MAX_REFERENCES,
-                ),
+                HeaderName::InReplyTo => {
+                    extend(&mut envelope.in_reply_to, message_ids(&value()), MAX_REFERENCES)
+                }
                 HeaderName::References => envelope.references.extend(message_ids(&value())),
                 HeaderName::From => extend(&mut envelope.from, mailboxes(header), MAX_MAILBOXES),
                 HeaderName::Sender => keep_first(&mut sender_header, || mailboxes(header).next()),
@@ -145,10 +143,8 @@ impl Envelope {
                 HeaderName::Cc => extend(&mut envelope.cc, mailboxes(header), MAX_MAILBOXES),
                 HeaderName::Bcc => extend(&mut envelope.bcc, mailboxes(header), MAX_MAILBOXES),
                 HeaderName::Subject if envelope.subject.is_empty() => {
-                    envelope.subject = clean_line(
-                        header.value.as_text().unwrap_or_default(),
-                        MAX_SUBJECT_CHARS,
-                    );
+                    envelope.subject =
+                        clean_line(header.value.as_text().unwrap_or_default(), MAX_SUBJECT_CHARS);
                 }
                 HeaderName::Date => keep_first(&mut envelope.date_ms, || date_ms(&header.value)),
                 HeaderName::ListId => keep_first(&mut envelope.list_id, || list_id(&value())),
@@ -161,8 +157,7 @@ impl Envelope {
                 }
                 HeaderName::AuthenticationResults => {
                     keep_first(&mut envelope.authentication_results, || {
-                        Some(clean_line(&value(), MAX_VALUE_CHARS))
-                            .filter(|value| !value.is_empty())
+                        Some(clean_line(&value(), MAX_VALUE_CHARS)).filter(|value| !value.is_empty())
                     });
                 }
                 HeaderName::Other(name) if is_original_message_id(name) => {

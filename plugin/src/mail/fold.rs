@@ -22,9 +22,8 @@ pub fn fold_html(safe: SafeHtml) -> SafeHtml {
     if regions.is_empty() {
         return safe;
     }
-    let mut html = String::with_capacity(
-        safe.html.len() + regions.len() * (FOLD_START.len() + FOLD_END.len()),
-    );
+    let mut html =
+        String::with_capacity(safe.html.len() + regions.len() * (FOLD_START.len() + FOLD_END.len()));
     let mut from = 0;
     for region in regions {
         html.push_str(safe.html.get(from..region.start).unwrap_or_default());
@@ -261,22 +260,15 @@ impl Finder {
                 .is_some_and(|classes| classes.split_ascii_whitespace().any(|c| c == class))
         };
         let is_quote = tag.is("blockquote")
-            && (tag.attribute("type").is_some()
-                || has_class("gmail_quote")
-                || has_class("protonmail_quote"));
+            && (tag.attribute("type").is_some() || has_class("gmail_quote") || has_class("protonmail_quote"));
         let start = match self.prefix {
             Some((start, depth)) if depth == self.depth && tag.is("blockquote") => {
                 Some((start, Until::Element))
             }
             _ if is_quote => Some((tag.at, Until::Element)),
-            _ if [
-                "gmail_quote",
-                "yahoo_quoted",
-                "protonmail_quote",
-                "zmail_extra",
-            ]
-            .iter()
-            .any(|class| has_class(class)) =>
+            _ if ["gmail_quote", "yahoo_quoted", "protonmail_quote", "zmail_extra"]
+                .iter()
+                .any(|class| has_class(class)) =>
             {
                 Some((tag.at, Until::Element))
             }
@@ -326,8 +318,8 @@ impl Finder {
 
     fn close(&mut self, end: usize) {
         if let Some(current) = self.current.take() {
-            let keep_open = current.keep_open
-                || (current.until == Until::Element && forwarded_marker(&current.text));
+            let keep_open =
+                current.keep_open || (current.until == Until::Element && forwarded_marker(&current.text));
             self.regions.push(Region {
                 start: current.start,
                 end,
@@ -342,7 +334,5 @@ impl Finder {
 }
 
 fn is_void(tag: &Tag<'_>) -> bool {
-    ["br", "col", "hr", "img", "wbr"]
-        .iter()
-        .any(|name| tag.is(name))
+    ["br", "col", "hr", "img", "wbr"].iter().any(|name| tag.is(name))
 }

@@ -66,8 +66,8 @@ fn arena(root: GmailPart) -> Result<Vec<Node<'static>>, ParseError> {
         }
         let index = nodes.len();
         let children = std::mem::take(&mut part.parts);
-        let is_leaf = part.body.attachment_id.is_some()
-            || part.body.data.as_ref().is_some_and(|data| !data.is_empty());
+        let is_leaf =
+            part.body.attachment_id.is_some() || part.body.data.as_ref().is_some_and(|data| !data.is_empty());
         if let Some(parent) = parent.and_then(|parent: usize| nodes.get_mut(parent)) {
             parent.children.push(index);
         }

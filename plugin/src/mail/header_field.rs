@@ -43,13 +43,10 @@ impl<'o> FieldWriter<'o> {
             self.out.extend_from_slice(b"\r\n ");
             self.column = 1;
         }
-        self.out.extend(word.bytes().map(|b| {
-            if matches!(b, b'\r' | b'\n' | 0) {
-                b' '
-            } else {
-                b
-            }
-        }));
+        self.out.extend(
+            word.bytes()
+                .map(|b| if matches!(b, b'\r' | b'\n' | 0) { b' ' } else { b }),
+        );
         self.column += word.len();
         self
     }

@@ -216,9 +216,7 @@ fn tag_end(bytes: &[u8], from: usize) -> Option<usize> {
             (TagState::Name, b'=') => TagState::BeforeValue,
             (TagState::Name | TagState::Between | TagState::Unquoted, b'/') => TagState::Between,
             (TagState::Name, b) if b.is_ascii_whitespace() => after_name(bytes, i),
-            (TagState::Between | TagState::Unquoted, b) if b.is_ascii_whitespace() => {
-                TagState::Between
-            }
+            (TagState::Between | TagState::Unquoted, b) if b.is_ascii_whitespace() => TagState::Between,
             (TagState::Between | TagState::Name | TagState::Unquoted, _) => TagState::Name,
         };
     }
@@ -434,16 +432,12 @@ fn reference_length(text: &str) -> Option<usize> {
     let inner = text.strip_prefix('&')?;
     let end = inner.bytes().take(32).position(|b| b == b';')?;
     let name = inner.get(..end)?;
-    (!name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'#'))
-        .then_some(end + 2)
+    (!name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'#')).then_some(end + 2)
 }
 
 /// Fillers that newsletters hide their preview text behind.
 fn is_zero_width(c: char) -> bool {
-    matches!(
-        c,
-        '\u{200b}'..='\u{200d}' | '\u{feff}' | '\u{ad}' | '\u{34f}'
-    )
+    matches!(c, '\u{200b}'..='\u{200d}' | '\u{feff}' | '\u{ad}' | '\u{34f}')
 }
 
 fn is_block(name: &str) -> bool {

@@ -38,9 +38,7 @@ pub enum ParseError {
     #[error("the message has no headers")]
     NoHeaders,
     /// Larger than [`MAX_RAW_BYTES`].
-    #[error(
-        "the message has {bytes} bytes, more than the {MAX_RAW_BYTES} that are parsed in memory"
-    )]
+    #[error("the message has {bytes} bytes, more than the {MAX_RAW_BYTES} that are parsed in memory")]
     TooLarge {
         /// The size of the message in bytes.
         bytes: usize,

@@ -231,14 +231,8 @@ fn close_alternative(frame: &Frame, text_parts: &mut Vec<usize>, html_parts: &mu
     if frame.container != Container::Alternative || !frame.wanted.text || !frame.wanted.html {
         return;
     }
-    let new_text = text_parts
-        .get(frame.text_before..)
-        .unwrap_or_default()
-        .to_vec();
-    let new_html = html_parts
-        .get(frame.html_before..)
-        .unwrap_or_default()
-        .to_vec();
+    let new_text = text_parts.get(frame.text_before..).unwrap_or_default().to_vec();
+    let new_html = html_parts.get(frame.html_before..).unwrap_or_default().to_vec();
     if new_text.is_empty() {
         text_parts.extend(new_html);
     } else if new_html.is_empty() {
@@ -274,10 +268,7 @@ fn content_of(
         }
     }
     let parts = |indices: &[usize]| -> Vec<&(String, bool)> {
-        indices
-            .iter()
-            .filter_map(|&i| decoded.get(i)?.as_ref())
-            .collect()
+        indices.iter().filter_map(|&i| decoded.get(i)?.as_ref()).collect()
     };
     let html = parts(html_parts);
     let html = html.iter().any(|(_, is_html)| *is_html).then(|| {
@@ -347,10 +338,7 @@ fn attachment_of(node: &mut Node<'_>) -> Option<Attachment> {
     let (size, source) = match std::mem::take(&mut node.body) {
         Body::Encoded(bytes, encoding) => in_memory(encoding.decode(bytes)),
         Body::Decoded(bytes) => in_memory(bytes),
-        Body::Remote {
-            attachment_id,
-            size,
-        } => (size, Source::Remote { attachment_id }),
+        Body::Remote { attachment_id, size } => (size, Source::Remote { attachment_id }),
         Body::None => return None,
     };
     let disposition = node.disposition.unwrap_or(match node.content_id {
@@ -374,11 +362,7 @@ fn in_memory(bytes: Cow<'_, [u8]>) -> (u64, Source) {
 
 /// The sender's file name made safe, or one made from the type.
 fn file_name(node: &Node<'_>) -> String {
-    let given = node
-        .file_name
-        .as_deref()
-        .map(safe_file_name)
-        .unwrap_or_default();
+    let given = node.file_name.as_deref().map(safe_file_name).unwrap_or_default();
     if !given.is_empty() {
         return given;
     }
@@ -424,9 +408,7 @@ pub(super) fn safe_file_name(name: &str) -> String {
         return clean.to_owned();
     }
     let (stem, extension) = match clean.rsplit_once('.') {
-        Some((stem, extension)) if extension.chars().count() <= 10 => {
-            (stem, format!(".{extension}"))
-        }
+        Some((stem, extension)) if extension.chars().count() <= 10 => (stem, format!(".{extension}")),
         _ => (clean, String::new()),
     };
     let kept = MAX_FILE_NAME_CHARS - extension.chars().count();

@@ -96,9 +96,7 @@ impl Filter {
             self.cost = self.cost.saturating_add(1 + self.reopening());
         }
         if self.too_many_ampersands(text) {
-            return self
-                .out
-                .extend(text.chars().filter(|c| !matches!(c, '&' | '<')));
+            return self.out.extend(text.chars().filter(|c| !matches!(c, '&' | '<')));
         }
         // A `<` that opens no tag must not become one beside a tag that is left out.
         match text.strip_suffix('<').or_else(|| text.strip_suffix("</")) {
@@ -212,8 +210,7 @@ impl Filter {
         match kind {
             Kind::Row | Kind::Cell => self.close_cell(),
             Kind::Item => {
-                let same =
-                    |open: &Open| open.kind == Kind::Item && (open.name == "li") == (name == "li");
+                let same = |open: &Open| open.kind == Kind::Item && (open.name == "li") == (name == "li");
                 if self.open.last().is_some_and(same) {
                     self.open.pop();
                 }
@@ -237,11 +234,9 @@ impl Filter {
             .open
             .iter()
             .rposition(|open| matches!(open.kind, Kind::Cell | Kind::Table));
-        if let Some(at) = innermost.filter(|at| {
-            self.open
-                .get(*at)
-                .is_some_and(|open| open.kind == Kind::Cell)
-        }) {
+        if let Some(at) =
+            innermost.filter(|at| self.open.get(*at).is_some_and(|open| open.kind == Kind::Cell))
+        {
             self.open.truncate(at);
         }
     }
@@ -279,8 +274,8 @@ fn kind(name: &str) -> Kind {
         "tr" | "tbody" | "thead" | "tfoot" | "colgroup" => Kind::Row,
         "td" | "th" | "caption" => Kind::Cell,
         "table" => Kind::Table,
-        "a" | "b" | "big" | "code" | "em" | "font" | "i" | "s" | "small" | "strike" | "strong"
-        | "tt" | "u" => Kind::Formatting,
+        "a" | "b" | "big" | "code" | "em" | "font" | "i" | "s" | "small" | "strike" | "strong" | "tt"
+        | "u" => Kind::Formatting,
         "li" | "dd" | "dt" => Kind::Item,
         _ => Kind::Block,
     }
@@ -289,9 +284,9 @@ fn kind(name: &str) -> Kind {
 fn is_inline(name: &str) -> bool {
     name.contains(':')
         || [
-            "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "del", "dfn", "em",
-            "font", "i", "ins", "kbd", "label", "mark", "nobr", "q", "s", "samp", "small", "span",
-            "strike", "strong", "sub", "sup", "time", "tt", "u", "var",
+            "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "del", "dfn", "em", "font",
+            "i", "ins", "kbd", "label", "mark", "nobr", "q", "s", "samp", "small", "span", "strike",
+            "strong", "sub", "sup", "time", "tt", "u", "var",
         ]
         .iter()
         .any(|inline| name.eq_ignore_ascii_case(inline))

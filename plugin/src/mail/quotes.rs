@@ -24,10 +24,7 @@ const ATTRIBUTIONS: &[(&str, &[&str])] = &[
     ("il ", &["ha scritto:"]),
     ("op ", &["schreef:", "geschreven:"]),
     ("den ", &["skrev:"]),
-    (
-        "w dniu ",
-        &["napisał(a):", "napisał:", "napisała:", "pisze:"],
-    ),
+    ("w dniu ", &["napisał(a):", "napisał:", "napisała:", "pisze:"]),
     ("dne ", &["napsal(a):", "napsal:", "napsala:"]),
     ("", &["написал:", "написала:", "написал(а):", "пишет:"]),
     ("", &["写道:", "写道：", "寫道:", "寫道："]),
@@ -38,11 +35,7 @@ const ATTRIBUTIONS: &[(&str, &[&str])] = &[
 ];
 
 /// Words after which a name stands before the colon (`schrieb Ann Example <ann@example.com>:`).
-const VERB_THEN_NAME: &[(&str, &str)] = &[
-    ("am ", " schrieb "),
-    ("op ", " schreef "),
-    ("den ", " skrev "),
-];
+const VERB_THEN_NAME: &[(&str, &str)] = &[("am ", " schrieb "), ("op ", " schreef "), ("den ", " skrev ")];
 
 /// An attribution at the beginning of `lines` (trimmed), over at most three lines.
 pub(super) fn attribution(lines: &[&str]) -> Option<Attribution> {

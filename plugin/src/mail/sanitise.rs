@@ -67,9 +67,7 @@ impl Sanitiser {
                     .map(|tag| (*tag, QUOTE_CLASSES.iter().copied().collect()))
                     .collect(),
             )
-            .url_schemes(HashSet::from([
-                "http", "https", "mailto", "tel", "cid", "data",
-            ]))
+            .url_schemes(HashSet::from(["http", "https", "mailto", "tel", "cid", "data"]))
             .url_relative(UrlRelative::Deny)
             .link_rel(Some("noopener noreferrer nofollow"))
             .set_tag_attribute_value("a", "target", "_blank")
@@ -189,10 +187,7 @@ fn tag_attributes() -> HashMap<&'static str, HashSet<&'static str>> {
         ("div", HashSet::from(["id"])),
         ("font", HashSet::from(["color", "face", "size"])),
         ("hr", HashSet::from(["color", "size", "width"])),
-        (
-            "img",
-            HashSet::from(["alt", "border", "height", "src", "width"]),
-        ),
+        ("img", HashSet::from(["alt", "border", "height", "src", "width"])),
         ("ol", HashSet::from(["start", "type"])),
         (
             "table",

@@ -2,7 +2,7 @@
 //! after an unclear failure Gmail's own state says what happened. No blind retry of a send, ever.
 
 use crate::{
-    gmail::{Metadata, label},
+    gmail::{Metadata, Summary, label},
     mail::{Envelope, same_subject},
 };
 
@@ -27,20 +27,27 @@ const CLOCK_TOLERANCE: u64 = 120_000;
 /// Whether a message of the thread is the one that was meant: it carries SENT and is the draft's own, or
 /// was accepted after the intent with the same subject and recipients.
 pub fn is_it(message: &Metadata, intent: &Intent<'_>) -> bool {
-    let summary = &message.summary;
+    is_sent_as(
+        &message.summary,
+        &Envelope::from_headers(&message.headers()),
+        intent,
+    )
+}
+
+/// As [`is_it`], with the headers read.
+pub fn is_sent_as(summary: &Summary, envelope: &Envelope, intent: &Intent<'_>) -> bool {
     if !summary.has(label::SENT) || summary.has(label::DRAFT) {
         return false;
     }
     if summary.id == intent.draft_message_id {
         return true;
     }
-    let envelope = Envelope::from_headers(&message.headers());
     if envelope.message_id.as_deref() == Some(intent.message_id) {
         return true;
     }
     summary.internal_date + CLOCK_TOLERANCE >= intent.at
         && same_subject(&envelope.subject, intent.subject)
-        && recipient_keys(&envelope) == intent.recipients
+        && recipient_keys(envelope) == intent.recipients
 }
 
 /// The recipients of a message as keys, sorted.

@@ -15,12 +15,16 @@ pub async fn audit<H: Host>(host: &H, mode: AuditMode, settings: &str) -> Result
     let mut pass = Pass::load(host, settings::require(settings)?).await?;
     pass.gmail.set_class(Class::Audit);
     let listed = gap::list(&pass).await.map_err(|stop| stop.problem)?;
-    let mut missing = gap::unaccounted(&pass, &listed).await.map_err(|stop| stop.problem)?;
+    let mut missing = gap::unaccounted(&pass, &listed)
+        .await
+        .map_err(|stop| stop.problem)?;
     let mut healed = 0;
     if mode == AuditMode::Heal && !missing.is_empty() {
         let before = missing.len();
         deliver(&mut pass, missing).await.map_err(|stop| stop.problem)?;
-        missing = gap::unaccounted(&pass, &listed).await.map_err(|stop| stop.problem)?;
+        missing = gap::unaccounted(&pass, &listed)
+            .await
+            .map_err(|stop| stop.problem)?;
         healed = number(before - missing.len());
     }
     let mut report = AuditReport {
@@ -37,11 +41,19 @@ pub async fn audit<H: Host>(host: &H, mode: AuditMode, settings: &str) -> Result
         Fate::Delivered(_) => report.delivered += 1,
         Fate::Excluded(rule) => *excluded.entry(rule.name()).or_default() += 1,
         Fate::Gone => report.gone += 1,
-        Fate::Quarantined(reason) => report.quarantined.push(Quarantined { id: id.to_owned(), reason }),
+        Fate::Quarantined(reason) => report.quarantined.push(Quarantined {
+            id: id.to_owned(),
+            reason,
+        }),
     })
     .await?;
-    report.excluded =
-        excluded.into_iter().map(|(rule, count)| RuleCount { rule: rule.to_owned(), count }).collect();
+    report.excluded = excluded
+        .into_iter()
+        .map(|(rule, count)| RuleCount {
+            rule: rule.to_owned(),
+            count,
+        })
+        .collect();
     Ok(report)
 }
 

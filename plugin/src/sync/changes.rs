@@ -21,7 +21,11 @@ pub(super) fn fold(records: &[HistoryRecord]) -> BTreeMap<String, Changed> {
     let mut changes: BTreeMap<String, Changed> = BTreeMap::new();
     for record in records {
         let added = record.messages_added.iter().map(|change| &change.message);
-        let labels = record.labels_added.iter().chain(&record.labels_removed).map(|change| &change.message);
+        let labels = record
+            .labels_added
+            .iter()
+            .chain(&record.labels_removed)
+            .map(|change| &change.message);
         for message in added.chain(labels) {
             note(&mut changes, message);
         }

@@ -15,13 +15,24 @@ const SCOPE_FULL: &str = "https://mail.google.com/";
 
 /// Connects, or confirms a connection that is there. A connected mailbox keeps its anchor, so that a
 /// reconnect (S07) catches up from where it stopped.
-pub async fn connect<H: Host>(host: &H, expected: Option<&str>, settings: &str) -> Result<Connected, Problem> {
+pub async fn connect<H: Host>(
+    host: &H,
+    expected: Option<&str>,
+    settings: &str,
+) -> Result<Connected, Problem> {
     let settings = settings::require(settings)?;
     let grant = host.grant().await.map_err(oauth_problem)?;
-    if !grant.scopes.iter().any(|scope| scope == SCOPE_MODIFY || scope == SCOPE_FULL) {
+    if !grant
+        .scopes
+        .iter()
+        .any(|scope| scope == SCOPE_MODIFY || scope == SCOPE_FULL)
+    {
         return Err(Problem::ScopeMissing(vec![SCOPE_MODIFY.to_owned()]));
     }
-    let profile = Gmail::new(host, settings.quota_table).profile().await.map_err(GmailError::into_problem)?;
+    let profile = Gmail::new(host, settings.quota_table)
+        .profile()
+        .await
+        .map_err(GmailError::into_problem)?;
     s03_right_mailbox::check(expected, &grant.email, &profile.email_address)?;
 
     let stored = ledger::read::<ConnectionRow>(host, CONNECTION).await?;
@@ -29,7 +40,10 @@ pub async fn connect<H: Host>(host: &H, expected: Option<&str>, settings: &str) 
         && row.state == ConnectionState::Active
         && s03_right_mailbox::same(&row.address, &profile.email_address)
     {
-        return Ok(Connected { address: row.address.clone(), since: row.since });
+        return Ok(Connected {
+            address: row.address.clone(),
+            since: row.since,
+        });
     }
     let row = ConnectionRow {
         state: ConnectionState::Active,
@@ -40,15 +54,28 @@ pub async fn connect<H: Host>(host: &H, expected: Option<&str>, settings: &str) 
         gap: None,
         stuck: None,
     };
-    let expectation = Expectation { key: CONNECTION.to_owned(), version: stored.map(|(_, version)| version) };
-    ledger::commit(host, vec![expectation], vec![ledger::put(CONNECTION.to_owned(), &row)?]).await?;
-    Ok(Connected { address: row.address, since: row.since })
+    let expectation = Expectation {
+        key: CONNECTION.to_owned(),
+        version: stored.map(|(_, version)| version),
+    };
+    ledger::commit(
+        host,
+        vec![expectation],
+        vec![ledger::put(CONNECTION.to_owned(), &row)?],
+    )
+    .await?;
+    Ok(Connected {
+        address: row.address,
+        since: row.since,
+    })
 }
 
 /// What a missing grant means to people.
 pub(super) fn oauth_problem(error: OauthError) -> Problem {
     match error {
         OauthError::ReconnectNeeded => Problem::ReconnectNeeded,
-        OauthError::Unavailable(message) | OauthError::Other(message) => Problem::ProviderUnavailable(message),
+        OauthError::Unavailable(message) | OauthError::Other(message) => {
+            Problem::ProviderUnavailable(message)
+        }
     }
 }

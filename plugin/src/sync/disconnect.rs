@@ -15,9 +15,20 @@ pub async fn disconnect<H: Host>(host: &H) -> Result<(), Problem> {
         && row.state == ConnectionState::Active
     {
         // Stored first: from here on no pass does anything, whatever happens to the grant.
-        let row = ConnectionRow { state: ConnectionState::Disconnected, ..row };
-        let expectation = Expectation { key: CONNECTION.to_owned(), version: Some(version) };
-        ledger::commit(host, vec![expectation], vec![ledger::put(CONNECTION.to_owned(), &row)?]).await?;
+        let row = ConnectionRow {
+            state: ConnectionState::Disconnected,
+            ..row
+        };
+        let expectation = Expectation {
+            key: CONNECTION.to_owned(),
+            version: Some(version),
+        };
+        ledger::commit(
+            host,
+            vec![expectation],
+            vec![ledger::put(CONNECTION.to_owned(), &row)?],
+        )
+        .await?;
     }
     let stop_watch = Request {
         method: "POST",

@@ -43,7 +43,10 @@ fn explanation(id: &str, row: &LedgerRow) -> Explanation {
         Fate::Excluded(rule) => Some(*rule),
         Fate::Gone | Fate::Quarantined(_) => None,
     };
-    let mut inputs = vec![field("thread", &row.thread), field("received-at", &row.received_at.to_string())];
+    let mut inputs = vec![
+        field("thread", &row.thread),
+        field("received-at", &row.received_at.to_string()),
+    ];
     inputs.extend(row.sender.as_deref().map(|sender| field("sender", sender)));
     inputs.extend(rule.map(|rule| field("meaning", rule.meaning())));
     if let Fate::Delivered(delivered) = &row.fate {
@@ -60,5 +63,8 @@ fn explanation(id: &str, row: &LedgerRow) -> Explanation {
 }
 
 fn field(name: &str, value: &str) -> Field {
-    Field { name: name.to_owned(), value: value.to_owned() }
+    Field {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    }
 }

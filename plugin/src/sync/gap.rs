@@ -10,7 +10,7 @@ use super::{
     run::Progress,
 };
 use crate::{
-    contract::{Class, MessageUpdate},
+    contract::{Class, MessageUpdate, Problem},
     gmail::MessageRef,
     ledger::{self, ConnectionRow, Fate, LedgerRow, ledger_key},
     ports::Host,
@@ -28,16 +28,27 @@ const MOST_LISTED: usize = 500_000;
 pub(super) async fn anchor_again<H: Host>(pass: &mut Pass<'_, H>) -> Step {
     let profile = pass.gmail.profile().await?;
     let gap = Gap::found(pass.connection.gap, pass.host.now());
-    pass.warn("history has expired: listing by date", &[("expired", &gap.expired.to_string())]);
-    let connection =
-        ConnectionRow { cursor: profile.history_id, page: None, gap: Some(gap), ..pass.connection.clone() };
+    pass.warn(
+        "history has expired: listing by date",
+        &[("expired", &gap.expired.to_string())],
+    );
+    let connection = ConnectionRow {
+        cursor: profile.history_id,
+        page: None,
+        gap: Some(gap),
+        ..pass.connection.clone()
+    };
     pass.commit_connection(connection, Vec::new()).await?;
     Ok(())
 }
 
 /// Closes a gap, if there is one to close now.
 pub(super) async fn close<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
-    let Some(gap) = pass.connection.gap.filter(|gap| gap.needs_listing(pass.host.now())) else {
+    let Some(gap) = pass
+        .connection
+        .gap
+        .filter(|gap| gap.needs_listing(pass.host.now()))
+    else {
         return Ok(Progress::Complete);
     };
     pass.gmail.set_class(Class::Backfill);
@@ -50,12 +61,15 @@ pub(super) async fn close<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
         return Ok(Progress::More);
     }
     mark_deleted(pass, &listed).await?;
-    let connection = ConnectionRow { gap: gap.listed(pass.host.now()), ..pass.connection.clone() };
+    let connection = ConnectionRow {
+        gap: gap.listed(pass.host.now()),
+        ..pass.connection.clone()
+    };
     pass.commit_connection(connection, Vec::new()).await?;
     pass.gmail.set_class(Class::Live);
     if gap.expired > 1 && pass.connection.gap.is_some() {
         let retry_at = Some(gap.retry_at(pass.host.now()));
-        let problem = crate::contract::Problem::ProviderUnavailable("history expires at once".to_owned());
+        let problem = Problem::ProviderUnavailable("history expires at once".to_owned());
         return Err(Stop { problem, retry_at });
     }
     Ok(Progress::Complete)
@@ -67,11 +81,14 @@ pub(super) async fn list<H: Host>(pass: &Pass<'_, H>) -> Step<Vec<MessageRef>> {
     let mut listed: Vec<MessageRef> = Vec::new();
     let mut token: Option<String> = None;
     loop {
-        let page = pass.gmail.list(list_after(pass.connection.since), token.as_deref()).await?;
+        let page = pass
+            .gmail
+            .list(list_after(pass.connection.since), token.as_deref())
+            .await?;
         listed.extend(page.messages);
         if listed.len() > MOST_LISTED {
             let message = format!("more than {MOST_LISTED} messages since the connection");
-            return Err(crate::contract::Problem::Other(message).into());
+            return Err(Problem::Other(message).into());
         }
         match page.next_page_token {
             Some(next) => token = Some(next),
@@ -88,7 +105,11 @@ pub(super) async fn unaccounted<H: Host>(pass: &Pass<'_, H>, listed: &[MessageRe
         let rows = ledger::read_many::<LedgerRow>(pass.host, keys).await?;
         for (message, row) in group.iter().zip(rows) {
             if row.is_none() {
-                missing.push(Candidate::new(message.id.clone(), message.thread_id.clone(), None));
+                missing.push(Candidate::new(
+                    message.id.clone(),
+                    message.thread_id.clone(),
+                    None,
+                ));
             }
         }
     }

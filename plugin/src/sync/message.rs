@@ -6,7 +6,7 @@ use crate::{
         self, Authentication, Contact, Content, Direction, Flags, Mailbox as ContractMailbox, Message,
     },
     gmail::{Summary, label},
-    mail::{self, Envelope, Mailbox, Parsed, cut_at_boundary, fold_html, quoted_from},
+    mail::{self, Envelope, Mailbox, Parsed, fold_html, quoted_from, text::cut_at_boundary},
     ports::Host,
     rules::{Rule, s14_copies},
 };
@@ -34,9 +34,16 @@ pub(super) fn message<H: Host>(
         contact_id: delivery.contact.id.clone(),
         direction: delivery.direction,
         message_id: envelope.message_id.as_ref().map(|id| format!("<{id}>")),
-        subject: envelope.subject.chars().take(features.subject_limit as usize).collect(),
+        subject: envelope
+            .subject
+            .chars()
+            .take(features.subject_limit as usize)
+            .collect(),
         sender: envelope.sender.as_ref().map_or_else(
-            || ContractMailbox { name: None, address: String::new() },
+            || ContractMailbox {
+                name: None,
+                address: String::new(),
+            },
             mailbox,
         ),
         reply_to: mailboxes(&envelope.reply_to),
@@ -46,7 +53,11 @@ pub(super) fn message<H: Host>(
         received_at: summary.internal_date,
         dated_at: envelope.date_ms.and_then(|date| u64::try_from(date).ok()),
         content: content(pass, parsed),
-        attachments: if features.attachments { parsed.attachments.iter().map(attachment).collect() } else { Vec::new() },
+        attachments: if features.attachments {
+            parsed.attachments.iter().map(attachment).collect()
+        } else {
+            Vec::new()
+        },
         flags: flags(&summary.label_ids),
         authentication: authentication(envelope),
         rule: delivery.rule.name().to_owned(),
@@ -58,19 +69,30 @@ fn content<H: Host>(pass: &Pass<'_, H>, parsed: &Parsed) -> Content {
     let whole = parsed.text.as_deref().unwrap_or_default();
     let text = cut_at_boundary(whole, limit);
     let quoted_at = quoted_from(text).and_then(|at| u32::try_from(at).ok());
-    let safe = parsed.html.as_deref().map(|html| fold_html(pass.sanitiser().clean(html)));
+    let safe = parsed
+        .html
+        .as_deref()
+        .map(|html| fold_html(pass.sanitiser().clean(html)));
     let mut truncated = text.len() < whole.len();
     let html = safe.and_then(|safe| {
         truncated |= safe.cut || safe.html.len() > limit;
         // HTML cut in the middle would not be well-formed any more; the text says it all the same.
         (safe.html.len() <= limit).then_some(safe.html)
     });
-    Content { text: text.to_owned(), quoted_at, html, truncated }
+    Content {
+        text: text.to_owned(),
+        quoted_at,
+        html,
+        truncated,
+    }
 }
 
 /// One address in the contract's form.
 pub(super) fn mailbox(mailbox: &Mailbox) -> ContractMailbox {
-    ContractMailbox { name: mailbox.name.clone(), address: mailbox.address.clone() }
+    ContractMailbox {
+        name: mailbox.name.clone(),
+        address: mailbox.address.clone(),
+    }
 }
 
 fn mailboxes(list: &[Mailbox]) -> Vec<ContractMailbox> {
@@ -110,11 +132,17 @@ fn authentication(envelope: &Envelope) -> Option<Authentication> {
         return None;
     }
     let result = |method: &str| {
-        let found = verdict.split(';').find_map(|part| part.trim().strip_prefix(method)?.strip_prefix('='))?;
+        let found = verdict
+            .split(';')
+            .find_map(|part| part.trim().strip_prefix(method)?.strip_prefix('='))?;
         let word: String = found.chars().take_while(char::is_ascii_alphabetic).collect();
         (!word.is_empty()).then(|| word.to_ascii_lowercase())
     };
-    Some(Authentication { spf: result("spf"), dkim: result("dkim"), dmarc: result("dmarc") })
+    Some(Authentication {
+        spf: result("spf"),
+        dkim: result("dkim"),
+        dmarc: result("dmarc"),
+    })
 }
 
 #[cfg(test)]
@@ -133,11 +161,15 @@ mod tests {
     #[test]
     fn only_gmails_own_verdict_counts() {
         let of = |verdict: &str| {
-            let envelope =
-                Envelope { authentication_results: Some(verdict.to_owned()), ..Envelope::default() };
+            let envelope = Envelope {
+                authentication_results: Some(verdict.to_owned()),
+                ..Envelope::default()
+            };
             authentication(&envelope)
         };
-        let verdict = of("mx.google.com; dkim=pass header.i=@x; spf=softfail (google.com: x) smtp.mailfrom=a; dmarc=none");
+        let verdict = of(
+            "mx.google.com; dkim=pass header.i=@x; spf=softfail (google.com: x) smtp.mailfrom=a; dmarc=none",
+        );
         let expected = Authentication {
             spf: Some("softfail".to_owned()),
             dkim: Some("pass".to_owned()),

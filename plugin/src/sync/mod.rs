@@ -125,7 +125,10 @@ impl<'h, H: Host> Pass<'h, H> {
 
     /// Commits rows, if the connection is as this pass knows it.
     pub(crate) async fn commit(&self, changes: Vec<Change>) -> Result<(), Problem> {
-        let expectation = Expectation { key: CONNECTION.to_owned(), version: Some(self.version) };
+        let expectation = Expectation {
+            key: CONNECTION.to_owned(),
+            version: Some(self.version),
+        };
         ledger::commit(self.host, vec![expectation], changes).await
     }
 
@@ -178,7 +181,10 @@ impl<'h, H: Host> Pass<'h, H> {
     }
 
     pub(crate) fn warn(&self, message: &str, fields: &[(&str, &str)]) {
-        let fields = fields.iter().map(|&(name, value)| Field { name: name.to_owned(), value: value.to_owned() });
+        let fields = fields.iter().map(|&(name, value)| Field {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        });
         self.host.write(Level::Warning, message, fields.collect());
     }
 }

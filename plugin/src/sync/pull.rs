@@ -28,7 +28,11 @@ const PAGES_PER_PASS: u32 = 50;
 pub(super) async fn pull<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
     for _ in 0..PAGES_PER_PASS {
         let connection = pass.connection.clone();
-        let page = match pass.gmail.history(&connection.cursor, connection.page.as_deref()).await {
+        let page = match pass
+            .gmail
+            .history(&connection.cursor, connection.page.as_deref())
+            .await
+        {
             Ok(page) => page,
             Err(GmailError::Gone) => {
                 gap::anchor_again(pass).await?;
@@ -36,7 +40,14 @@ pub(super) async fn pull<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
             }
             // A page token that Gmail no longer takes: list again from the cursor.
             Err(GmailError::Refused { .. }) if connection.page.is_some() => {
-                pass.commit_connection(ConnectionRow { page: None, ..connection }, Vec::new()).await?;
+                pass.commit_connection(
+                    ConnectionRow {
+                        page: None,
+                        ..connection
+                    },
+                    Vec::new(),
+                )
+                .await?;
                 continue;
             }
             Err(error) => return Err(error.into()),
@@ -54,8 +65,15 @@ pub(super) async fn pull<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
 
 async fn take_page<H: Host>(pass: &mut Pass<'_, H>, page: HistoryPage) -> Step {
     let after = match page.next_page_token {
-        Some(token) => ConnectionRow { page: Some(token), ..pass.connection.clone() },
-        None => ConnectionRow { page: None, cursor: page.history_id, ..pass.connection.clone() },
+        Some(token) => ConnectionRow {
+            page: Some(token),
+            ..pass.connection.clone()
+        },
+        None => ConnectionRow {
+            page: None,
+            cursor: page.history_id,
+            ..pass.connection.clone()
+        },
     };
     let changes = fold(&page.history);
     let known = known_rows(pass, &changes).await?;
@@ -100,17 +118,23 @@ fn sort(changes: BTreeMap<String, Changed>, known: Vec<Option<LedgerRow>>) -> So
             None if changed.deleted => {
                 sorted.candidates.push(Candidate::deleted(id, changed.thread));
             }
-            None => sorted.candidates.push(Candidate::new(id, changed.thread, changed.labels)),
+            None => sorted
+                .candidates
+                .push(Candidate::new(id, changed.thread, changed.labels)),
             Some(row) => match &row.fate {
                 // Every autosave of a draft leaves a deleted message behind: its row goes with it.
                 Fate::Excluded(Rule::Label(_)) if changed.deleted => {
                     sorted.rows.push(ledger::remove(ledger_key(&id)));
                 }
                 Fate::Excluded(Rule::Label(_)) if left_its_label(&changed) => {
-                    sorted.candidates.push(Candidate::new(id, changed.thread, changed.labels));
+                    sorted
+                        .candidates
+                        .push(Candidate::new(id, changed.thread, changed.labels));
                 }
                 Fate::Quarantined(_) if changed.deleted => {
-                    sorted.candidates.push(Candidate::deleted(id.clone(), changed.thread));
+                    sorted
+                        .candidates
+                        .push(Candidate::deleted(id.clone(), changed.thread));
                     sorted.rows.push(ledger::remove(quarantine_key(&id)));
                 }
                 Fate::Delivered(_) => sorted.updates.push(Update { id, row, changed }),
@@ -123,7 +147,10 @@ fn sort(changes: BTreeMap<String, Changed>, known: Vec<Option<LedgerRow>>) -> So
 
 /// A draft that was sent, spam that was none, a message out of the trash: to be decided anew.
 fn left_its_label(changed: &Changed) -> bool {
-    changed.labels.as_ref().is_none_or(|labels| labels::excluded(labels).is_none())
+    changed
+        .labels
+        .as_ref()
+        .is_none_or(|labels| labels::excluded(labels).is_none())
 }
 
 /// Brings read, starred, archived, trashed and deleted to the CRM, from the page alone (S17).
@@ -141,7 +168,9 @@ async fn update_crm<H: Host>(pass: &Pass<'_, H>, updates: Vec<Update>) -> Step<V
             deleted: changed.deleted,
             released: false,
         });
-        if changed.deleted && let Fate::Delivered(delivered) = &mut row.fate {
+        if changed.deleted
+            && let Fate::Delivered(delivered) = &mut row.fate
+        {
             delivered.deleted = true;
             rows.push(ledger::put(ledger_key(&id), &row)?);
         }

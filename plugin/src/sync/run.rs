@@ -27,7 +27,11 @@ pub async fn run<H: Host>(host: &H, _trigger: Trigger, settings: &str) -> Report
             let result = work(&mut pass).await;
             report(&pass, result)
         }
-        Err(problem) => Report { counts: NOTHING, problem: Some(problem), next: None },
+        Err(problem) => Report {
+            counts: NOTHING,
+            problem: Some(problem),
+            next: None,
+        },
     }
 }
 
@@ -53,18 +57,35 @@ async fn work<H: Host>(pass: &mut Pass<'_, H>) -> Step<Done> {
 fn report<H: Host>(pass: &Pass<'_, H>, result: Step<Done>) -> Report {
     let counts = counts(pass);
     match result {
-        Ok(Done { progress: Progress::More, .. }) => {
-            Report { counts, problem: None, next: Some(pass.host.now()) }
-        }
-        Ok(Done { next, .. }) => Report { counts, problem: None, next },
-        Err(Stop { problem, retry_at }) => Report { counts, problem: Some(problem), next: retry_at },
+        Ok(Done {
+            progress: Progress::More,
+            ..
+        }) => Report {
+            counts,
+            problem: None,
+            next: Some(pass.host.now()),
+        },
+        Ok(Done { next, .. }) => Report {
+            counts,
+            problem: None,
+            next,
+        },
+        Err(Stop { problem, retry_at }) => Report {
+            counts,
+            problem: Some(problem),
+            next: retry_at,
+        },
     }
 }
 
 /// The pass's counts with what Gmail cost.
 pub(super) fn counts<H: Host>(pass: &Pass<'_, H>) -> Counts {
     let tally = pass.gmail.tally();
-    Counts { requests: tally.requests, units: tally.units, ..pass.counts.get() }
+    Counts {
+        requests: tally.requests,
+        units: tally.units,
+        ..pass.counts.get()
+    }
 }
 
 /// Problems that end a pass for all of it, whatever part met them.

@@ -30,10 +30,7 @@ fn s15_address_lists_are_read_in_order_with_names_and_commas_in_quotes() {
 fn s15_groups_are_flattened_and_empty_groups_give_nothing() {
     assert_eq!(
         listed("Team: ann@example.com, Bob <bob@example.com>;"),
-        [
-            one(None, "ann@example.com"),
-            one(Some("Bob"), "bob@example.com")
-        ]
+        [one(None, "ann@example.com"), one(Some("Bob"), "bob@example.com")]
     );
     assert_eq!(listed("undisclosed-recipients:;"), []);
     assert_eq!(listed("Undisclosed recipients:;"), []);
@@ -47,10 +44,7 @@ fn s15_broken_address_forms_are_read_where_an_address_is_in_them() {
     );
     assert_eq!(listed("<ann@example.com"), [one(None, "ann@example.com")]);
     assert_eq!(listed("'ann@example.com'"), [one(None, "ann@example.com")]);
-    assert_eq!(
-        listed("<mailto:ann@example.com>"),
-        [one(None, "ann@example.com")]
-    );
+    assert_eq!(listed("<mailto:ann@example.com>"), [one(None, "ann@example.com")]);
     assert_eq!(listed("nobody at all"), []);
     assert_eq!(listed(""), []);
 }
@@ -63,8 +57,7 @@ fn s15_a_name_carries_no_control_characters_or_direction_overrides() {
 
 #[test]
 fn s10_addresses_compare_without_case_and_with_ascii_domains() {
-    let same =
-        |a: &str, b: &str| assert_eq!(normalise(a).unwrap(), normalise(b).unwrap(), "{a} {b}");
+    let same = |a: &str, b: &str| assert_eq!(normalise(a).unwrap(), normalise(b).unwrap(), "{a} {b}");
     same("Ann.Example@EXAMPLE.com", " ann.example@example.com ");
     same("ann@bücher.example", "ann@xn--bcher-kva.example");
     same("ann@example.com.", "ann@example.com");

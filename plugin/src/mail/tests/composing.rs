@@ -1,7 +1,7 @@
 use super::{attachment, outgoing, written};
 use crate::mail::{
-    ComposeError, Disposition, Mailbox, Outgoing, OutgoingAttachment, Source, parse,
-    references_for_reply, reply_subject, same_subject,
+    ComposeError, Disposition, Mailbox, Outgoing, OutgoingAttachment, Source, parse, references_for_reply,
+    reply_subject, same_subject,
 };
 use proptest::prelude::*;
 
@@ -18,10 +18,17 @@ fn s20_a_plain_message() {
 fn s20_a_reply_with_html_names_and_blind_copies() {
     let message = Outgoing {
         sender: Mailbox::named("Änne \"Ann\" Example", "ann@bücher.example"),
-        to: vec![Mailbox::named("Example, Bob", "bob@example.net"), Mailbox::bare("carol@example.net")],
-        cc: vec![Mailbox::named("名前名前名前名前名前名前名前名前名前名前名前名前", "dan@example.org")],
+        to: vec![
+            Mailbox::named("Example, Bob", "bob@example.net"),
+            Mailbox::bare("carol@example.net"),
+        ],
+        cc: vec![Mailbox::named(
+            "名前名前名前名前名前名前名前名前名前名前名前名前",
+            "dan@example.org",
+        )],
         bcc: vec![Mailbox::bare("eve@example.org")],
-        subject: "Re: Angebot für die Ausstattung der Geschäftsräume in der Königstraße und weitere Fragen".to_owned(),
+        subject: "Re: Angebot für die Ausstattung der Geschäftsräume in der Königstraße und weitere Fragen"
+            .to_owned(),
         html: Some("<p>Grüße</p>".to_owned()),
         text: "Grüße\n.\nFrom here\n".to_owned(),
         in_reply_to: Some("<parent@example.net>".to_owned()),
@@ -119,10 +126,7 @@ fn s20_addresses_and_ids_that_are_none_are_refused() {
             ..outgoing()
         };
         assert!(
-            matches!(
-                message.compose(),
-                Err(ComposeError::Address { field: "To", .. })
-            ),
+            matches!(message.compose(), Err(ComposeError::Address { field: "To", .. })),
             "{address}"
         );
     }
@@ -133,9 +137,7 @@ fn s20_addresses_and_ids_that_are_none_are_refused() {
         };
         assert_eq!(
             message.compose(),
-            Err(ComposeError::MessageId {
-                field: "In-Reply-To"
-            }),
+            Err(ComposeError::MessageId { field: "In-Reply-To" }),
             "{id}"
         );
     }

@@ -69,10 +69,7 @@ fn s20_absent_headers_are_absent() {
 #[test]
 fn s10_the_sender_header_stands_in_for_a_missing_from() {
     let envelope = Envelope::from_headers(&fields(&[("Sender", "Ann <ann@example.com>")]));
-    assert_eq!(
-        envelope.sender,
-        Some(Mailbox::named("Ann", "ann@example.com"))
-    );
+    assert_eq!(envelope.sender, Some(Mailbox::named("Ann", "ann@example.com")));
     let envelope = Envelope::from_headers(&fields(&[
         ("Sender", "x@example.com"),
         ("From", "ann@example.com"),
@@ -94,8 +91,7 @@ fn s10_a_long_multibyte_subject_is_cut_between_characters() {
 
 #[test]
 fn s10_a_subject_in_another_charset_is_decoded() {
-    let envelope =
-        Envelope::from_raw(b"Subject: =?iso-2022-jp?B?GyRCJDMkcyRLJEEkTxsoQg==?=\r\n\r\n");
+    let envelope = Envelope::from_raw(b"Subject: =?iso-2022-jp?B?GyRCJDMkcyRLJEEkTxsoQg==?=\r\n\r\n");
     assert_eq!(envelope.subject, "こんにちは");
 }
 
@@ -118,8 +114,7 @@ fn s04_an_impossible_date_is_no_date() {
             "{date}"
         );
     }
-    let date =
-        Envelope::from_headers(&fields(&[("Date", "Thu, 01 Jan 1970 01:00:01 +0100")])).date_ms;
+    let date = Envelope::from_headers(&fields(&[("Date", "Thu, 01 Jan 1970 01:00:01 +0100")])).date_ms;
     assert_eq!(date, Some(1_000));
 }
 

@@ -32,9 +32,7 @@ fn t07_outlooks_history_is_folded_to_the_end() {
     let hidden = hidden(html);
     assert_eq!(hidden.len(), 1);
     assert!(
-        hidden[0].contains("From:")
-            && hidden[0].contains("Shall we?")
-            && !hidden[0].contains("Yes."),
+        hidden[0].contains("From:") && hidden[0].contains("Shall we?") && !hidden[0].contains("Yes."),
         "{hidden:?}"
     );
 }
@@ -57,8 +55,7 @@ fn t07_thunderbirds_and_apples_and_yahoos_quotations_are_folded() {
 
 #[test]
 fn t07_answers_between_quotations_stay_visible() {
-    let between =
-        "<blockquote type=cite>One?</blockquote>Yes.<blockquote type=cite>Two?</blockquote>No.";
+    let between = "<blockquote type=cite>One?</blockquote>Yes.<blockquote type=cite>Two?</blockquote>No.";
     assert_eq!(hidden(between), Vec::<String>::new());
     let trailing = format!("{between}<blockquote type=cite>signature</blockquote>");
     assert_eq!(hidden(&trailing).len(), 1);
@@ -70,14 +67,9 @@ fn t07_answers_between_quotations_stay_visible() {
 fn s12_a_forward_is_not_folded() {
     let alone = "<div class=gmail_quote>---------- Forwarded message ---------<br>From: Ann</div>";
     let with_text = format!("<div>FYI</div>{alone}");
+    assert_eq!((hidden(alone), hidden(&with_text)), (Vec::new(), Vec::new()));
     assert_eq!(
-        (hidden(alone), hidden(&with_text)),
-        (Vec::new(), Vec::new())
-    );
-    assert_eq!(
-        quoted_from(
-            "FYI\n\n---------- Forwarded message ---------\nFrom: Ann <a@b>\nDate: x 1\nTo: y\n\nHi"
-        ),
+        quoted_from("FYI\n\n---------- Forwarded message ---------\nFrom: Ann <a@b>\nDate: x 1\nTo: y\n\nHi"),
         None
     );
 }

@@ -93,12 +93,7 @@ fn s19_a_nested_message_gives_text_html_and_attachments_by_path() {
         [
             ("0.1", "image.png", "image/png", Disposition::Inline),
             ("1", "nötes.txt", "text/plain", Disposition::Attachment),
-            (
-                "2",
-                "message.eml",
-                "message/rfc822",
-                Disposition::Attachment
-            ),
+            ("2", "message.eml", "message/rfc822", Disposition::Attachment),
         ]
     );
     assert_eq!(parsed.attachments[0].content_id.as_deref(), Some("logo@x"));
@@ -169,13 +164,7 @@ fn nested_payload() -> GmailPart {
         vec![
             alternative,
             remote(
-                part(
-                    "0.1",
-                    "image/png",
-                    &[("Content-ID", "<logo@x>")],
-                    None,
-                    vec![],
-                ),
+                part("0.1", "image/png", &[("Content-ID", "<logo@x>")], None, vec![]),
                 "",
                 4,
             ),
@@ -260,8 +249,7 @@ fn s10_text_is_made_from_html_where_there_is_none() {
 #[test]
 fn s10_an_unknown_charset_does_not_stop_a_message() {
     for charset in ["utf-8*fr", "x-unknown", "\"\"", "us-ascii"] {
-        let mut message =
-            format!("Content-Type: text/plain; charset={charset}\r\n\r\n").into_bytes();
+        let mut message = format!("Content-Type: text/plain; charset={charset}\r\n\r\n").into_bytes();
         message.extend("häuser".as_bytes());
         assert_eq!(
             parse(&message).unwrap().text.as_deref(),
@@ -277,11 +265,7 @@ fn s10_an_unknown_charset_does_not_stop_a_message() {
 
 #[test]
 fn s10_damaged_encodings_give_what_can_be_read() {
-    let quoted = parsed(&[
-        "Content-Transfer-Encoding: quoted-printable",
-        "",
-        "a=zzb=3Dc =",
-    ]);
+    let quoted = parsed(&["Content-Transfer-Encoding: quoted-printable", "", "a=zzb=3Dc ="]);
     assert_eq!(quoted.text.as_deref(), Some("a=zzb=c ="));
     let base64 = parsed(&["Content-Transfer-Encoding: base64", "", "aGVs*bG8="]);
     assert_eq!(base64.text.as_deref(), Some("hello"));
@@ -355,12 +339,7 @@ fn s19_calendar_parts_and_digests_are_attachments() {
     assert_eq!(invitation.text.as_deref(), Some("come"));
     assert_eq!(
         listed(&invitation),
-        [(
-            "1",
-            "invitation.ics",
-            "text/calendar",
-            Disposition::Attachment
-        )]
+        [("1", "invitation.ics", "text/calendar", Disposition::Attachment)]
     );
 
     let digest = parsed(&[
@@ -381,18 +360,8 @@ fn s19_calendar_parts_and_digests_are_attachments() {
     assert_eq!(
         listed(&digest),
         [
-            (
-                "0",
-                "message.eml",
-                "message/rfc822",
-                Disposition::Attachment
-            ),
-            (
-                "1",
-                "message.eml",
-                "message/rfc822",
-                Disposition::Attachment
-            ),
+            ("0", "message.eml", "message/rfc822", Disposition::Attachment),
+            ("1", "message.eml", "message/rfc822", Disposition::Attachment),
         ]
     );
 }
@@ -410,10 +379,7 @@ fn s19_file_names_are_safe() {
     assert_eq!(name("..."), "document.pdf");
     assert_eq!(name("a<b>.pdf"), "a_b_.pdf");
     let long = name(&format!("{}.pdf", "x".repeat(400)));
-    assert!(
-        long.chars().count() == 200 && long.ends_with("x.pdf"),
-        "{long}"
-    );
+    assert!(long.chars().count() == 200 && long.ends_with("x.pdf"), "{long}");
 }
 
 #[test]

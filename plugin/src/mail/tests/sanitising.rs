@@ -37,8 +37,7 @@ fn assert_harmless(html: &str, from: &str) {
         let found = lower.find(needle).is_some_and(|at| {
             // As text between tags these are harmless; inside a tag they are not.
             let before = &lower[..at];
-            needle.starts_with('<')
-                || before.rfind('<').unwrap_or(0) > before.rfind('>').unwrap_or(0)
+            needle.starts_with('<') || before.rfind('<').unwrap_or(0) > before.rfind('>').unwrap_or(0)
         });
         assert!(!found, "{needle} in {html}\nfrom {from}");
     }
@@ -142,8 +141,7 @@ fn t07_remote_images_wait_for_the_reader() {
         "{html}"
     );
     assert!(
-        html.contains(" src=\"cid:logo@x\"")
-            && html.contains(" src=\"data:image/png;base64,AAAA\""),
+        html.contains(" src=\"cid:logo@x\"") && html.contains(" src=\"data:image/png;base64,AAAA\""),
         "{html}"
     );
 }

@@ -49,10 +49,7 @@ fn s19_what_is_no_attachment_is_an_error() {
         (r#"{"size":5,"data":"aGVs"#, AttachmentError::Truncated),
         (r#"{"size":5,"data":"aGVs""#, AttachmentError::Truncated),
         (r#"{"size":5}"#, AttachmentError::NoData),
-        (
-            r#"{"error":{"code":404,"data":"aGVs"}}"#,
-            AttachmentError::NoData,
-        ),
+        (r#"{"error":{"code":404,"data":"aGVs"}}"#, AttachmentError::NoData),
         (r#"{"data":"aGVs","data":"aGVs"}"#, AttachmentError::NoData),
         (r#"{"data":"aG!s"}"#, AttachmentError::NotBase64),
         (r#"{"data":"aGVsb"}"#, AttachmentError::NotBase64),

@@ -1,0 +1,88 @@
+//! Mail the CRM wants sent: what waits, one after the other, within the mailbox's day (S21).
+
+use super::{
+    Pass, Step, Stop,
+    run::{Progress, is_final},
+    sending::{self, Fate},
+};
+use crate::{
+    contract::{Class, Deferral, OutboundOutcome, Problem},
+    ledger::{self, SENT},
+    ports::Host,
+    rules::s21_limits::WINDOW,
+};
+
+/// Messages sent in one pass.
+const PER_PASS: u32 = 20;
+
+/// What is left of sending.
+pub(super) struct Waiting {
+    pub(super) progress: Progress,
+    /// When the first deferred message may go, ms since the epoch.
+    pub(super) next: Option<u64>,
+}
+
+/// Sends what waits.
+pub(super) async fn send_waiting<H: Host>(pass: &mut Pass<'_, H>) -> Step<Waiting> {
+    if !pass.features().outbound {
+        return Ok(Waiting {
+            progress: Progress::Complete,
+            next: None,
+        });
+    }
+    let waiting = pass.host.next_outbound(PER_PASS).await?;
+    let full = waiting.len() >= PER_PASS as usize;
+    let mut day = Day::load(pass).await?;
+    let mut next: Option<u64> = None;
+    let mut settled = 0;
+    pass.gmail.set_class(Class::Send);
+    for outbound in waiting {
+        let fate = sending::send(pass, &mut day, &outbound).await;
+        let outcome = match fate {
+            Ok(Fate::Settled(outcome)) => outcome,
+            Ok(Fate::Waits(deferral)) => OutboundOutcome::Deferred(deferral),
+            Err(stop) if is_final(&stop.problem) => return Err(stop),
+            // A passing trouble of the provider: this one waits, the others may go.
+            Err(Stop { problem, retry_at }) => {
+                let until = retry_at.unwrap_or_else(|| pass.host.now() + 30_000);
+                OutboundOutcome::Deferred(Deferral { until, problem })
+            }
+        };
+        match &outcome {
+            OutboundOutcome::Sent(_) => pass.count(|counts| counts.sent += 1),
+            OutboundOutcome::Deferred(deferral) => {
+                pass.count(|counts| counts.unsent += 1);
+                next = Some(next.map_or(deferral.until, |next| next.min(deferral.until)));
+            }
+            _ => pass.count(|counts| counts.unsent += 1),
+        }
+        if !matches!(outcome, OutboundOutcome::Deferred(_)) {
+            settled += 1;
+        }
+        pass.host.report_outbound(&outbound.id, outcome).await?;
+    }
+    pass.gmail.set_class(Class::Live);
+    // More only if this pass made room: deferred mail comes again by its time.
+    let progress = if full && settled > 0 {
+        Progress::More
+    } else {
+        Progress::Complete
+    };
+    Ok(Waiting { progress, next })
+}
+
+/// What the mailbox sent in the last 24 hours, with whatever client.
+pub(super) struct Day {
+    /// Times, ascending, ms since the epoch.
+    pub(super) sent: Vec<u64>,
+}
+
+impl Day {
+    async fn load<H: Host>(pass: &Pass<'_, H>) -> Result<Self, Problem> {
+        let start = pass.host.now().saturating_sub(WINDOW);
+        let keys = ledger::keys(pass.host, SENT, Some(format!("{SENT}{start:013}/"))).await?;
+        Ok(Self {
+            sent: keys.iter().filter_map(|key| ledger::sent_time(key)).collect(),
+        })
+    }
+}
