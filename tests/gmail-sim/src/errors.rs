@@ -16,7 +16,7 @@ pub(crate) struct ApiError {
     domain: &'static str,
     reason: &'static str,
     status: &'static str,
-    details: Option<Value>,
+    details: Option<Box<Value>>,
 }
 
 impl ApiError {
@@ -102,12 +102,12 @@ impl ApiError {
             "Request had insufficient authentication scopes.",
         );
         error.short = Some("Insufficient Permission");
-        error.details = Some(json!([{
+        error.details = Some(Box::new(json!([{
             "@type": "type.googleapis.com/google.rpc.ErrorInfo",
             "reason": "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
             "domain": "googleapis.com",
             "metadata": {"service": "gmail.googleapis.com", "method": method},
-        }]));
+        }])));
         error
     }
 
@@ -175,7 +175,7 @@ impl ApiError {
             "status": self.status,
         });
         if let (Some(object), Some(details)) = (inner.as_object_mut(), &self.details) {
-            object.insert("details".to_owned(), details.clone());
+            object.insert("details".to_owned(), (**details).clone());
         }
         let mut response = json_response(self.code, &json!({"error": inner}));
         if self.code == 401 {

@@ -34,7 +34,7 @@ impl Editable {
             }
             match fields.last_mut() {
                 Some(field) if line.starts_with(b" ") || line.starts_with(b"\t") => {
-                    field.extend_from_slice(line)
+                    field.extend_from_slice(line);
                 }
                 _ if !line.contains(&b':') => {
                     return Self {

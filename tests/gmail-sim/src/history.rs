@@ -242,7 +242,7 @@ fn show(
         let named = json!({"id": hex(change.message), "threadId": hex(change.thread)});
         let mut message = named.clone();
         if let (Some(labels), Some(object)) = (
-            labels_of(account, change, behaviour),
+            labels_of(account, change, behaviour).filter(|labels| !labels.is_empty()),
             message.as_object_mut(),
         ) {
             object.insert("labelIds".to_owned(), json!(labels));

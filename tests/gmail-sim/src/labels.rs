@@ -49,8 +49,8 @@ pub(crate) struct Label {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) owner: Owner,
-    pub(crate) message_list: Option<String>,
-    pub(crate) label_list: Option<String>,
+    pub(crate) listing: Option<String>,
+    pub(crate) sidebar: Option<String>,
     pub(crate) color: Option<Value>,
 }
 
@@ -63,10 +63,10 @@ impl Label {
             "type": if self.owner == Owner::System { "system" } else { "user" },
         });
         if let Some(object) = value.as_object_mut() {
-            if let Some(visibility) = &self.message_list {
+            if let Some(visibility) = &self.listing {
                 object.insert("messageListVisibility".to_owned(), json!(visibility));
             }
-            if let Some(visibility) = &self.label_list {
+            if let Some(visibility) = &self.sidebar {
                 object.insert("labelListVisibility".to_owned(), json!(visibility));
             }
             if let Some(color) = &self.color {
@@ -84,7 +84,7 @@ impl Label {
                 visibility,
                 &["show", "hide"],
             )?;
-            self.message_list = Some(visibility.to_owned());
+            self.listing = Some(visibility.to_owned());
         }
         if let Some(visibility) = text(body, "labelListVisibility") {
             one_of(
@@ -92,7 +92,7 @@ impl Label {
                 visibility,
                 &["labelShow", "labelShowIfUnread", "labelHide"],
             )?;
-            self.label_list = Some(visibility.to_owned());
+            self.sidebar = Some(visibility.to_owned());
         }
         if let Some(color) = body.get("color").filter(|color| color.is_object()) {
             let shown = ["backgroundColor", "textColor"]
@@ -114,8 +114,8 @@ pub(crate) fn system_labels() -> BTreeMap<String, Label> {
                 id: (*name).to_owned(),
                 name: (*name).to_owned(),
                 owner: Owner::System,
-                message_list: Some("hide".to_owned()),
-                label_list: Some("labelShow".to_owned()),
+                listing: Some("hide".to_owned()),
+                sidebar: Some("labelShow".to_owned()),
                 color: None,
             };
             ((*name).to_owned(), label)

@@ -30,7 +30,7 @@ pub(crate) struct Stored {
     /// Milliseconds since the epoch.
     pub(crate) internal_date: i64,
     /// When it was stored, for the search lag.
-    pub(crate) stored_at: i64,
+    pub(crate) arrived_at: i64,
     /// When it was made out of a draft by `drafts.send`.
     pub(crate) sent_from_draft_at: Option<i64>,
     pub(crate) parsed: Arc<Parsed>,
@@ -402,7 +402,7 @@ impl Account {
                 labels: new.labels,
                 history_id: 0,
                 internal_date: new.internal_date,
-                stored_at: moment.now,
+                arrived_at: moment.now,
                 sent_from_draft_at: None,
                 parsed: new.parsed,
             },
@@ -432,10 +432,9 @@ impl Account {
                 index.remove(&position);
             }
         }
-        if let Some(message_id) = &stored.parsed.message_id {
-            if let Some(holders) = self.by_message_id.get_mut(message_id) {
-                holders.retain(|holder| *holder != id);
-            }
+        let message_id = stored.parsed.message_id.as_ref();
+        if let Some(holders) = message_id.and_then(|id| self.by_message_id.get_mut(id)) {
+            holders.retain(|holder| *holder != id);
         }
         self.drafts.retain(|_, message| *message != id);
         Some(Change {

@@ -388,7 +388,8 @@ fn mailboxes(address: Option<&Address<'_>>) -> Vec<Mailbox> {
         .filter_map(|item| {
             Some(Mailbox {
                 name: item.name().unwrap_or_default().to_owned(),
-                address: item.address()?.trim().to_lowercase(),
+                // A word without a domain is kept, so that sending to it can be refused.
+                address: item.address().or(item.name())?.trim().to_lowercase(),
             })
         })
         .collect()

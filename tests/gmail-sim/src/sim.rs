@@ -318,7 +318,7 @@ impl Sim {
     /// Whether the account has Gmail at all; without it every call is `Mail service not enabled`.
     pub fn set_mail_enabled(&self, email: &str, enabled: MailService) -> bool {
         self.with_account(email, |account| {
-            account.mail_enabled = enabled == MailService::On
+            account.mail_enabled = enabled == MailService::On;
         })
     }
 
@@ -335,6 +335,14 @@ impl Sim {
     /// Access tokens of a mailbox expire at once; refresh tokens stay.
     pub fn expire_access_tokens(&self, email: &str) -> bool {
         self.with_key(email, |world, key| world.oauth.expire_access(key))
+    }
+
+    /// The scopes, any one of which allows a method (`messages.get`); `None` for a method that is not simulated.
+    pub fn scopes_of(&self, method: &str) -> Option<Vec<&'static str>> {
+        let found = api::Method::ALL
+            .iter()
+            .find(|known| known.name() == method)?;
+        Some(found.scopes().iter().map(|scope| scope.url()).collect())
     }
 
     /// Milliseconds since the epoch on the simulator's clock.

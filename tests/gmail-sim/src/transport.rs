@@ -14,7 +14,7 @@ use crate::errors::ApiError;
 use crate::headers::{Editable, mailbox, rfc2822};
 use crate::labels::{INBOX, SENT, UNREAD};
 use crate::mailbox::{Account, Moment, NewMessage};
-use crate::message::Parsed;
+use crate::message::{Mailbox, Parsed};
 use crate::world::{OutsideMail, World, canonical, receive};
 
 /// A day in milliseconds.
@@ -28,11 +28,23 @@ pub(crate) struct Outgoing {
     pub(crate) draft: Option<u64>,
 }
 
+/// Who a sent message goes to.
+struct Envelope<'a> {
+    /// Key of the sender's account.
+    key: &'a str,
+    /// The sender's copy.
+    sent: u64,
+    recipients: &'a BTreeSet<String>,
+    /// Those in `Bcc`.
+    blind: &'a [Mailbox],
+}
+
 /// Sends a message from an account; the answer is the id of the sender's copy.
 pub(crate) fn send(world: &mut World, key: &str, outgoing: &Outgoing) -> Result<u64, ApiError> {
     let moment = world.moment();
     check_size(&outgoing.raw, world.limits.send_bytes)?;
-    let recipients = recipients(&Parsed::new(outgoing.raw.clone()), world.limits.recipients)?;
+    let asked = Parsed::new(outgoing.raw.clone());
+    let recipients = recipients(&asked, world.limits.recipients)?;
     let project = world.clients.first().map_or(0, |client| client.project);
     let sends_per_day = world.limits.sends_per_day;
     let behaviour = world.behaviour.clone();
@@ -46,7 +58,13 @@ pub(crate) fn send(world: &mut World, key: &str, outgoing: &Outgoing) -> Result<
     let sent = file_sent(account, &mail, outgoing, &behaviour, moment);
     account.sent_at.push_back(moment.now);
     mail.remove("Bcc");
-    hand_over(world, key, sent, &mail, &recipients, moment);
+    let envelope = Envelope {
+        key,
+        sent,
+        recipients: &recipients,
+        blind: &asked.bcc,
+    };
+    hand_over(world, &envelope, &mail, moment);
     world.publish();
     Ok(sent)
 }
@@ -242,32 +260,14 @@ fn file_sent(
 }
 
 /// Delivers to every envelope recipient, to each mailbox once.
-fn hand_over(
-    world: &mut World,
-    key: &str,
-    sent: u64,
-    mail: &Editable,
-    recipients: &BTreeSet<String>,
-    moment: Moment,
-) {
+fn hand_over(world: &mut World, envelope: &Envelope<'_>, mail: &Editable, moment: Moment) {
+    let (key, sent, recipients) = (envelope.key, envelope.sent, envelope.recipients);
     let sender = world
         .accounts
         .get(key)
         .map(|account| account.email.clone())
         .unwrap_or_default();
     let raw = mail.to_bytes();
-    let bcc = world
-        .accounts
-        .get(key)
-        .and_then(|account| account.messages.get(&sent))
-        .map(|stored| {
-            stored
-                .parsed
-                .bcc
-                .iter()
-                .map(|mailbox| mailbox.address.clone())
-                .collect::<BTreeSet<_>>()
-        });
     let mut reached = BTreeSet::new();
     for recipient in recipients {
         if world.bouncing.contains(&canonical(recipient)) {
@@ -289,7 +289,10 @@ fn hand_over(
         let behaviour = &world.behaviour;
         let mut copy = Editable::new(&raw);
         if behaviour.bcc_recipient_sees_self
-            && bcc.as_ref().is_some_and(|bcc| bcc.contains(recipient))
+            && envelope
+                .blind
+                .iter()
+                .any(|mailbox| mailbox.address == *recipient)
         {
             copy.set("Bcc", recipient);
         }

@@ -183,7 +183,7 @@ impl Session {
         if end > limit {
             return Err(ApiError::too_large(limit));
         }
-        if self.total != Some(end) && chunk.len() % CHUNK != 0 {
+        if self.total != Some(end) && !chunk.len().is_multiple_of(CHUNK) {
             return Err(ApiError::invalid(format!(
                 "Invalid request. The number of bytes uploaded is required to be equal or greater than {CHUNK}, except \
                  for the final request"
@@ -237,10 +237,11 @@ impl Range {
 
 fn incomplete(received: usize) -> Response<Bytes> {
     let mut response = bytes_response(308, "text/plain; charset=utf-8", Bytes::new());
-    if let (Some(last), headers) = (received.checked_sub(1), response.headers_mut()) {
-        if let Ok(value) = HeaderValue::from_str(&format!("bytes=0-{last}")) {
-            headers.insert(header::RANGE, value);
-        }
+    let range = received
+        .checked_sub(1)
+        .map(|last| format!("bytes=0-{last}"));
+    if let Some(Ok(value)) = range.map(|range| HeaderValue::from_str(&range)) {
+        response.headers_mut().insert(header::RANGE, value);
     }
     response
 }

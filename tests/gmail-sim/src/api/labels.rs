@@ -45,8 +45,8 @@ pub(crate) fn create(call: &mut Call<'_>) -> Result<Reply, ApiError> {
         id: account.new_label_id(),
         name,
         owner: Owner::User,
-        message_list: Some("show".to_owned()),
-        label_list: Some("labelShow".to_owned()),
+        listing: Some("show".to_owned()),
+        sidebar: Some("labelShow".to_owned()),
         color: None,
     };
     label.update(&body)?;

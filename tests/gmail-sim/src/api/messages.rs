@@ -130,7 +130,7 @@ impl Listing {
             return false;
         }
         self.search.as_ref().is_none_or(|search| {
-            stored.stored_at <= searchable_until && search.matches(stored, &account.labels)
+            stored.arrived_at <= searchable_until && search.matches(stored, &account.labels)
         })
     }
 }

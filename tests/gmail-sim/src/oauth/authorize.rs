@@ -34,7 +34,7 @@ enum Refusal {
         text: String,
     },
     Back {
-        redirect: Url,
+        redirect: Box<Url>,
         error: &'static str,
         state: Option<String>,
     },
@@ -193,7 +193,7 @@ fn read(clients: &[Client], query: &Query) -> Result<Asked, Refusal> {
     let state = query.get("state").map(ToOwned::to_owned);
     if query.get("response_type") != Some("code") {
         return Err(Refusal::Back {
-            redirect,
+            redirect: Box::new(redirect),
             error: "unsupported_response_type",
             state,
         });
@@ -264,7 +264,7 @@ fn refuse(refusal: Refusal) -> Response<Bytes> {
             redirect,
             error,
             state,
-        } => back(redirect, &[("error", error)], state.as_deref()),
+        } => back(*redirect, &[("error", error)], state.as_deref()),
     }
 }
 
