@@ -12,7 +12,7 @@ mod push;
 mod settings;
 mod threads;
 
-use axum::http::{Response, StatusCode, header};
+use axum::http::{Method as Verb, Response, StatusCode, header};
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -224,7 +224,9 @@ fn carry_out(
         media,
     };
     let reply = run(route.method, &mut call)?;
-    world.publish();
+    if request.verb != Verb::GET {
+        world.publish();
+    }
     Ok(write(reply, &selection, &request.query))
 }
 
