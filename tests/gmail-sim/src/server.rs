@@ -115,31 +115,44 @@ impl Front {
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
         let token = token.to_owned();
-        let entered = self.enter(&token, behaviour.concurrent_requests);
-        if !entered {
+        let Some(_place) = self.enter(token, behaviour.concurrent_requests) else {
             return FaultKind::Concurrent.response(self.sim.now_ms());
-        }
+        };
         if behaviour.latency_ms > 0 {
             tokio::time::sleep(Duration::from_millis(behaviour.latency_ms)).await;
         }
-        let response = self.sim.handle(request);
-        self.leave(&token);
-        response
+        self.sim.handle(request)
     }
 
-    fn enter(&self, token: &str, most: Option<usize>) -> bool {
-        let Some(most) = most else { return true };
+    /// A place among the requests in work; `None` if there is none left.
+    fn enter(&self, token: String, most: Option<usize>) -> Option<Place> {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = busy.entry(token.to_owned()).or_default();
-        let free = *count < most;
-        *count += usize::from(free);
-        free
+        let count = busy.entry(token.clone()).or_default();
+        if most.is_some_and(|most| *count >= most) {
+            return None;
+        }
+        *count += 1;
+        Some(Place {
+            token,
+            busy: Arc::clone(&self.busy),
+        })
     }
+}
 
-    fn leave(&self, token: &str) {
+/// A request in work. It is given back when the request ends, also when its client goes away.
+struct Place {
+    token: String,
+    busy: Arc<Mutex<BTreeMap<String, usize>>>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = busy.get_mut(token) {
-            *count = count.saturating_sub(1);
+        if let Some(count) = busy.get_mut(&self.token) {
+            *count -= 1;
+            if *count == 0 {
+                busy.remove(&self.token);
+            }
         }
     }
 }

@@ -311,6 +311,7 @@ fn hand_over(world: &mut World, envelope: &Envelope<'_>, mail: &Editable, moment
                 account,
                 Bytes::from(copy.to_bytes()),
                 arrived.into_iter().collect(),
+                moment.now,
                 moment,
             );
         }

@@ -153,8 +153,8 @@ impl World {
 
     /// Mail arriving from outside.
     pub(crate) fn deliver(&mut self, key: &str, delivery: &crate::Delivery) -> Option<(u64, u64)> {
-        let mut moment = self.moment();
-        moment.now = delivery.at.unwrap_or(moment.now);
+        let moment = self.moment();
+        let accepted_at = delivery.at.unwrap_or(moment.now);
         let trace = self.behaviour.add_trace_headers;
         let account = self.accounts.get_mut(key)?;
         if let Some(known) = delivery
@@ -171,8 +171,8 @@ impl World {
                 .map(str::to_owned)
                 .collect(),
         };
-        let raw = crate::transport::arriving(&delivery.raw, &account.email, moment.now, trace);
-        let ids = receive(account, Bytes::from(raw), labels, moment);
+        let raw = crate::transport::arriving(&delivery.raw, &account.email, accepted_at, trace);
+        let ids = receive(account, Bytes::from(raw), labels, accepted_at, moment);
         if let Some(key) = &delivery.key {
             account.delivered.insert(key.clone(), ids);
         }
@@ -214,11 +214,12 @@ impl World {
     }
 }
 
-/// Stores mail as it comes by SMTP: threaded by references and subject.
+/// Stores mail as it comes by SMTP: threaded by references and subject, dated when it was accepted.
 pub(crate) fn receive(
     account: &mut Account,
     raw: Bytes,
     labels: BTreeSet<String>,
+    accepted_at: i64,
     moment: Moment,
 ) -> (u64, u64) {
     let parsed = Parsed::new(raw);
@@ -227,7 +228,7 @@ pub(crate) fn receive(
         parsed: Arc::new(parsed),
         labels,
         thread,
-        internal_date: moment.now,
+        internal_date: accepted_at,
     };
     account.insert(new, moment)
 }

@@ -1,6 +1,6 @@
 //! `history.list`: what it shows, in which shapes, and when it is gone.
 
-use gmail_sim::{HistoryLabels, HistoryOrder};
+use gmail_sim::{Delivery, HistoryLabels, HistoryOrder};
 use serde_json::{Value, json};
 
 use crate::world::{ANNA, World};
@@ -215,4 +215,18 @@ fn the_switches_change_order_repetition_labels_and_lag() {
     assert!(records(&world, &start).is_empty());
     world.advance(1000);
     assert_eq!(records(&world, &start).len(), 44);
+}
+
+#[test]
+fn mail_dated_in_the_past_leaves_the_history_whole() {
+    let world = World::new();
+    let start = world.history_id();
+    let old = Delivery {
+        at: Some(1_000),
+        ..Delivery::new(ANNA, "Subject: x\n\ny")
+    };
+    world.sim.deliver(&old).unwrap();
+    world.arrive("Subject: x\n\ny");
+    assert_eq!(records(&world, &start).len(), 2);
+    assert_eq!(world.mailbox(ANNA)[0].internal_date, 1_000);
 }
