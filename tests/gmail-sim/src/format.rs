@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 
 use crate::behaviour::Behaviour;
 use crate::mailbox::Stored;
-use crate::message::{Kind, Parsed, Part, decode_words};
+use crate::message::{Parsed, decode_words};
+use crate::mime::{Kind, Part};
 
 /// Google's attachment ids begin like this.
 const ATTACHMENT_PREFIX: &str = "ANGjdJ";

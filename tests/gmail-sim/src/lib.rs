@@ -31,6 +31,7 @@ mod history;
 mod labels;
 mod mailbox;
 mod message;
+mod mime;
 mod multipart;
 mod oauth;
 mod push;
@@ -40,6 +41,7 @@ mod server;
 mod sim;
 mod transport;
 mod upload;
+mod view;
 mod world;
 
 pub use behaviour::{
@@ -52,5 +54,6 @@ pub use oauth::{Tokens, push_token};
 pub use push::Notification;
 pub use quota::{Quota, Table};
 pub use server::{Server, serve};
-pub use sim::{Delivered, Delivery, MailService, MailboxView, MessageView, Sim};
+pub use sim::{Delivered, Delivery, MailService, Sim};
+pub use view::{MailboxView, MessageView};
 pub use world::{OutsideMail, Stats};
