@@ -39,6 +39,7 @@ mod quota;
 mod search;
 mod server;
 mod sim;
+mod threading;
 mod transport;
 mod upload;
 mod view;
