@@ -123,6 +123,14 @@ impl ApiError {
         error
     }
 
+    /// 403 `userRateLimitExceeded` in domain `usageLimits`.
+    pub(crate) fn user_rate_limit() -> Self {
+        Self {
+            reason: "userRateLimitExceeded",
+            ..Self::quota_forbidden("User Rate Limit Exceeded")
+        }
+    }
+
     /// 429 `rateLimitExceeded` in domain `usageLimits`.
     pub(crate) fn too_many(message: impl Into<String>) -> Self {
         let mut error = Self::new(429, "rateLimitExceeded", "RESOURCE_EXHAUSTED", message);

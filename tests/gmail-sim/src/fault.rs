@@ -42,7 +42,7 @@ pub enum FaultKind {
     Html,
     /// 429 with "Retry after" in the text, this many milliseconds from now.
     RetryAfter(i64),
-    /// 403 `userRateLimitExceeded`-like refusal.
+    /// 403 `userRateLimitExceeded`.
     RateLimited,
     /// 429 "Too many concurrent requests for user".
     Concurrent,
@@ -91,7 +91,7 @@ impl FaultKind {
             Self::RetryAfter(ms) => {
                 ApiError::too_many(retry_after_text(now.saturating_add(ms))).response()
             }
-            Self::RateLimited => ApiError::quota_forbidden("User Rate Limit Exceeded").response(),
+            Self::RateLimited => ApiError::user_rate_limit().response(),
             Self::Concurrent => {
                 ApiError::too_many("Too many concurrent requests for user").response()
             }

@@ -527,6 +527,10 @@ fn faults_strike_before_or_after_the_effect() {
             .2
             .starts_with("User-rate limit exceeded.  Retry after 20")
     );
+    world
+        .sim
+        .inject(Fault::next("messages.send", FaultKind::RateLimited));
+    assert_eq!(send().refusal().1, "userRateLimitExceeded");
     world.sim.inject(Fault::next("getProfile", FaultKind::Html));
     assert!(
         world
