@@ -1,1 +1,60 @@
-//! Placeholder.
+//! A Gmail and Google OAuth server with real state, for tests and demos.
+//!
+//! [`Sim`] is the whole of it: a handle on a simulated world that answers HTTP requests synchronously, without I/O.
+//! Time comes from [`Config::clock`] and chance from [`Config::seed`], so the same requests get the same answers, byte
+//! for byte. [`Server`] (or [`serve`]) puts it on a socket. Mail sent from one mailbox arrives in the others it is
+//! addressed to; what leaves for other addresses is kept ([`Sim::outside`]). Behaviours which Google does not promise
+//! are switches ([`Behaviour`]). Answers have the shapes of the discovery document; a test holds them to it.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::indexing_slicing,
+        reason = "a wrong index is the test's failure"
+    )
+)]
+
+mod admin;
+mod api;
+mod batch;
+mod behaviour;
+mod config;
+mod errors;
+mod fault;
+mod fields;
+mod format;
+mod headers;
+mod history;
+mod labels;
+mod mailbox;
+mod message;
+mod mime;
+mod multipart;
+mod oauth;
+mod push;
+mod quota;
+mod search;
+mod server;
+mod sim;
+mod threading;
+mod transport;
+mod upload;
+mod view;
+mod world;
+
+pub use behaviour::{
+    Behaviour, HistoryLabels, HistoryOrder, PushData, PushHistoryId, QuotaRefusal, ThreadRule,
+};
+pub use config::{Client, Clock, Config, Consent, Decision, Limits, PushEndpoint, Redirects};
+pub use fault::{Dropped, Fault, FaultKind};
+pub use mailbox::Verification;
+pub use oauth::{Tokens, push_token};
+pub use push::Notification;
+pub use quota::{Quota, Table};
+pub use server::{Server, serve};
+pub use sim::{Delivered, Delivery, MailService, Sim};
+pub use view::{MailboxView, MessageView};
+pub use world::{OutsideMail, Stats};

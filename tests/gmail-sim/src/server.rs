@@ -1,0 +1,212 @@
+//! The simulator on a socket: HTTP/1.1 over [`crate::Sim::handle`], and the delivery of pushes.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::State;
+use axum::http::{Request, Response};
+use bytes::Bytes;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::Sim;
+use crate::errors::ApiError;
+use crate::fault::{Dropped, FaultKind};
+use crate::oauth::push_token;
+
+/// Largest request body: an import of the largest message, and its metadata.
+const MAX_BODY: usize = 160 * 1024 * 1024;
+/// First and largest wait before a push is repeated.
+const PUSH_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// How often a push is tried.
+const PUSH_TRIES: u32 = 8;
+
+/// A running server on a free port of 127.0.0.1. It stops when it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts a server.
+    ///
+    /// # Errors
+    /// When no port can be bound.
+    pub async fn start(sim: Sim) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let task = tokio::spawn(async move {
+            if let Err(error) = serve(sim, listener).await {
+                tracing::error!(%error, "the simulator stopped");
+            }
+        });
+        Ok(Self { address, task })
+    }
+
+    /// `http://127.0.0.1:port`, without a slash at the end.
+    pub fn origin(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Serves a simulator until the future is dropped, and posts its notifications if a push endpoint is set.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(sim: Sim, listener: TcpListener) -> std::io::Result<()> {
+    let front = Front {
+        sim: sim.clone(),
+        busy: Arc::default(),
+    };
+    let router = Router::new().fallback(answer).with_state(front);
+    tokio::select! {
+        served = axum::serve(listener, router) => served,
+        () = deliver_pushes(sim) => Ok(()),
+    }
+}
+
+#[derive(Clone)]
+struct Front {
+    sim: Sim,
+    /// Requests in work, by bearer token.
+    busy: Arc<Mutex<BTreeMap<String, usize>>>,
+}
+
+async fn answer(State(front): State<Front>, request: Request<Body>) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, MAX_BODY).await else {
+        return ApiError::too_large(MAX_BODY).response().map(Body::from);
+    };
+    let request = Request::from_parts(parts, body);
+    let response = if request.uri().path().starts_with("/sim/") {
+        front.sim.handle(request)
+    } else {
+        front.in_turn(request).await
+    };
+    if response.extensions().get::<Dropped>().is_some() {
+        return Response::new(cut_off());
+    }
+    response.map(Body::from)
+}
+
+impl Front {
+    /// Waits as long as the behaviour says; refuses when the mailbox has too many requests in work.
+    async fn in_turn(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let behaviour = self.sim.behaviour();
+        let token = request
+            .headers()
+            .get("authorization")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let token = token.to_owned();
+        let Some(_place) = self.enter(token, behaviour.concurrent_requests) else {
+            return FaultKind::Concurrent.response(self.sim.now_ms());
+        };
+        if behaviour.latency_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(behaviour.latency_ms)).await;
+        }
+        self.sim.handle(request)
+    }
+
+    /// A place among the requests in work; `None` if there is none left.
+    fn enter(&self, token: String, most: Option<usize>) -> Option<Place> {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = busy.entry(token.clone()).or_default();
+        if most.is_some_and(|most| *count >= most) {
+            return None;
+        }
+        *count += 1;
+        Some(Place {
+            token,
+            busy: Arc::clone(&self.busy),
+        })
+    }
+}
+
+/// A request in work. It is given back when the request ends, also when its client goes away.
+struct Place {
+    token: String,
+    busy: Arc<Mutex<BTreeMap<String, usize>>>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = busy.get_mut(&self.token) {
+            *count -= 1;
+            if *count == 0 {
+                busy.remove(&self.token);
+            }
+        }
+    }
+}
+
+/// A body that fails before its first byte: hyper then closes the connection without an answer.
+fn cut_off() -> Body {
+    Body::from_stream(futures_util::stream::once(async {
+        Err::<Bytes, std::io::Error>(std::io::ErrorKind::ConnectionAborted.into())
+    }))
+}
+
+/// Posts notifications as Pub/Sub does: at least once, each again until it is accepted.
+async fn deliver_pushes(sim: Sim) {
+    loop {
+        sim.pushed.notified().await;
+        while let Some(endpoint) = sim.push() {
+            let notifications = sim.take_notifications();
+            if notifications.is_empty() {
+                break;
+            }
+            for notification in notifications {
+                let body = notification
+                    .envelope(&endpoint.subscription, &sim.behaviour())
+                    .to_string();
+                let token = push_token(&endpoint, sim.now_ms());
+                tokio::spawn(post(endpoint.url.clone(), token, body));
+            }
+        }
+    }
+}
+
+async fn post(url: String, token: String, body: String) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let Ok(client) = reqwest::Client::builder()
+        .timeout(Duration::from_secs(10))
+        .build()
+    else {
+        return;
+    };
+    let mut wait = PUSH_BACKOFF.0;
+    for _ in 0..PUSH_TRIES {
+        let sent = client
+            .post(&url)
+            .bearer_auth(&token)
+            .header("content-type", "application/json")
+            .body(body.clone())
+            .send()
+            .await;
+        match sent {
+            Ok(response) if response.status().is_success() => return,
+            Ok(response) => tracing::info!(status = %response.status(), "push refused"),
+            Err(error) => tracing::info!(error = %error.without_url(), "push not delivered"),
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(PUSH_BACKOFF.1);
+    }
+}

@@ -1,0 +1,383 @@
+//! How mail travels: what Gmail does to a message that is sent, and what each recipient gets.
+//!
+//! Sending rewrites `Message-ID` and an unaccepted `From`, keeps `Bcc` in the sender's copy only, and delivers to every
+//! mailbox here at once; everybody else's copy goes to the outside outbox. Source: facts 0.3 and 1.12.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rand::Rng;
+
+use crate::behaviour::Behaviour;
+use crate::errors::ApiError;
+use crate::headers::{Editable, mailbox, rfc2822};
+use crate::labels::{INBOX, SENT, UNREAD};
+use crate::mailbox::{Account, Moment, NewMessage};
+use crate::message::{Mailbox, Parsed};
+use crate::world::{OutsideMail, World, canonical, receive};
+
+/// A day in milliseconds.
+const DAY_MS: i64 = 24 * 3600 * 1000;
+
+/// A message handed to send.
+pub(crate) struct Outgoing {
+    pub(crate) raw: Bytes,
+    pub(crate) thread: Option<u64>,
+    /// The draft it was.
+    pub(crate) draft: Option<u64>,
+}
+
+/// Who a sent message goes to.
+struct Envelope<'a> {
+    /// Key of the sender's account.
+    key: &'a str,
+    /// The sender's copy.
+    sent: u64,
+    recipients: &'a BTreeSet<String>,
+    /// Those in `Bcc`.
+    blind: &'a [Mailbox],
+}
+
+/// Sends a message from an account; the answer is the id of the sender's copy.
+pub(crate) fn send(world: &mut World, key: &str, outgoing: &Outgoing) -> Result<u64, ApiError> {
+    let moment = world.moment();
+    check_size(&outgoing.raw, world.limits.send_bytes)?;
+    let asked = Parsed::new(outgoing.raw.clone());
+    let recipients = recipients(&asked, world.limits.recipients)?;
+    let project = world.clients.first().map_or(0, |client| client.project);
+    let sends_per_day = world.limits.sends_per_day;
+    let behaviour = world.behaviour.clone();
+    let account = world
+        .accounts
+        .get_mut(key)
+        .ok_or_else(ApiError::not_found)?;
+    check_thread(account, outgoing.thread)?;
+    check_sending(account, moment.now, sends_per_day)?;
+    let mut mail = prepare(account, &outgoing.raw, project, &behaviour, moment.now);
+    let sent = file_sent(account, &mail, outgoing, &behaviour, moment);
+    account.sent_at.push_back(moment.now);
+    mail.remove("Bcc");
+    let envelope = Envelope {
+        key,
+        sent,
+        recipients: &recipients,
+        blind: &asked.bcc,
+    };
+    hand_over(world, &envelope, &mail, moment);
+    world.publish();
+    Ok(sent)
+}
+
+/// The thread a draft or sent message goes into, out of the one it names.
+pub(crate) fn joined_thread(
+    account: &Account,
+    parsed: &Parsed,
+    named: Option<u64>,
+    behaviour: &Behaviour,
+) -> Option<u64> {
+    match named {
+        Some(thread) if account.may_join(parsed, thread, behaviour.thread_rule) => Some(thread),
+        None if behaviour.send_threads_without_id => account.thread_by_references(parsed),
+        _ => None,
+    }
+}
+
+/// Refuses a thread that is not in the mailbox.
+pub(crate) fn check_thread(account: &Account, thread: Option<u64>) -> Result<(), ApiError> {
+    match thread {
+        Some(thread) if !account.threads.contains_key(&thread) => Err(ApiError::not_found()),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a message that is too large.
+pub(crate) fn check_size(raw: &[u8], limit: usize) -> Result<(), ApiError> {
+    if raw.len() > limit {
+        Err(ApiError::too_large(limit))
+    } else {
+        Ok(())
+    }
+}
+
+/// A message with the headers that Gmail's own servers add when it arrives.
+pub(crate) fn arriving(raw: &[u8], recipient: &str, now: i64, trace: bool) -> Vec<u8> {
+    let mut mail = Editable::new(raw);
+    if trace {
+        add_trace(&mut mail, recipient, now);
+    }
+    mail.to_bytes()
+}
+
+/// Fills in `From` and `Date` of a draft, as Gmail does when it is saved.
+pub(crate) fn complete(account: &Account, raw: &[u8], now: i64) -> Bytes {
+    let mut mail = Editable::new(raw);
+    let (name, address) = account.default_sender();
+    mail.set_if_absent("From", &mailbox(name, address));
+    mail.set_if_absent("Date", &rfc2822(now));
+    mail.set_if_absent("MIME-Version", "1.0");
+    Bytes::from(mail.to_bytes())
+}
+
+/// A new `Message-ID` in Gmail's style, with brackets.
+pub(crate) fn new_message_id(rng: &mut impl Rng) -> String {
+    let mut random = || rng.random_range(0..u64::MAX);
+    format!(
+        "<CA{:016X}{:012x}@mail.gmail.com>",
+        random(),
+        random() >> 16
+    )
+}
+
+fn recipients(parsed: &Parsed, limit: usize) -> Result<BTreeSet<String>, ApiError> {
+    for (name, list) in [("To", &parsed.to), ("Cc", &parsed.cc), ("Bcc", &parsed.bcc)] {
+        if list.iter().any(|mailbox| !plausible(&mailbox.address)) {
+            return Err(ApiError::invalid(format!("Invalid {name} header")));
+        }
+    }
+    let all: BTreeSet<String> = parsed
+        .to
+        .iter()
+        .chain(&parsed.cc)
+        .chain(&parsed.bcc)
+        .map(|mailbox| mailbox.address.clone())
+        .collect();
+    if all.is_empty() {
+        return Err(ApiError::invalid("Recipient address required"));
+    }
+    if all.len() > limit {
+        return Err(ApiError::invalid("Too many recipients"));
+    }
+    Ok(all)
+}
+
+fn plausible(address: &str) -> bool {
+    let parts = address.rsplit_once('@');
+    parts.is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
+        && !address.contains(|c: char| c.is_whitespace() || c.is_control())
+}
+
+fn check_sending(account: &mut Account, now: i64, per_day: Option<usize>) -> Result<(), ApiError> {
+    while account
+        .sent_at
+        .front()
+        .is_some_and(|at| *at <= now - DAY_MS)
+    {
+        account.sent_at.pop_front();
+    }
+    let full = per_day.is_some_and(|limit| account.sent_at.len() >= limit);
+    let until = match (account.sending_blocked_until, full) {
+        (Some(until), _) if until > now => until,
+        (_, true) => account.sent_at.front().map_or(now, |first| first + DAY_MS),
+        _ => return Ok(()),
+    };
+    Err(ApiError::too_many(format!(
+        "{} (Mail sending)",
+        crate::fault::retry_after_text(until)
+    )))
+}
+
+/// The message as it leaves: Gmail's headers filled in or rewritten, `Bcc` still there.
+fn prepare(
+    account: &mut Account,
+    raw: &[u8],
+    project: u64,
+    behaviour: &Behaviour,
+    now: i64,
+) -> Editable {
+    let mut mail = Editable::new(raw);
+    let parsed = Parsed::new(Bytes::from(mail.to_bytes()));
+    let accepted = parsed
+        .from
+        .first()
+        .is_some_and(|from| account.accepted_sender(&from.address).is_some());
+    if parsed.from.is_empty() || (!accepted && behaviour.rewrite_from) {
+        let (name, address) = account.default_sender();
+        mail.set("From", &mailbox(name, address));
+    }
+    mail.set_if_absent("Date", &rfc2822(now));
+    mail.set_if_absent("MIME-Version", "1.0");
+    let id = new_message_id(&mut account.rng);
+    if behaviour.rewrite_message_id {
+        mail.set("Message-ID", &id);
+    } else {
+        mail.set_if_absent("Message-ID", &id);
+    }
+    mail.prepend(
+        "Received",
+        &format!(
+            "from {project} named unknown by gmailapi.google.com with HTTPREST; {}",
+            rfc2822(now)
+        ),
+    );
+    mail
+}
+
+/// Puts the sender's copy into SENT, in place of the draft it was.
+fn file_sent(
+    account: &mut Account,
+    mail: &Editable,
+    outgoing: &Outgoing,
+    behaviour: &Behaviour,
+    moment: Moment,
+) -> u64 {
+    let mut own = Editable::new(&mail.to_bytes());
+    if !behaviour.sender_keeps_bcc {
+        own.remove("Bcc");
+    }
+    let parsed = Parsed::new(Bytes::from(own.to_bytes()));
+    let draft = outgoing
+        .draft
+        .and_then(|draft| account.drafts.get(&draft).copied());
+    let draft_thread = draft
+        .and_then(|message| account.messages.get(&message))
+        .map(|stored| stored.thread);
+    if let (Some(message), true) = (draft, behaviour.draft_send_keeps_id) {
+        account.drafts.retain(|_, of| *of != message);
+        account.become_sent(message, Arc::new(parsed), moment);
+        return message;
+    }
+    let thread = match draft_thread {
+        Some(thread) => Some(thread),
+        None => joined_thread(account, &parsed, outgoing.thread, behaviour),
+    };
+    let new = NewMessage {
+        parsed: Arc::new(parsed),
+        labels: BTreeSet::from([SENT.to_owned()]),
+        thread,
+        internal_date: moment.now,
+    };
+    match draft {
+        Some(message) => {
+            let (id, _) = account.replace(message, new, moment);
+            if let Some(stored) = account.messages.get_mut(&id) {
+                stored.sent_from_draft_at = Some(moment.now);
+            }
+            id
+        }
+        None => account.insert(new, moment).0,
+    }
+}
+
+/// Delivers to every envelope recipient, to each mailbox once.
+fn hand_over(world: &mut World, envelope: &Envelope<'_>, mail: &Editable, moment: Moment) {
+    let (key, sent, recipients) = (envelope.key, envelope.sent, envelope.recipients);
+    let sender = world
+        .accounts
+        .get(key)
+        .map(|account| account.email.clone())
+        .unwrap_or_default();
+    let raw = mail.to_bytes();
+    let mut reached = BTreeSet::new();
+    for recipient in recipients {
+        if world.bouncing.contains(&canonical(recipient)) {
+            bounce(world, key, sent, recipient, moment);
+            continue;
+        }
+        let Some(target) = world.find_account(recipient) else {
+            world.outside.push(OutsideMail {
+                at: moment.now,
+                sender: sender.clone(),
+                recipient: recipient.clone(),
+                raw: Bytes::from(raw.clone()),
+            });
+            continue;
+        };
+        if !reached.insert(target.clone()) {
+            continue;
+        }
+        let behaviour = &world.behaviour;
+        let mut copy = Editable::new(&raw);
+        if behaviour.bcc_recipient_sees_self
+            && envelope
+                .blind
+                .iter()
+                .any(|mailbox| mailbox.address == *recipient)
+        {
+            copy.set("Bcc", recipient);
+        }
+        if behaviour.add_trace_headers {
+            add_trace(&mut copy, recipient, moment.now);
+        }
+        let merge = target == key && behaviour.merge_self_sent;
+        let arrived = [INBOX.to_owned(), UNREAD.to_owned()];
+        let Some(account) = world.accounts.get_mut(&target) else {
+            continue;
+        };
+        if merge {
+            account.relabel(sent, &arrived, &[], moment);
+        } else {
+            receive(
+                account,
+                Bytes::from(copy.to_bytes()),
+                arrived.into_iter().collect(),
+                moment.now,
+                moment,
+            );
+        }
+    }
+}
+
+/// The notice that an address was not found, in the thread of the message that bounced (RFC 3464).
+fn bounce(world: &mut World, key: &str, sent: u64, recipient: &str, moment: Moment) {
+    let Some(account) = world.accounts.get_mut(key) else {
+        return;
+    };
+    let Some(stored) = account.messages.get(&sent) else {
+        return;
+    };
+    let (thread, original) = (
+        stored.thread,
+        stored.parsed.message_id.clone().unwrap_or_default(),
+    );
+    let subject = stored.parsed.subject.clone();
+    let id = new_message_id(&mut account.rng).replace("mail.gmail.com", "mx.google.com");
+    let text = format!(
+        "From: Mail Delivery Subsystem <mailer-daemon@googlemail.com>\r\nTo: {to}\r\nSubject: Delivery Status Notification \
+         (Failure)\r\nMessage-ID: {id}\r\nDate: {date}\r\nAuto-Submitted: auto-replied\r\nX-Failed-Recipients: \
+         {recipient}\r\nReferences: <{original}>\r\nIn-Reply-To: <{original}>\r\nMIME-Version: 1.0\r\nContent-Type: \
+         multipart/report; report-type=delivery-status; boundary=\"bounce\"\r\n\r\n--bounce\r\nContent-Type: text/plain; \
+         charset=UTF-8\r\n\r\n** Address not found **\r\n\r\nYour message wasn't delivered to {recipient} because the \
+         address couldn't be found, or is unable to receive mail.\r\n\r\n--bounce\r\nContent-Type: \
+         message/delivery-status\r\n\r\nReporting-MTA: dns; googlemail.com\r\n\r\nFinal-Recipient: rfc822; \
+         {recipient}\r\nAction: failed\r\nStatus: 5.1.1\r\n\r\n--bounce\r\nContent-Type: text/rfc822-headers\r\n\r\n\
+         Message-ID: <{original}>\r\nSubject: {subject}\r\n\r\n--bounce--\r\n",
+        to = account.email,
+        date = rfc2822(moment.now),
+    );
+    let new = NewMessage {
+        parsed: Arc::new(Parsed::new(Bytes::from(text))),
+        labels: BTreeSet::from([INBOX.to_owned(), UNREAD.to_owned()]),
+        thread: Some(thread),
+        internal_date: moment.now,
+    };
+    account.insert(new, moment);
+}
+
+fn add_trace(mail: &mut Editable, recipient: &str, now: i64) {
+    let from = Parsed::new(Bytes::from(mail.to_bytes()));
+    let domain = from
+        .from
+        .first()
+        .and_then(|mailbox| {
+            mailbox
+                .address
+                .rsplit_once('@')
+                .map(|(_, domain)| domain.to_owned())
+        })
+        .unwrap_or_else(|| "unknown.invalid".to_owned());
+    if mail.get("Authentication-Results").is_none() {
+        mail.prepend(
+            "Authentication-Results",
+            &format!(
+                "mx.google.com; dkim=pass header.i=@{domain}; spf=pass smtp.mailfrom={domain}; dmarc=pass \
+                 header.from={domain}"
+            ),
+        );
+    }
+    mail.prepend(
+        "Received",
+        &format!("by mx.google.com with ESMTPS; {}", rfc2822(now)),
+    );
+    mail.prepend("Delivered-To", recipient);
+}
