@@ -48,6 +48,7 @@ pub use bindings::{
 pub use imports::Imports;
 
 /// Exports a type that implements [`Guest`] as the component's `sync` interface.
+#[cfg(target_family = "wasm")]
 macro_rules! export {
     ($component:ident) => {
         #[allow(unsafe_code, reason = "generated: the component model's calling convention")]
@@ -56,4 +57,5 @@ macro_rules! export {
         };
     };
 }
+#[cfg(target_family = "wasm")]
 pub(crate) use export;

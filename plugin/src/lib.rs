@@ -26,10 +26,11 @@ pub mod rules;
 pub mod settings;
 pub mod sync;
 
-use contract::{
-    AuditMode, AuditReport, Budget, Connected, Explanation, Guest, Imports, IngestedMail, Outcome,
-    PluginManifest, Problem, Report, SettingsError, Subject, Trigger,
-};
+// Its exports have names that native linkers do not take.
+#[cfg(target_family = "wasm")]
+mod component;
+
+use contract::{Budget, PluginManifest};
 
 /// What the plugin says of itself.
 pub fn manifest() -> PluginManifest {
@@ -50,41 +51,3 @@ pub fn manifest() -> PluginManifest {
         settings_schema: settings::SCHEMA.to_owned(),
     }
 }
-
-struct Component;
-
-impl Guest for Component {
-    fn manifest() -> PluginManifest {
-        manifest()
-    }
-
-    fn validate_settings(settings: String) -> Result<(), Vec<SettingsError>> {
-        settings::parse(&settings).map(|_| ())
-    }
-
-    async fn connect(expected_address: Option<String>, settings: String) -> Result<Connected, Problem> {
-        sync::connect(&Imports, expected_address.as_deref(), &settings).await
-    }
-
-    async fn run(trigger: Trigger, settings: String) -> Report {
-        sync::run(&Imports, trigger, &settings).await
-    }
-
-    async fn ingest(_mail: IngestedMail, _settings: String) -> Result<Outcome, Problem> {
-        Err(Problem::Other("this version has no BCC address".to_owned()))
-    }
-
-    async fn audit(mode: AuditMode, settings: String) -> Result<AuditReport, Problem> {
-        sync::audit(&Imports, mode, &settings).await
-    }
-
-    async fn explain(subject: Subject) -> Result<Vec<Explanation>, Problem> {
-        sync::explain(&Imports, subject).await
-    }
-
-    async fn disconnect() -> Result<(), Problem> {
-        sync::disconnect(&Imports).await
-    }
-}
-
-contract::export!(Component);

@@ -1,0 +1,42 @@
+# Each line is one a person could type. `make` alone says what there is.
+
+WASM_TARGET := wasm32-unknown-unknown
+CORE := target/$(WASM_TARGET)/component
+COMPONENT := target/component
+
+.PHONY: help setup component build run test test-rust bench lint docs clean
+
+help:
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## what a fresh machine lacks: the wasm target
+	@rustup target list --installed 2>/dev/null | grep -qx $(WASM_TARGET) || rustup target add $(WASM_TARGET)
+
+component: setup ## the plugin as a component: target/component/twinbox.wasm
+	cargo build --locked -p twinbox-plugin --target $(WASM_TARGET) --profile component
+	cargo build --locked -p probe-guest --target $(WASM_TARGET) --profile component
+	cargo run --locked -q -p componentize -- $(CORE)/twinbox_plugin.wasm $(COMPONENT)/twinbox.wasm
+	cargo run --locked -q -p componentize -- $(CORE)/probe_guest.wasm $(COMPONENT)/probe.wasm
+
+build: component ## target/release/twinbox and gmail-sim, with the component beside them
+	cargo build --locked --release -p twinbox-host -p gmail-sim --bins
+	cp $(COMPONENT)/twinbox.wasm target/release/twinbox.wasm
+
+run: build ## the demo: http://127.0.0.1:8080
+	target/release/twinbox demo
+
+test: component ## all tests
+	@bash tests/run.sh
+
+bench: build ## the figures, one line each, and target/bench.json
+	cargo run --locked --release -q -p scenarios --bin bench
+
+lint: setup ## formatting and lints
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+docs: ## the API's documentation: target/doc
+	cargo doc --locked --no-deps --workspace
+
+clean: ## everything built
+	cargo clean

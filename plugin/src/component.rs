@@ -1,0 +1,47 @@
+//! The exports, nothing else.
+
+use crate::{
+    contract::{
+        self, AuditMode, AuditReport, Connected, Explanation, Guest, Imports, IngestedMail, Outcome, PluginManifest,
+        Problem, Report, SettingsError, Subject, Trigger,
+    },
+    settings, sync,
+};
+
+struct Component;
+
+impl Guest for Component {
+    fn manifest() -> PluginManifest {
+        crate::manifest()
+    }
+
+    fn validate_settings(settings: String) -> Result<(), Vec<SettingsError>> {
+        settings::parse(&settings).map(|_| ())
+    }
+
+    async fn connect(expected_address: Option<String>, settings: String) -> Result<Connected, Problem> {
+        sync::connect(&Imports, expected_address.as_deref(), &settings).await
+    }
+
+    async fn run(trigger: Trigger, settings: String) -> Report {
+        sync::run(&Imports, trigger, &settings).await
+    }
+
+    async fn ingest(_mail: IngestedMail, _settings: String) -> Result<Outcome, Problem> {
+        Err(Problem::Other("this version has no BCC address".to_owned()))
+    }
+
+    async fn audit(mode: AuditMode, settings: String) -> Result<AuditReport, Problem> {
+        sync::audit(&Imports, mode, &settings).await
+    }
+
+    async fn explain(subject: Subject) -> Result<Vec<Explanation>, Problem> {
+        sync::explain(&Imports, subject).await
+    }
+
+    async fn disconnect() -> Result<(), Problem> {
+        sync::disconnect(&Imports).await
+    }
+}
+
+contract::export!(Component);
