@@ -85,6 +85,14 @@ impl Database {
         transaction.commit()
     }
 
+    /// Runs `work` with the connection, blocking: for what happens before the runtime has work.
+    pub(crate) fn call_blocking<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        work(&self.connection.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Runs `work` with the connection on a blocking thread.
     pub(crate) async fn call<T, E, F>(&self, work: F) -> Result<T, E>
     where
