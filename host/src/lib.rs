@@ -5,8 +5,10 @@
 )]
 
 pub mod body;
+pub mod clock;
 pub mod contract;
 pub mod crm;
 pub mod scope;
+pub mod sqlite;
 pub mod store;
 pub mod vault;

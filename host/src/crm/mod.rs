@@ -14,7 +14,10 @@ use crate::{
 
 mod embedded;
 
-pub use embedded::EmbeddedCrm;
+pub use embedded::{
+    Conversation, Counts, CrmEvent, Delivery, EmbeddedCrm, NewAttachment, NewContact, NewOutbound, Paging,
+    StoredMessage,
+};
 
 /// Why the CRM did not answer.
 #[derive(Clone, Debug, PartialEq, thiserror::Error, serde::Serialize, serde::Deserialize)]

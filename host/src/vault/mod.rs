@@ -7,6 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::scope::ConnectionId;
 
+mod http;
+mod oauth;
+mod provider;
+mod seal;
+mod tokens;
+
+pub use oauth::{Authorization, Begin, Callback, Consent, ConsentError};
+pub use provider::{ClientConfig, ConfigError, Endpoints, Provider};
+pub use seal::{KeyError, SealingKey, SealingKeys};
+pub use tokens::{OAuthVault, Tokens};
+
 /// What the user granted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
@@ -73,3 +84,6 @@ pub trait Vault: Send + Sync {
     /// Removes the grant; revokes the token at the provider if nobody else needs it (S06). Idempotent.
     async fn release(&self, connection: &ConnectionId) -> Result<(), VaultError>;
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,263 @@
+//! What the pages show, and what people do in them.
+
+use rusqlite::Connection as Sql;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    CrmError, CrmEvent, EmbeddedCrm, mailbox, people,
+    records::{self, Delivery, STORED, StoredMessage, stored, with_attachments},
+};
+use crate::{
+    contract::{Contact, Flags, Message},
+    scope::TenantId,
+};
+
+/// The most of anything on one page.
+pub(super) const PAGE_LIMIT: u32 = 500;
+/// The longest snippet, in characters.
+const SNIPPET: usize = 140;
+
+/// Which part of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paging {
+    /// How many to leave out.
+    pub offset: u32,
+    /// How many at most; never more than 500.
+    pub limit: u32,
+}
+
+impl Default for Paging {
+    fn default() -> Self {
+        Self {
+            offset: 0,
+            limit: PAGE_LIMIT,
+        }
+    }
+}
+
+/// A conversation in a list of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Conversation {
+    /// The contact.
+    pub contact: Contact,
+    /// When its last message was accepted or queued, ms since the epoch.
+    pub last_message_at: u64,
+    /// Subject of the last message.
+    pub subject: String,
+    /// How the text of the last message begins.
+    pub snippet: String,
+    /// Messages that were not read yet.
+    pub unread: u64,
+    /// All messages that were not deleted.
+    pub messages: u64,
+}
+
+/// How much there is of one tenant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Contacts.
+    pub contacts: u64,
+    /// Contacts with at least one message that was not deleted.
+    pub conversations: u64,
+    /// Messages that were not deleted.
+    pub messages: u64,
+    /// Those of them that were not read yet.
+    pub unread: u64,
+    /// Mail that waits to be sent.
+    pub waiting: u64,
+}
+
+impl EmbeddedCrm {
+    /// A tenant's conversations, the one with the newest message first.
+    pub async fn conversations(
+        &self,
+        tenant: &TenantId,
+        paging: Paging,
+    ) -> Result<Vec<Conversation>, CrmError> {
+        let tenant = tenant.clone();
+        self.database
+            .call(move |sql| conversations(sql, &tenant, paging))
+            .await
+    }
+
+    /// A contact's messages in the order of their times. A page is counted from the newest.
+    pub async fn conversation(
+        &self,
+        tenant: &TenantId,
+        contact: &str,
+        paging: Paging,
+    ) -> Result<Vec<StoredMessage>, CrmError> {
+        let (tenant, contact) = (tenant.clone(), contact.to_owned());
+        self.database
+            .call(move |sql| {
+                people::by_id(sql, &tenant, &contact)?.ok_or(CrmError::NotFound)?;
+                messages(sql, &tenant, &contact, paging)
+            })
+            .await
+    }
+
+    /// One message.
+    pub async fn message(&self, tenant: &TenantId, id: &str) -> Result<StoredMessage, CrmError> {
+        let (tenant, id) = (tenant.clone(), id.to_owned());
+        self.database
+            .call(move |sql| {
+                let query = format!("SELECT {STORED} FROM crm_message WHERE tenant = ?1 AND id = ?2");
+                let mut statement = sql.prepare_cached(&query)?;
+                let mut rows = statement.query((tenant.as_str(), &id))?;
+                let row = rows.next()?.ok_or(CrmError::NotFound)?;
+                with_attachments(sql, stored(row)?)
+            })
+            .await
+    }
+
+    /// Sets what the reader has done with a message, for the sync to carry on (S17).
+    pub async fn set_flags(&self, tenant: &TenantId, id: &str, flags: Flags) -> Result<(), CrmError> {
+        self.change(tenant, id, Edit::Flags(flags)).await
+    }
+
+    /// Deletes a message, for the sync to carry on (S17). Mail that waits is cancelled, not deleted:
+    /// `Refused`.
+    pub async fn delete_message(&self, tenant: &TenantId, id: &str) -> Result<(), CrmError> {
+        self.change(tenant, id, Edit::Delete).await
+    }
+
+    /// How much there is of one tenant.
+    pub async fn counts(&self, tenant: &TenantId) -> Result<Counts, CrmError> {
+        let tenant = tenant.clone();
+        self.database
+            .call(move |sql| {
+                let counts = sql
+                    .prepare_cached(
+                        "SELECT (SELECT count(*) FROM crm_contact WHERE tenant = ?1),
+                                count(DISTINCT contact), count(*), coalesce(sum(unread), 0),
+                                coalesce(sum(waits), 0)
+                         FROM crm_message WHERE tenant = ?1 AND deleted = 0",
+                    )?
+                    .query_row([tenant.as_str()], |row| {
+                        Ok(Counts {
+                            contacts: row.get(0)?,
+                            conversations: row.get(1)?,
+                            messages: row.get(2)?,
+                            unread: row.get(3)?,
+                            waiting: row.get(4)?,
+                        })
+                    })?;
+                Ok(counts)
+            })
+            .await
+    }
+
+    async fn change(&self, tenant: &TenantId, id: &str, edit: Edit) -> Result<(), CrmError> {
+        let (owner, id, now) = (tenant.clone(), id.to_owned(), self.clock.now());
+        let events = self
+            .database
+            .write(move |sql| apply(sql, &owner, &id, edit, now))
+            .await?;
+        self.announce(events);
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Edit {
+    Flags(Flags),
+    Delete,
+}
+
+fn apply(sql: &Sql, tenant: &TenantId, id: &str, edit: Edit, now: u64) -> Result<Vec<CrmEvent>, CrmError> {
+    let there = records::by_id(sql, tenant, id)?.ok_or(CrmError::NotFound)?;
+    let (flags, deleted) = match edit {
+        Edit::Flags(flags) => (flags, there.deleted),
+        Edit::Delete if there.delivery.waits() => {
+            return Err(CrmError::Refused("the mail waits to be sent: cancel it".into()));
+        }
+        Edit::Delete => (there.flags, true),
+    };
+    if (flags, deleted) == (there.flags, there.deleted) {
+        return Ok(Vec::new());
+    }
+    mailbox::set_marks(sql, id, flags, deleted, there.released)?;
+    mailbox::log_change(sql, tenant, &there, flags, deleted, now)?;
+    let mut events = vec![there.updated(tenant)];
+    if there.key.is_some() {
+        events.push(CrmEvent::ChangeLogged {
+            tenant: tenant.clone(),
+            connection: crate::scope::ConnectionId::new(there.connection),
+        });
+    }
+    Ok(events)
+}
+
+fn conversations(sql: &Sql, tenant: &TenantId, paging: Paging) -> Result<Vec<Conversation>, CrmError> {
+    // SQLite takes bare columns beside max() from the row that has the maximum
+    // (https://sqlite.org/lang_select.html#bareagg).
+    let mut statement = sql.prepare_cached(
+        "SELECT contact, max(at), record, sum(unread), count(*) FROM crm_message
+         WHERE tenant = ?1 AND deleted = 0 GROUP BY contact ORDER BY max(at) DESC, contact
+         LIMIT ?2 OFFSET ?3",
+    )?;
+    let mut rows = statement.query((tenant.as_str(), paging.limit.min(PAGE_LIMIT), paging.offset))?;
+    let mut conversations = Vec::new();
+    while let Some(row) = rows.next()? {
+        let contact: String = row.get(0)?;
+        let last: Message = records::decode(&row.get::<_, String>(2)?)?;
+        conversations.push(Conversation {
+            contact: people::by_id(sql, tenant, &contact)?.ok_or(CrmError::NotFound)?,
+            last_message_at: row.get(1)?,
+            snippet: snippet(&last),
+            subject: last.subject,
+            unread: row.get(3)?,
+            messages: row.get(4)?,
+        });
+    }
+    Ok(conversations)
+}
+
+fn messages(
+    sql: &Sql,
+    tenant: &TenantId,
+    contact: &str,
+    paging: Paging,
+) -> Result<Vec<StoredMessage>, CrmError> {
+    let query = format!(
+        "SELECT {STORED} FROM crm_message WHERE tenant = ?1 AND contact = ?2
+         ORDER BY at DESC, sequence DESC LIMIT ?3 OFFSET ?4"
+    );
+    let mut statement = sql.prepare_cached(&query)?;
+    let limit = paging.limit.min(PAGE_LIMIT);
+    let mut rows = statement.query((tenant.as_str(), contact, limit, paging.offset))?;
+    let mut messages = Vec::new();
+    while let Some(row) = rows.next()? {
+        messages.push(with_attachments(sql, stored(row)?)?);
+    }
+    messages.reverse();
+    Ok(messages)
+}
+
+/// How the text begins, without quoted history and with single spaces.
+fn snippet(message: &Message) -> String {
+    let text = &message.content.text;
+    let own = message
+        .content
+        .quoted_at
+        .and_then(|at| text.get(..at as usize))
+        .unwrap_or(text);
+    let mut snippet = String::new();
+    for word in own.split_whitespace() {
+        if !snippet.is_empty() {
+            snippet.push(' ');
+        }
+        snippet.push_str(word);
+        if snippet.len() > 4 * SNIPPET {
+            break;
+        }
+    }
+    snippet.chars().take(SNIPPET).collect()
+}
+
+impl StoredMessage {
+    /// Whether it was written here.
+    pub fn is_written_here(&self) -> bool {
+        self.delivery != Delivery::Mailbox
+    }
+}

@@ -1,0 +1,232 @@
+//! Tenants, users and contacts.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection as Sql, OptionalExtension};
+
+use super::{CrmError, EmbeddedCrm, Paging, pages::PAGE_LIMIT, records::new_id};
+use crate::{
+    contract::Contact,
+    scope::{TenantId, UserId},
+};
+
+/// The most addresses of one contact.
+const ADDRESSES_LIMIT: usize = 100;
+/// The longest address (RFC 5321, 4.5.3.1.3 allows 254 in a path) and the longest name, in bytes.
+const TEXT_LIMIT: usize = 1_000;
+
+/// A contact to be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewContact {
+    /// Display name.
+    pub name: String,
+    /// Its addresses.
+    pub addresses: Vec<String>,
+    /// The user it is assigned to; absent: anyone's (S30).
+    pub assigned_user: Option<UserId>,
+    /// When it was created, ms since the epoch; absent: now.
+    pub created_at: Option<u64>,
+}
+
+impl EmbeddedCrm {
+    /// Makes a tenant, or names it anew.
+    pub async fn create_tenant(&self, tenant: &TenantId, name: &str) -> Result<(), CrmError> {
+        let (tenant, name) = (tenant.clone(), name.to_owned());
+        self.database
+            .write(move |sql| {
+                sql.execute(
+                    "INSERT INTO crm_tenant (id, name) VALUES (?1, ?2)
+                     ON CONFLICT (id) DO UPDATE SET name = excluded.name",
+                    (tenant.as_str(), name),
+                )?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// All tenants with their names, in the order of their ids. For the operator's pages.
+    pub async fn list_tenants(&self) -> Result<Vec<(TenantId, String)>, CrmError> {
+        self.database
+            .call(|sql| {
+                let mut statement = sql.prepare_cached("SELECT id, name FROM crm_tenant ORDER BY id")?;
+                let rows = statement
+                    .query_map([], |row| {
+                        Ok((TenantId::new(row.get::<_, String>(0)?), row.get(1)?))
+                    })?
+                    .collect::<Result<_, _>>()?;
+                Ok(rows)
+            })
+            .await
+    }
+
+    /// Makes a user of a tenant, or names them anew.
+    pub async fn create_user(&self, tenant: &TenantId, user: &UserId, name: &str) -> Result<(), CrmError> {
+        let (tenant, user, name) = (tenant.clone(), user.clone(), name.to_owned());
+        self.database
+            .write(move |sql| {
+                tenant_exists(sql, &tenant)?;
+                sql.execute(
+                    "INSERT INTO crm_user (tenant, id, name) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (tenant, id) DO UPDATE SET name = excluded.name",
+                    (tenant.as_str(), user.as_str(), name),
+                )?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// A tenant's users with their names, in the order of their ids.
+    pub async fn list_users(&self, tenant: &TenantId) -> Result<Vec<(UserId, String)>, CrmError> {
+        let tenant = tenant.clone();
+        self.database
+            .call(move |sql| {
+                let mut statement =
+                    sql.prepare_cached("SELECT id, name FROM crm_user WHERE tenant = ?1 ORDER BY id")?;
+                let rows = statement
+                    .query_map([tenant.as_str()], |row| {
+                        Ok((UserId::new(row.get::<_, String>(0)?), row.get(1)?))
+                    })?
+                    .collect::<Result<_, _>>()?;
+                Ok(rows)
+            })
+            .await
+    }
+
+    /// Makes a contact; its id.
+    pub async fn create_contact(&self, tenant: &TenantId, contact: NewContact) -> Result<String, CrmError> {
+        let long = |text: &String| text.len() > TEXT_LIMIT;
+        if contact.addresses.len() > ADDRESSES_LIMIT
+            || contact.addresses.iter().any(long)
+            || long(&contact.name)
+        {
+            return Err(CrmError::Refused("too many addresses, or a text too long".into()));
+        }
+        let (tenant, now) = (tenant.clone(), self.clock.now());
+        self.database
+            .write(move |sql| insert(sql, &tenant, &contact, now))
+            .await
+    }
+
+    /// A tenant's contacts, the one created first before the others.
+    pub async fn list_contacts(&self, tenant: &TenantId, paging: Paging) -> Result<Vec<Contact>, CrmError> {
+        let tenant = tenant.clone();
+        self.database
+            .call(move |sql| {
+                let ids: Vec<String> = sql
+                    .prepare_cached(
+                        "SELECT id FROM crm_contact WHERE tenant = ?1 ORDER BY created_at, id
+                         LIMIT ?2 OFFSET ?3",
+                    )?
+                    .query_map(
+                        (tenant.as_str(), paging.limit.min(PAGE_LIMIT), paging.offset),
+                        |row| row.get(0),
+                    )?
+                    .collect::<Result<_, _>>()?;
+                ids.iter()
+                    .filter_map(|id| by_id(sql, &tenant, id).transpose())
+                    .collect()
+            })
+            .await
+    }
+
+    /// One contact.
+    pub async fn contact(&self, tenant: &TenantId, id: &str) -> Result<Contact, CrmError> {
+        let (tenant, id) = (tenant.clone(), id.to_owned());
+        self.database
+            .call(move |sql| by_id(sql, &tenant, &id)?.ok_or(CrmError::NotFound))
+            .await
+    }
+}
+
+/// All contacts of the tenant with one of these addresses, in any case; created first, first.
+pub(super) fn with_addresses(
+    sql: &Sql,
+    tenant: &TenantId,
+    addresses: &[String],
+) -> Result<Vec<Contact>, CrmError> {
+    let mut statement =
+        sql.prepare_cached("SELECT contact FROM crm_address WHERE tenant = ?1 AND folded = ?2")?;
+    let mut ids = BTreeSet::new();
+    for address in addresses {
+        let mut rows = statement.query((tenant.as_str(), fold(address)))?;
+        while let Some(row) = rows.next()? {
+            ids.insert(row.get::<_, String>(0)?);
+        }
+    }
+    let mut contacts: Vec<Contact> = ids
+        .iter()
+        .filter_map(|id| by_id(sql, tenant, id).transpose())
+        .collect::<Result<_, _>>()?;
+    contacts.sort_by_key(|contact| contact.created_at);
+    Ok(contacts)
+}
+
+/// The tenant's contact with this id.
+pub(super) fn by_id(sql: &Sql, tenant: &TenantId, id: &str) -> Result<Option<Contact>, CrmError> {
+    let contact = sql
+        .prepare_cached(
+            "SELECT id, name, created_at, assigned_user FROM crm_contact WHERE tenant = ?1 AND id = ?2",
+        )?
+        .query_row((tenant.as_str(), id), |row| {
+            Ok(Contact {
+                id: row.get(0)?,
+                name: row.get(1)?,
+                addresses: Vec::new(),
+                created_at: row.get(2)?,
+                assigned_user: row.get(3)?,
+            })
+        })
+        .optional()?;
+    let Some(mut contact) = contact else {
+        return Ok(None);
+    };
+    contact.addresses = sql
+        .prepare_cached(
+            "SELECT address FROM crm_address WHERE tenant = ?1 AND contact = ?2 ORDER BY position",
+        )?
+        .query_map((tenant.as_str(), id), |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    Ok(Some(contact))
+}
+
+fn insert(sql: &Sql, tenant: &TenantId, contact: &NewContact, now: u64) -> Result<String, CrmError> {
+    tenant_exists(sql, tenant)?;
+    if let Some(user) = &contact.assigned_user {
+        let known = sql
+            .prepare_cached("SELECT 1 FROM crm_user WHERE tenant = ?1 AND id = ?2")?
+            .exists((tenant.as_str(), user.as_str()))?;
+        if !known {
+            return Err(CrmError::Refused("the tenant has no such user".into()));
+        }
+    }
+    let id = new_id();
+    let assigned_user = contact.assigned_user.as_ref().map(UserId::as_str);
+    sql.prepare_cached(
+        "INSERT INTO crm_contact (tenant, id, name, created_at, assigned_user) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute((
+        tenant.as_str(),
+        &id,
+        &contact.name,
+        contact.created_at.unwrap_or(now),
+        assigned_user,
+    ))?;
+    let mut statement = sql.prepare_cached(
+        "INSERT INTO crm_address (tenant, contact, position, address, folded) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for (position, address) in contact.addresses.iter().enumerate() {
+        statement.execute((tenant.as_str(), &id, position, address, fold(address)))?;
+    }
+    Ok(id)
+}
+
+fn tenant_exists(sql: &Sql, tenant: &TenantId) -> Result<(), CrmError> {
+    let known = sql
+        .prepare_cached("SELECT 1 FROM crm_tenant WHERE id = ?1")?
+        .exists([tenant.as_str()])?;
+    if known { Ok(()) } else { Err(CrmError::NotFound) }
+}
+
+fn fold(address: &str) -> String {
+    address.trim().to_lowercase()
+}

@@ -1,0 +1,87 @@
+//! The tables. Who reads a row names its tenant; composite foreign keys keep a row from pointing at
+//! another tenant's.
+
+pub(super) const MIGRATIONS: &[&str] = &["
+    CREATE TABLE crm_tenant (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE crm_user (
+        tenant TEXT NOT NULL REFERENCES crm_tenant (id),
+        id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        PRIMARY KEY (tenant, id)
+    ) STRICT;
+    CREATE TABLE crm_contact (
+        tenant TEXT NOT NULL REFERENCES crm_tenant (id),
+        id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        assigned_user TEXT,
+        PRIMARY KEY (tenant, id),
+        FOREIGN KEY (tenant, assigned_user) REFERENCES crm_user (tenant, id)
+    ) STRICT;
+    CREATE TABLE crm_address (
+        tenant TEXT NOT NULL,
+        contact TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        address TEXT NOT NULL,
+        folded TEXT NOT NULL,
+        PRIMARY KEY (tenant, contact, position),
+        FOREIGN KEY (tenant, contact) REFERENCES crm_contact (tenant, id)
+    ) STRICT;
+    CREATE INDEX crm_address_by_text ON crm_address (tenant, folded);
+    CREATE TABLE crm_message (
+        sequence INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        tenant TEXT NOT NULL,
+        contact TEXT NOT NULL,
+        connection TEXT NOT NULL,
+        user TEXT NOT NULL,
+        key TEXT,
+        at INTEGER NOT NULL,
+        unread INTEGER NOT NULL,
+        starred INTEGER NOT NULL,
+        archived INTEGER NOT NULL,
+        trashed INTEGER NOT NULL,
+        deleted INTEGER NOT NULL DEFAULT 0,
+        released INTEGER NOT NULL DEFAULT 0,
+        record TEXT NOT NULL,
+        delivery TEXT NOT NULL,
+        waits INTEGER NOT NULL DEFAULT 0,
+        outbound TEXT,
+        idempotency_key TEXT,
+        FOREIGN KEY (tenant, contact) REFERENCES crm_contact (tenant, id)
+    ) STRICT;
+    CREATE UNIQUE INDEX crm_message_by_key ON crm_message (tenant, key) WHERE key IS NOT NULL;
+    CREATE UNIQUE INDEX crm_message_by_request ON crm_message (tenant, idempotency_key)
+        WHERE idempotency_key IS NOT NULL;
+    CREATE INDEX crm_message_by_conversation ON crm_message (tenant, contact, at);
+    CREATE INDEX crm_message_waiting ON crm_message (tenant, connection, at) WHERE waits = 1;
+    CREATE TABLE crm_content (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        size INTEGER
+    ) STRICT;
+    CREATE TABLE crm_chunk (
+        content INTEGER NOT NULL REFERENCES crm_content (id) ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        bytes BLOB NOT NULL,
+        UNIQUE (content, position)
+    ) STRICT;
+    CREATE TABLE crm_attachment (
+        message TEXT NOT NULL REFERENCES crm_message (id) ON DELETE CASCADE,
+        part TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        record TEXT NOT NULL,
+        content INTEGER REFERENCES crm_content (id),
+        PRIMARY KEY (message, part)
+    ) STRICT;
+    CREATE INDEX crm_attachment_by_content ON crm_attachment (content);
+    CREATE TABLE crm_change (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        tenant TEXT NOT NULL,
+        connection TEXT NOT NULL,
+        record TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX crm_change_by_connection ON crm_change (tenant, connection, sequence);
+"];

@@ -1,0 +1,410 @@
+//! The consent: OAuth 2.0 code flow with PKCE (RFC 7636), state and nonce, as Google wants it
+//! (<https://developers.google.com/identity/protocols/oauth2/web-server>).
+//!
+//! A flow is bound to one browser session, is used once and lasts ten minutes. Nothing is stored
+//! until everything fits: all scopes (S02), the right mailbox (S03). A grant that does not fit is
+//! given back, unless the account has other connections: revoking could end theirs as well.
+
+use std::collections::BTreeSet;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use oauth2::PkceCodeVerifier;
+use rusqlite::OptionalExtension;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use super::{Grant, OAuthVault, Tokens, VaultError, provider::Answer};
+use crate::contract::AddressMismatch;
+
+/// How long a flow lasts, in milliseconds.
+const FLOW_LIFETIME: u64 = 10 * 60 * 1_000;
+/// The most flows under way.
+const FLOWS_LIMIT: u64 = 10_000;
+/// The longest code, state or session value, in bytes, and the most of the caller's data.
+const TEXT_LIMIT: usize = 8 << 10;
+/// How far the provider's clock may be behind, in seconds.
+const SKEW: u64 = 60;
+/// What sealed parts of a flow are for.
+const FLOW_SECRET: &str = "flow";
+
+/// A consent to be asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Begin {
+    /// What only this browser session has: the flow can be finished with nothing else.
+    pub session: String,
+    /// The mailbox the user asked for (S03), a hint to the consent page as well.
+    pub expected_address: Option<String>,
+    /// The caller's own; comes back in [`Consent`].
+    pub data: String,
+}
+
+/// Where to send the browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authorization {
+    /// The consent page.
+    pub url: Url,
+    /// Until when it can be finished, ms since the epoch.
+    pub expires_at: u64,
+}
+
+/// What the provider sent the browser back with.
+#[derive(Clone, Debug)]
+pub enum Callback {
+    /// `code`.
+    Code(SecretString),
+    /// `error`.
+    Error(String),
+}
+
+/// A consent that fits.
+#[derive(Debug)]
+pub struct Consent {
+    /// The caller's own, from [`Begin`].
+    pub data: String,
+    /// What was granted.
+    pub grant: Grant,
+    /// For [`OAuthVault::adopt`].
+    pub tokens: Tokens,
+}
+
+/// Why there is no consent. Nothing was stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConsentError {
+    /// The flow is unknown, was used, has expired, or is another browser's.
+    #[error("this sign-in is not under way in this browser, or took too long")]
+    UnknownFlow,
+    /// The user said no.
+    #[error("access was declined")]
+    Declined,
+    /// The provider refused; its code.
+    #[error("the provider refused: {0}")]
+    Refused(String),
+    /// S02: these scopes were left out.
+    #[error("access was not granted to everything that is needed")]
+    ScopeMissing(Vec<String>),
+    /// S03: another mailbox than the one asked for.
+    #[error("another mailbox was connected than the one asked for")]
+    WrongMailbox(AddressMismatch),
+    /// The id token cannot be trusted; why.
+    #[error("the provider's identity token is not valid: {0}")]
+    Identity(&'static str),
+    /// The provider gave nothing that lasts.
+    #[error("the provider gave no refresh token")]
+    NotLasting,
+    /// Not now.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+impl OAuthVault {
+    /// Begins a consent.
+    pub async fn begin(&self, begin: Begin) -> Result<Authorization, VaultError> {
+        if begin.session.len() > TEXT_LIMIT || begin.data.len() > TEXT_LIMIT {
+            return Err(VaultError::Unavailable("the request is over its limit".into()));
+        }
+        let (state, nonce) = (random_text(), random_text());
+        let verifier = PkceCodeVerifier::new(random_text());
+        let mut extra = vec![
+            ("access_type", "offline"),
+            ("prompt", "consent select_account"),
+            ("nonce", nonce.as_str()),
+        ];
+        if let Some(address) = &begin.expected_address {
+            extra.push(("login_hint", address));
+        }
+        let url = self.provider().consent_page(state.clone(), &verifier, &extra);
+        let key = digest(&state);
+        let secret = format!("{} {nonce}", verifier.secret()).into();
+        let sealed = self.keys().seal(&text_of(&key), FLOW_SECRET, &secret)?;
+        let now = self.now();
+        let expires_at = now + FLOW_LIFETIME;
+        self.database()
+            .write(move |sql| {
+                sql.execute("DELETE FROM vault_flow WHERE expires_at <= ?1", [now])?;
+                let flows: u64 = sql.query_row("SELECT count(*) FROM vault_flow", [], |row| row.get(0))?;
+                if flows >= FLOWS_LIMIT {
+                    return Err(VaultError::Unavailable("too many sign-ins are under way".into()));
+                }
+                sql.execute(
+                    "INSERT INTO vault_flow (state, session, secret, expected, data, expires_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    (
+                        key,
+                        digest(&begin.session),
+                        sealed,
+                        begin.expected_address,
+                        begin.data,
+                        expires_at,
+                    ),
+                )?;
+                Ok(())
+            })
+            .await?;
+        Ok(Authorization { url, expires_at })
+    }
+
+    /// Finishes a consent with what the provider sent the browser back with.
+    pub async fn finish(
+        &self,
+        state: &str,
+        session: &str,
+        callback: Callback,
+    ) -> Result<Consent, ConsentError> {
+        let flow = self.take_flow(state, session).await?;
+        let code = match callback {
+            Callback::Code(code) if code.expose_secret().len() <= TEXT_LIMIT => code,
+            Callback::Code(_) => return Err(ConsentError::Refused("the code is over its limit".into())),
+            Callback::Error(error) if error == "access_denied" => return Err(ConsentError::Declined),
+            Callback::Error(error) => return Err(ConsentError::Refused(error_code(&error))),
+        };
+        let answer = self
+            .provider()
+            .exchange(code.expose_secret().to_owned(), flow.verifier)
+            .await
+            .map_err(|error| match error {
+                VaultError::ReconnectNeeded => ConsentError::Refused("invalid_grant".into()),
+                other => other.into(),
+            })?;
+        let identity = self.identity(&answer, &flow.nonce)?;
+        let fits = self.check(&answer, &identity, flow.expected.as_deref());
+        let refresh = match fits {
+            Ok(refresh) => refresh,
+            Err(error) => {
+                self.give_back(&answer, &identity.sub).await;
+                return Err(error);
+            }
+        };
+        let grant = Grant {
+            subject: identity.sub,
+            email: identity.email,
+            scopes: self.granted(&answer),
+        };
+        Ok(Consent {
+            data: flow.data,
+            tokens: Tokens {
+                grant: grant.clone(),
+                access: answer.access,
+                refresh,
+                expires_at: self.now() + answer.lifetime,
+            },
+            grant,
+        })
+    }
+
+    /// Takes the flow out: it is used once, whatever comes of it.
+    async fn take_flow(&self, state: &str, session: &str) -> Result<Flow, ConsentError> {
+        if state.len() > TEXT_LIMIT || session.len() > TEXT_LIMIT {
+            return Err(ConsentError::UnknownFlow);
+        }
+        let key = digest(state);
+        let row = self
+            .database()
+            .write(move |sql| -> Result<_, VaultError> {
+                let row = sql
+                    .query_row(
+                        "DELETE FROM vault_flow WHERE state = ?1
+                         RETURNING session, secret, expected, data, expires_at",
+                        [key],
+                        |row| {
+                            Ok(Row {
+                                session: row.get(0)?,
+                                secret: row.get(1)?,
+                                expected: row.get(2)?,
+                                data: row.get(3)?,
+                                expires_at: row.get(4)?,
+                            })
+                        },
+                    )
+                    .optional()?;
+                Ok(row)
+            })
+            .await?
+            .ok_or(ConsentError::UnknownFlow)?;
+        if row.session != digest(session) || row.expires_at <= self.now() {
+            return Err(ConsentError::UnknownFlow);
+        }
+        let secret = self.keys().open(&text_of(&key), FLOW_SECRET, &row.secret)?;
+        let (verifier, nonce) = secret
+            .expose_secret()
+            .split_once(' ')
+            .ok_or(ConsentError::Vault(VaultError::Sealed))?;
+        Ok(Flow {
+            verifier: PkceCodeVerifier::new(verifier.to_owned()),
+            nonce: nonce.to_owned(),
+            expected: row.expected,
+            data: row.data,
+        })
+    }
+
+    /// Who it is. The signature is not checked: the token came straight from the token endpoint over
+    /// TLS, which vouches for it (OpenID Connect Core 1.0, 3.1.3.7, point 6).
+    fn identity(&self, answer: &Answer, nonce: &str) -> Result<Identity, ConsentError> {
+        let token = answer
+            .id_token
+            .as_ref()
+            .ok_or(ConsentError::Identity("it is missing"))?;
+        let payload = token
+            .expose_secret()
+            .split('.')
+            .nth(1)
+            .and_then(|part| URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok())
+            .ok_or(ConsentError::Identity("it is malformed"))?;
+        let identity: Identity =
+            serde_json::from_slice(&payload).map_err(|_| ConsentError::Identity("it is malformed"))?;
+        if !self.provider().endpoints().issuers.contains(&identity.iss) {
+            return Err(ConsentError::Identity("issuer"));
+        }
+        if !identity.aud.is(&self.provider().config().client_id) {
+            return Err(ConsentError::Identity("audience"));
+        }
+        if identity.exp.saturating_add(SKEW) <= self.now() / 1_000 {
+            return Err(ConsentError::Identity("it has expired"));
+        }
+        if identity.nonce.as_deref() != Some(nonce) {
+            return Err(ConsentError::Identity("nonce"));
+        }
+        if identity.sub.is_empty() || identity.email.is_empty() {
+            return Err(ConsentError::Identity("it names nobody"));
+        }
+        Ok(identity)
+    }
+
+    /// S02, S03, and that the grant lasts: its refresh token.
+    fn check(
+        &self,
+        answer: &Answer,
+        identity: &Identity,
+        expected: Option<&str>,
+    ) -> Result<SecretString, ConsentError> {
+        let granted: BTreeSet<String> = self.granted(answer).into_iter().collect();
+        let missing: Vec<String> = self
+            .provider()
+            .config()
+            .scopes
+            .iter()
+            .filter(|scope| !granted.contains(full_scope(scope)))
+            .cloned()
+            .collect();
+        if !missing.is_empty() {
+            return Err(ConsentError::ScopeMissing(missing));
+        }
+        if let Some(expected) = expected
+            && !same_mailbox(expected, &identity.email)
+        {
+            return Err(ConsentError::WrongMailbox(AddressMismatch {
+                expected: expected.to_owned(),
+                found: identity.email.clone(),
+            }));
+        }
+        answer.refresh.clone().ok_or(ConsentError::NotLasting)
+    }
+
+    fn granted(&self, answer: &Answer) -> Vec<String> {
+        let asked = &self.provider().config().scopes;
+        let granted = answer.scopes.as_ref().unwrap_or(asked);
+        granted.iter().map(|scope| full_scope(scope).to_owned()).collect()
+    }
+
+    async fn give_back(&self, answer: &Answer, subject: &str) {
+        match self.is_held(subject).await {
+            Ok(false) => {
+                let token = answer.refresh.as_ref().unwrap_or(&answer.access);
+                self.provider().revoke(token).await;
+            }
+            Ok(true) => {}
+            Err(error) => tracing::warn!(%error, "a grant that does not fit was not given back"),
+        }
+    }
+}
+
+struct Row {
+    session: [u8; 32],
+    secret: Vec<u8>,
+    expected: Option<String>,
+    data: String,
+    expires_at: u64,
+}
+
+struct Flow {
+    verifier: PkceCodeVerifier,
+    nonce: String,
+    expected: Option<String>,
+    data: String,
+}
+
+/// Claims of an id token (OpenID Connect Core 1.0, 2 and 5.1).
+#[derive(Deserialize)]
+struct Identity {
+    iss: String,
+    aud: Audience,
+    exp: u64,
+    nonce: Option<String>,
+    sub: String,
+    #[serde(default)]
+    email: String,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Audience {
+    /// With several audiences others could use the token as well: only one is taken.
+    fn is(&self, client: &str) -> bool {
+        match self {
+            Self::One(audience) => audience == client,
+            Self::Many(audiences) => matches!(audiences.as_slice(), [audience] if audience == client),
+        }
+    }
+}
+
+/// Google answers the short names of OpenID Connect's scopes with its own
+/// (<https://developers.google.com/identity/protocols/oauth2/scopes#oauth2>).
+fn full_scope(scope: &str) -> &str {
+    match scope {
+        "email" => "https://www.googleapis.com/auth/userinfo.email",
+        "profile" => "https://www.googleapis.com/auth/userinfo.profile",
+        other => other,
+    }
+}
+
+/// Whether both addresses are of one Google mailbox: case never matters, at gmail.com neither do dots
+/// (<https://support.google.com/mail/answer/7436150>) nor the older name googlemail.com.
+fn same_mailbox(one: &str, other: &str) -> bool {
+    normalised(one) == normalised(other)
+}
+
+fn normalised(address: &str) -> String {
+    let address = address.trim().to_lowercase();
+    match address.rsplit_once('@') {
+        Some((local, "gmail.com" | "googlemail.com")) => format!("{}@gmail.com", local.replace('.', "")),
+        _ => address,
+    }
+}
+
+/// The provider's code as far as it is one (RFC 6749, 4.1.2.1): it comes by the browser, from anyone.
+fn error_code(text: &str) -> String {
+    text.chars()
+        .filter(|character| character.is_ascii_alphanumeric() || *character == '_')
+        .take(64)
+        .collect()
+}
+
+/// 256 bits in 43 characters: as long as PKCE wants its verifier at least (RFC 7636, 4.1).
+fn random_text() -> String {
+    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
+}
+
+fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+fn text_of(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
