@@ -1,0 +1,350 @@
+//! One host: connections, their passes, and what a pass's end means for a connection.
+//!
+//! A [`Host`] holds nothing that must survive it. Every call takes the connection's lease first, so
+//! that there is one pass per connection at a time, in this process or any other.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    capability::{Capabilities, LogSink, TracingLog},
+    clock::{Clock, SystemClock},
+    contract::{AuditMode, AuditReport, Explanation, Problem, Report, Subject, Trigger},
+    crm::Crm,
+    egress::{Egress, Grants, Policy},
+    quota::{Quota, Unmetered},
+    random::{Random, SystemRandom},
+    sandbox::{Ended, Limits, Pass, PassError, Plugin, Usage},
+    scope::{ConnectionId, Scope},
+    sharing::{Sharing, Solo},
+    store::{Connection, ConnectionStatus, Lease, Registry, Store, StoreError},
+    vault::{Vault, VaultError},
+};
+
+/// A lease outlives the longest pass by so much, so that it never ends under one.
+const LEASE_MARGIN: Duration = Duration::from_secs(30);
+/// First wait after a pass that failed, ms; doubled each time.
+const FIRST_BACKOFF: u64 = 5_000;
+/// Longest wait after passes that failed, ms.
+const LONGEST_BACKOFF: u64 = 3_600_000;
+
+/// What a host is made of. The parts without a default are the embedder's to choose.
+pub struct Parts {
+    /// The component.
+    pub plugin: Arc<Plugin>,
+    /// The guests' keys.
+    pub store: Arc<dyn Store>,
+    /// The connections.
+    pub registry: Arc<dyn Registry>,
+    /// Grants and tokens.
+    pub vault: Arc<dyn Vault>,
+    /// The CRM.
+    pub crm: Arc<dyn Crm>,
+    /// The way out.
+    pub egress: Arc<Egress>,
+    /// Turns at the provider's quota.
+    pub quota: Arc<dyn Quota>,
+    /// Claims on contacts.
+    pub sharing: Arc<dyn Sharing>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub random: Arc<dyn Random>,
+    /// Where the guests' lines go.
+    pub log: Arc<dyn LogSink>,
+    /// What a pass may use.
+    pub limits: Limits,
+    /// What the tenants grant; the manifest's own origins unless told otherwise.
+    pub tenant_grants: Grants,
+}
+
+impl Parts {
+    /// The given parts, and the defaults for the rest: no quota but the provider's own, one tenant per
+    /// mailbox, the machine's clock and randomness, the process's log.
+    pub fn new(
+        plugin: Arc<Plugin>,
+        state: &(impl Store + Registry + Clone + 'static),
+        vault: Arc<dyn Vault>,
+        crm: Arc<dyn Crm>,
+        egress: Arc<Egress>,
+    ) -> Result<Self, HostError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let tenant_grants = Grants::parse(&plugin.manifest().origins)
+            .map_err(|error| HostError::Manifest(error.to_string()))?;
+        Ok(Self {
+            plugin,
+            store: Arc::new(state.clone()),
+            registry: Arc::new(state.clone()),
+            vault,
+            crm,
+            egress,
+            quota: Arc::new(Unmetered::new(clock.clone())),
+            sharing: Arc::new(Solo),
+            clock,
+            random: Arc::new(SystemRandom),
+            log: Arc::new(TracingLog),
+            limits: Limits::default(),
+            tenant_grants,
+        })
+    }
+}
+
+/// Why the host did not do it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// There is no such connection.
+    #[error("there is no connection {0}")]
+    UnknownConnection(ConnectionId),
+    /// Another pass of this connection is under way.
+    #[error("a pass of this connection is under way")]
+    Busy,
+    /// The plugin refused, in its own words.
+    #[error("{0:?}")]
+    Refused(Problem),
+    /// The pass ended without a result.
+    #[error(transparent)]
+    Pass(#[from] PassError),
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no grant to work with.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The plugin's manifest is not usable.
+    #[error("the plugin's manifest: {0}")]
+    Manifest(String),
+}
+
+impl HostError {
+    /// In the words people are shown.
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::Refused(problem) => problem.clone(),
+            Self::UnknownConnection(_) => Problem::NotConnected,
+            Self::Busy => Problem::Superseded,
+            Self::Pass(error) => Problem::PluginOverBudget(error.to_string()),
+            Self::Store(error) => Problem::StorageUnavailable(error.to_string()),
+            Self::Vault(VaultError::ReconnectNeeded | VaultError::NoGrant) => Problem::ReconnectNeeded,
+            Self::Vault(error) => Problem::ProviderUnavailable(error.to_string()),
+            Self::Manifest(text) => Problem::Other(text.clone()),
+        }
+    }
+}
+
+/// What a pass did and used.
+#[derive(Debug)]
+pub struct Ran {
+    /// The plugin's report.
+    pub report: Report,
+    /// What it used.
+    pub usage: Usage,
+}
+
+/// Runs one plugin for many connections. Clones are the same host.
+#[derive(Clone)]
+pub struct Host {
+    parts: Arc<Parts>,
+    policy: Policy,
+}
+
+impl Host {
+    /// A host of these parts.
+    pub fn new(parts: Parts) -> Result<Self, HostError> {
+        let grants = |origins: &[String]| {
+            Grants::parse(origins).map_err(|error| HostError::Manifest(error.to_string()))
+        };
+        let manifest = parts.plugin.manifest();
+        let policy = Policy {
+            manifest: grants(&manifest.origins)?,
+            credential: grants(&manifest.credential_origins)?,
+            tenant: parts.tenant_grants.clone(),
+        };
+        Ok(Self { parts: Arc::new(parts), policy })
+    }
+
+    /// What it is made of.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// Begins a connection whose grant the vault holds (S01). If the plugin refuses, nothing of it
+    /// remains (S02, S03). A connection that is there is confirmed and active again (S07).
+    pub async fn connect(
+        &self,
+        scope: Scope,
+        expected_address: Option<String>,
+        settings: String,
+    ) -> Result<Connection, HostError> {
+        let id = scope.connection.clone();
+        let known = self.parts.registry.find(&id).await?;
+        let lease = self.lease(&id).await?;
+        let ended = self.pass(scope.clone(), lease.clone()).connect(expected_address, settings.clone()).await;
+        self.give_back(&lease).await;
+        let connected = match ended.result? {
+            Ok(connected) => connected,
+            Err(problem) => {
+                if known.is_none() {
+                    self.parts.vault.release(&id).await?;
+                }
+                return Err(HostError::Refused(problem));
+            }
+        };
+        let now = self.parts.clock.now();
+        let connection = Connection {
+            scope,
+            address: connected.address,
+            status: ConnectionStatus::Active,
+            settings,
+            created_at: known.as_ref().map_or(now, |known| known.created_at),
+            last_run_at: known.as_ref().and_then(|known| known.last_run_at),
+            next_run_at: Some(now),
+            failures: 0,
+            problem: None,
+        };
+        self.parts.registry.put(&connection).await?;
+        Ok(connection)
+    }
+
+    /// One pass. What its end means for the connection is stored.
+    pub async fn run(&self, id: &ConnectionId, trigger: Trigger) -> Result<Ran, HostError> {
+        let connection = self.active(id).await?;
+        let lease = self.lease(id).await?;
+        let ended = self.pass(connection.scope, lease.clone()).run(trigger, connection.settings).await;
+        self.give_back(&lease).await;
+        self.note(id, &ended).await?;
+        let usage = ended.usage;
+        Ok(Ran { report: ended.result?, usage })
+    }
+
+    /// Compares the mailbox with the ledger (T03).
+    pub async fn audit(&self, id: &ConnectionId, mode: AuditMode) -> Result<AuditReport, HostError> {
+        let connection = self.active(id).await?;
+        let lease = self.lease(id).await?;
+        let ended = self.pass(connection.scope, lease.clone()).audit(mode, connection.settings).await;
+        self.give_back(&lease).await;
+        ended.result?.map_err(HostError::Refused)
+    }
+
+    /// Says which rule decided (T02). Needs no lease: it writes nothing.
+    pub async fn explain(&self, id: &ConnectionId, subject: Subject) -> Result<Vec<Explanation>, HostError> {
+        let connection = self.known(id).await?;
+        let lease = Lease { connection: id.clone(), fence: 0 };
+        let ended = self.pass(connection.scope, lease).explain(subject).await;
+        ended.result?.map_err(HostError::Refused)
+    }
+
+    /// Ends a connection (S06): no pass starts from here on, whatever happens to the grant.
+    pub async fn disconnect(&self, id: &ConnectionId) -> Result<(), HostError> {
+        let mut connection = self.known(id).await?;
+        connection.status = ConnectionStatus::Disconnected;
+        connection.next_run_at = None;
+        connection.problem = None;
+        self.parts.registry.put(&connection).await?;
+        let lease = self.wait_for_lease(id).await?;
+        let ended = self.pass(connection.scope, lease.clone()).disconnect().await;
+        self.give_back(&lease).await;
+        ended.result?.map_err(HostError::Refused)?;
+        // The plugin gives the grant up; a plugin that does not changes nothing about it.
+        Ok(self.parts.vault.release(id).await?)
+    }
+
+    async fn known(&self, id: &ConnectionId) -> Result<Connection, HostError> {
+        let found = self.parts.registry.find(id).await?;
+        found.ok_or_else(|| HostError::UnknownConnection(id.clone()))
+    }
+
+    async fn active(&self, id: &ConnectionId) -> Result<Connection, HostError> {
+        let connection = self.known(id).await?;
+        match connection.status {
+            ConnectionStatus::Disconnected | ConnectionStatus::Connecting => {
+                Err(HostError::Refused(Problem::NotConnected))
+            }
+            ConnectionStatus::Active | ConnectionStatus::NeedsReconnect => Ok(connection),
+        }
+    }
+
+    fn pass(&self, scope: Scope, lease: Lease) -> Pass {
+        let parts = &self.parts;
+        let outlet = parts.egress.outlet(self.policy.clone(), parts.vault.clone());
+        let capabilities = Capabilities {
+            scope,
+            lease,
+            store: parts.store.clone(),
+            vault: parts.vault.clone(),
+            crm: parts.crm.clone(),
+            quota: parts.quota.clone(),
+            sharing: parts.sharing.clone(),
+            clock: parts.clock.clone(),
+            random: parts.random.clone(),
+            http: Arc::new(outlet),
+            log: parts.log.clone(),
+        };
+        parts.plugin.pass(capabilities, parts.limits)
+    }
+
+    async fn lease(&self, id: &ConnectionId) -> Result<Lease, HostError> {
+        let now = self.parts.clock.now();
+        let length = self.parts.limits.wall + LEASE_MARGIN;
+        let until = now + u64::try_from(length.as_millis()).unwrap_or(u64::MAX / 2);
+        self.parts.store.acquire(id, now, until).await?.ok_or(HostError::Busy)
+    }
+
+    /// Disconnecting waits for a pass that is under way: it ends soon, and is fenced if it does not.
+    async fn wait_for_lease(&self, id: &ConnectionId) -> Result<Lease, HostError> {
+        for _ in 0..50 {
+            match self.lease(id).await {
+                Err(HostError::Busy) => self.parts.clock.sleep(200).await,
+                result => return result,
+            }
+        }
+        Err(HostError::Busy)
+    }
+
+    async fn give_back(&self, lease: &Lease) {
+        if let Err(error) = self.parts.store.release(lease).await {
+            tracing::warn!(connection = %lease.connection, %error, "the lease was not given back; it expires");
+        }
+    }
+
+    async fn note(&self, id: &ConnectionId, ended: &Ended<Report>) -> Result<(), HostError> {
+        // Read again: the connection may have been ended meanwhile (S06).
+        let mut connection = self.known(id).await?;
+        if connection.status == ConnectionStatus::Disconnected {
+            return Ok(());
+        }
+        let now = self.parts.clock.now();
+        let (problem, next) = match &ended.result {
+            Ok(report) => (report.problem.clone(), report.next),
+            Err(error) => (Some(Problem::PluginOverBudget(error.to_string())), None),
+        };
+        connection.last_run_at = Some(now);
+        connection.failures = if problem.is_some() { connection.failures.saturating_add(1) } else { 0 };
+        connection.next_run_at = match &problem {
+            Some(_) => Some(next.unwrap_or(now + backoff(connection.failures)).max(now + 1_000)),
+            None => next,
+        };
+        connection.status = match &problem {
+            Some(Problem::ReconnectNeeded) => ConnectionStatus::NeedsReconnect,
+            _ => ConnectionStatus::Active,
+        };
+        connection.problem = problem;
+        Ok(self.parts.registry.put(&connection).await?)
+    }
+}
+
+/// The circuit breaker: how long a connection rests after so many failures in a row, ms.
+fn backoff(failures: u32) -> u64 {
+    (FIRST_BACKOFF << failures.saturating_sub(1).min(12)).min(LONGEST_BACKOFF)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failing_connection_rests_ever_longer_up_to_an_hour() {
+        assert_eq!(backoff(1), 5_000);
+        assert_eq!(backoff(2), 10_000);
+        assert_eq!(backoff(40), LONGEST_BACKOFF);
+    }
+}
