@@ -5,8 +5,15 @@
 )]
 
 pub mod body;
+pub mod capability;
+pub mod clock;
 pub mod contract;
 pub mod crm;
+pub mod egress;
+pub mod quota;
+pub mod random;
+pub mod sandbox;
 pub mod scope;
+pub mod sharing;
 pub mod store;
 pub mod vault;
