@@ -4,7 +4,7 @@
 //! Two generations, because records derive serde's traits and what carries a stream cannot.
 
 mod records {
-    #![expect(missing_docs, reason = "generated; the documentation is in wit/")]
+    #![allow(missing_docs, reason = "generated; the documentation is in wit/")]
     #![allow(clippy::pedantic, clippy::unwrap_used, reason = "generated")]
     wasmtime::component::bindgen!({
         path: "../wit",
@@ -22,12 +22,14 @@ mod records {
 }
 
 pub(crate) mod world {
-    #![expect(missing_docs, reason = "generated; the documentation is in wit/")]
+    #![allow(missing_docs, reason = "generated; the documentation is in wit/")]
     #![allow(clippy::pedantic, clippy::unwrap_used, reason = "generated")]
     wasmtime::component::bindgen!({
         path: "../wit",
         world: "twinbox:sync/mail-sync",
         imports: { default: trappable },
+        // All through an accessor, so that every call is made the same way.
+        exports: { default: async | store },
         with: {
             "twinbox:sync/types": super::records::twinbox::sync::types,
             "twinbox:sync/messages": super::records::twinbox::sync::messages,
@@ -36,6 +38,7 @@ pub(crate) mod world {
     });
 }
 
+pub(crate) use records::twinbox::sync as types_only;
 pub use records::twinbox::sync::{
     messages::{
         Attachment, Authentication, Change, ChangePage, Contact, Content, Deferral, Direction, Disposition,

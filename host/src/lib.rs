@@ -1,14 +1,33 @@
 //! Runs mail-sync components in a sandbox, one per tenant, and supplies what they import.
+//!
+//! A [`Host`] is made of a component ([`sandbox`]), state ([`store`]), grants ([`vault`]), a CRM
+//! ([`crm`]) and one way out ([`egress`]); each is a trait with a default, so that a platform brings
+//! its [`Crm`](crm::Crm) and takes the rest as it is. [`schedule`] says who runs when.
 #![cfg_attr(
     test,
-    allow(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")
+    allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        reason = "a failure of these is the test's failure"
+    )
 )]
 
 pub mod body;
+pub mod capability;
 pub mod clock;
 pub mod contract;
 pub mod crm;
+pub mod egress;
+mod host;
+pub mod quota;
+pub mod random;
+pub mod sandbox;
+pub mod schedule;
 pub mod scope;
-pub mod sqlite;
+pub mod sharing;
+mod sqlite;
 pub mod store;
 pub mod vault;
+
+pub use host::{Host, HostError, Parts, Ran};
+pub use sqlite::{Database, Durability};

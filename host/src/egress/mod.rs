@@ -1,0 +1,550 @@
+//! The one way out. Every request of a guest passes [`Outlet::send`], in this order: parse, refuse
+//! headers, manifest AND host AND tenant grant, request count, resolve, refuse addresses that are
+//! not public, connect to exactly those addresses, attach the credential, follow no redirect, scrub
+//! the answer's headers.
+//!
+//! Names are checked before DNS and addresses after it (a name may point anywhere), and the
+//! connection is made to the addresses that were checked and to no others. The credential comes
+//! last, when nothing can be refused any more. Redirects are the guest's to follow: the next request
+//! passes all of this again.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use url::{Host, Url};
+
+use crate::{
+    body::{Body, ByteStream},
+    contract::Field,
+    scope::Scope,
+    vault::{Freshness, Vault, VaultError},
+};
+
+mod address;
+mod client;
+mod grants;
+mod headers;
+
+pub use address::{AddressRule, NotPublic};
+pub use client::{ClientError, HttpClient, Outgoing, ReqwestClient, Resolver, SystemResolver};
+pub use grants::{Grants, Origin, OriginError, StandIns};
+
+/// Which credential the host attaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Credential {
+    /// None.
+    None,
+    /// The connection's mailbox grant, as a bearer token.
+    Mailbox,
+}
+
+/// One request of a guest.
+#[derive(Debug)]
+pub struct Request {
+    /// `GET`, `POST`, `PUT`, `PATCH` or `DELETE`.
+    pub method: String,
+    /// Absolute URL.
+    pub url: String,
+    /// Header fields.
+    pub headers: Vec<Field>,
+    /// What is sent.
+    pub body: Body,
+    /// How many bytes a streamed body has, when the guest says so.
+    pub length: Option<u64>,
+    /// The credential to attach.
+    pub credential: Credential,
+    /// An answer of at most so many bytes comes inline.
+    pub inline_limit: u64,
+}
+
+/// One answer.
+#[derive(Debug)]
+pub struct Response {
+    /// HTTP status code.
+    pub status: u16,
+    /// Header fields, names in lower case, scrubbed.
+    pub headers: Vec<Field>,
+    /// What came, decoded.
+    pub body: Body,
+    /// How many bytes a streamed body has, when the server said so.
+    pub length: Option<u64>,
+}
+
+/// The rule that refused a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Denial {
+    /// The URL or the method is malformed.
+    Malformed,
+    /// The manifest does not list the origin.
+    Manifest,
+    /// The host's operator does not grant the origin.
+    HostGrant,
+    /// The tenant does not grant the origin.
+    TenantGrant,
+    /// A header field that only the host may set.
+    Header,
+    /// The name resolves to an address that is not public.
+    Address,
+    /// The credential may not go to this origin.
+    Credential,
+    /// The pass has made all the requests it may.
+    RequestLimit,
+    /// The request's body is larger than the host accepts.
+    BodyLimit,
+}
+
+/// What kind of failure it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureKind {
+    /// The host refused; the rule that did.
+    Denied(Denial),
+    /// S07: the grant is gone for good.
+    ReconnectNeeded,
+    /// The credential cannot be had just now.
+    CredentialUnavailable,
+    /// The name did not resolve.
+    Dns,
+    /// No connection could be made.
+    Connect,
+    /// TLS failed.
+    Tls,
+    /// No answer in time.
+    Timeout,
+    /// The connection broke.
+    Interrupted,
+    /// The answer was not HTTP, or larger than the host accepts.
+    Protocol,
+    /// Anything else.
+    Other(String),
+}
+
+/// A request that brought no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("the request failed: {kind:?}")]
+pub struct Failure {
+    /// What happened.
+    pub kind: FailureKind,
+    /// Whether the server may have seen the request.
+    pub request_sent: bool,
+    /// Whether the same request may succeed later.
+    pub retryable: bool,
+}
+
+impl Failure {
+    /// A failure before anything was sent.
+    pub fn unsent(kind: FailureKind) -> Self {
+        let retryable = matches!(
+            kind,
+            FailureKind::CredentialUnavailable
+                | FailureKind::Dns
+                | FailureKind::Connect
+                | FailureKind::Timeout
+        );
+        Self {
+            kind,
+            request_sent: false,
+            retryable,
+        }
+    }
+
+    /// A failure after the server may have seen the request.
+    pub fn sent(kind: FailureKind) -> Self {
+        let retryable = matches!(kind, FailureKind::Timeout | FailureKind::Interrupted);
+        Self {
+            kind,
+            request_sent: true,
+            retryable,
+        }
+    }
+}
+
+impl From<Denial> for Failure {
+    fn from(denial: Denial) -> Self {
+        Self::unsent(FailureKind::Denied(denial))
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Connect => Self::unsent(FailureKind::Connect),
+            ClientError::Tls => Self::unsent(FailureKind::Tls),
+            ClientError::Timeout => Self::sent(FailureKind::Timeout),
+            ClientError::Interrupted => Self::sent(FailureKind::Interrupted),
+            ClientError::Protocol => Self::sent(FailureKind::Protocol),
+        }
+    }
+}
+
+/// How many requests a pass has made, and how many it may make.
+#[derive(Debug)]
+pub struct RequestBudget {
+    limit: u32,
+    made: AtomicU32,
+}
+
+impl RequestBudget {
+    /// A budget of so many requests.
+    pub fn new(limit: u32) -> Self {
+        Self {
+            limit,
+            made: AtomicU32::new(0),
+        }
+    }
+
+    /// Takes one request.
+    pub fn take(&self) -> Result<(), Denial> {
+        self.made
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |made| {
+                (made < self.limit).then_some(made + 1)
+            })
+            .map(|_| ())
+            .map_err(|_| Denial::RequestLimit)
+    }
+
+    /// How many were made.
+    pub fn made(&self) -> u32 {
+        self.made.load(Ordering::Relaxed)
+    }
+}
+
+/// HTTP as a capability of one pass.
+#[async_trait]
+pub trait Http: Send + Sync {
+    /// Makes one request for the scope's connection, out of the pass's budget.
+    async fn send(
+        &self,
+        scope: &Scope,
+        budget: &RequestBudget,
+        request: Request,
+    ) -> Result<Response, Failure>;
+}
+
+/// Sizes and times of the way out.
+#[derive(Clone, Copy, Debug)]
+pub struct EgressLimits {
+    /// The largest inline request or answer, decoded, bytes.
+    pub inline: u64,
+    /// The largest streamed request or answer, decoded, bytes.
+    pub streamed: u64,
+    /// How long a whole inline exchange may take.
+    pub inline_timeout: Duration,
+    /// How long a streamed answer's head, and then each of its parts, may take.
+    pub streamed_timeout: Duration,
+}
+
+impl Default for EgressLimits {
+    fn default() -> Self {
+        Self {
+            inline: 64 << 20,
+            streamed: 160 << 20,
+            inline_timeout: Duration::from_secs(30),
+            streamed_timeout: Duration::from_secs(120),
+        }
+    }
+}
+
+/// The host's way out, shared by all passes.
+pub struct Egress {
+    client: Arc<dyn HttpClient>,
+    resolver: Arc<dyn Resolver>,
+    grants: Grants,
+    stand_ins: StandIns,
+    addresses: AddressRule,
+    limits: EgressLimits,
+}
+
+impl Egress {
+    /// A way out to the origins that the operator grants, over the network.
+    pub fn new(grants: Grants) -> Result<Self, ClientError> {
+        Ok(Self {
+            client: Arc::new(ReqwestClient::new()?),
+            resolver: Arc::new(SystemResolver::default()),
+            grants,
+            stand_ins: StandIns::default(),
+            addresses: AddressRule::PublicOnly,
+            limits: EgressLimits::default(),
+        })
+    }
+
+    /// Origins that stand in for granted ones, for tests: the guest and the checks still see the
+    /// origin that was asked for. The one case in which a private address is reached.
+    #[must_use]
+    pub fn stand_ins(mut self, stand_ins: StandIns) -> Self {
+        self.stand_ins = stand_ins;
+        self
+    }
+
+    /// Another client, such as a simulated world.
+    #[must_use]
+    pub fn client(mut self, client: Arc<dyn HttpClient>) -> Self {
+        self.client = client;
+        self
+    }
+
+    /// Another resolver.
+    #[must_use]
+    pub fn resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
+        self.resolver = resolver;
+        self
+    }
+
+    /// Other limits.
+    #[must_use]
+    pub fn limits(mut self, limits: EgressLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// What remains of the way out for one plugin in one tenant.
+    pub fn outlet(self: &Arc<Self>, policy: Policy, vault: Arc<dyn Vault>) -> Outlet {
+        Outlet {
+            egress: self.clone(),
+            policy,
+            vault,
+        }
+    }
+
+    /// Where the request really goes, and the addresses it may connect to.
+    async fn locate(&self, url: &Url, origin: &Origin) -> Result<(Url, Vec<SocketAddr>), Failure> {
+        if let Some(stand_in) = self.stand_ins.of(origin) {
+            let url = stand_in
+                .rebase(url)
+                .ok_or_else(|| Failure::from(Denial::Malformed))?;
+            let addresses = self.resolve(&url).await?;
+            return Ok((url, addresses));
+        }
+        let addresses = self.resolve(url).await?;
+        if addresses
+            .iter()
+            .any(|address| self.addresses.check(address.ip()).is_err())
+        {
+            return Err(Denial::Address.into());
+        }
+        Ok((url.clone(), addresses))
+    }
+
+    async fn resolve(&self, url: &Url) -> Result<Vec<SocketAddr>, Failure> {
+        let port = url.port_or_known_default().ok_or(Denial::Malformed)?;
+        let addresses = match url.host() {
+            Some(Host::Ipv4(address)) => vec![IpAddr::V4(address)],
+            Some(Host::Ipv6(address)) => vec![IpAddr::V6(address)],
+            Some(Host::Domain(name)) => self
+                .resolver
+                .resolve(name)
+                .await
+                .map_err(|_| Failure::unsent(FailureKind::Dns))?,
+            None => return Err(Denial::Malformed.into()),
+        };
+        if addresses.is_empty() {
+            return Err(Failure::unsent(FailureKind::Dns));
+        }
+        Ok(addresses
+            .into_iter()
+            .map(|address| SocketAddr::new(address, port))
+            .collect())
+    }
+}
+
+/// What one plugin may reach in one tenant.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// What the plugin's manifest asks for.
+    pub manifest: Grants,
+    /// Origins of the manifest that get the mailbox credential.
+    pub credential: Grants,
+    /// What the tenant grants.
+    pub tenant: Grants,
+}
+
+/// The way out of one pass.
+pub struct Outlet {
+    egress: Arc<Egress>,
+    policy: Policy,
+    vault: Arc<dyn Vault>,
+}
+
+#[async_trait]
+impl Http for Outlet {
+    async fn send(
+        &self,
+        scope: &Scope,
+        budget: &RequestBudget,
+        request: Request,
+    ) -> Result<Response, Failure> {
+        let result = self.pass(scope, budget, request).await;
+        match &result {
+            Ok(response) => {
+                tracing::debug!(connection = %scope.connection, status = response.status, "answered")
+            }
+            Err(failure) => {
+                tracing::debug!(connection = %scope.connection, kind = ?failure.kind, "not answered")
+            }
+        }
+        result
+    }
+}
+
+impl Outlet {
+    async fn pass(
+        &self,
+        scope: &Scope,
+        budget: &RequestBudget,
+        request: Request,
+    ) -> Result<Response, Failure> {
+        let method = client::method(&request.method).ok_or(Denial::Malformed)?;
+        let (url, origin) = grants::parse(&request.url).ok_or(Denial::Malformed)?;
+        let headers = headers::outgoing(&request.headers)?;
+        self.granted(&origin, request.credential)?;
+        let body = self.within_limit(request.body, request.length)?;
+        budget.take()?;
+        let (located, addresses) = self.egress.locate(&url, &origin).await?;
+        let replay = body.again();
+        let mut outgoing = Outgoing {
+            method,
+            url: located,
+            addresses,
+            headers,
+            bearer: None,
+            body: body.body,
+            length: body.length,
+        };
+        if request.credential == Credential::None {
+            return self.exchange(outgoing, request.inline_limit).await;
+        }
+        outgoing.bearer = Some(self.token(scope, Freshness::Valid).await?);
+        let again = replay.map(|body| outgoing.with_body(body));
+        let response = self.exchange(outgoing, request.inline_limit).await?;
+        let Some(mut again) = again.filter(|_| response.status == 401) else {
+            return Ok(response);
+        };
+        again.bearer = Some(self.token(scope, Freshness::Refreshed).await?);
+        self.exchange(again, request.inline_limit).await
+    }
+
+    fn granted(&self, origin: &Origin, credential: Credential) -> Result<(), Denial> {
+        if !self.policy.manifest.allow(origin) {
+            return Err(Denial::Manifest);
+        }
+        if !self.egress.grants.allow(origin) {
+            return Err(Denial::HostGrant);
+        }
+        if !self.policy.tenant.allow(origin) {
+            return Err(Denial::TenantGrant);
+        }
+        if credential == Credential::Mailbox && !self.policy.credential.allow(origin) {
+            return Err(Denial::Credential);
+        }
+        Ok(())
+    }
+
+    fn within_limit(&self, body: Body, length: Option<u64>) -> Result<Sized, Denial> {
+        let limits = &self.egress.limits;
+        match body {
+            Body::Inline(bytes) if bytes.len() as u64 > limits.inline => Err(Denial::BodyLimit),
+            Body::Stream(_) if length.is_some_and(|length| length > limits.streamed) => {
+                Err(Denial::BodyLimit)
+            }
+            Body::Stream(stream) => Ok(Sized {
+                body: Body::Stream(cut_at(stream, limits.streamed, None)),
+                length,
+            }),
+            body => Ok(Sized { body, length: None }),
+        }
+    }
+
+    async fn token(&self, scope: &Scope, freshness: Freshness) -> Result<SecretString, Failure> {
+        self.vault
+            .access_token(&scope.connection, freshness)
+            .await
+            .map_err(|error| {
+                Failure::unsent(match error {
+                    VaultError::ReconnectNeeded | VaultError::NoGrant => FailureKind::ReconnectNeeded,
+                    _ => FailureKind::CredentialUnavailable,
+                })
+            })
+    }
+
+    /// One request on the wire, in time; its answer, scrubbed and within its limits.
+    async fn exchange(&self, outgoing: Outgoing, inline_limit: u64) -> Result<Response, Failure> {
+        let limits = &self.egress.limits;
+        let streamed = matches!(outgoing.body, Body::Stream(_)) || inline_limit < limits.inline;
+        let patience = if streamed {
+            limits.streamed_timeout
+        } else {
+            limits.inline_timeout
+        };
+        let exchange = async {
+            let mut response = self.egress.client.send(outgoing).await?;
+            response.headers = headers::incoming(response.headers);
+            let stream = match response.body {
+                Body::Stream(stream) => Body::Stream(cut_at(stream, limits.streamed, Some(patience))),
+                whole => whole,
+            };
+            let inline = usize::try_from(inline_limit.min(limits.inline)).unwrap_or(usize::MAX);
+            response.body = stream
+                .inline_up_to(inline)
+                .await
+                .map_err(|_| Failure::sent(FailureKind::Interrupted))?;
+            Ok(response)
+        };
+        tokio::time::timeout(patience, exchange)
+            .await
+            .unwrap_or_else(|_| Err(Failure::sent(FailureKind::Timeout)))
+    }
+}
+
+/// A body and how long it is.
+struct Sized {
+    body: Body,
+    length: Option<u64>,
+}
+
+impl Sized {
+    /// The same body once more; `None` for a stream, which is there but once.
+    fn again(&self) -> Option<Body> {
+        match &self.body {
+            Body::Empty => Some(Body::Empty),
+            Body::Inline(bytes) => Some(Body::Inline(bytes.clone())),
+            Body::Stream(_) => None,
+        }
+    }
+}
+
+/// The stream, ended with an error when it goes beyond `limit` bytes or a part takes too long.
+fn cut_at(stream: ByteStream, limit: u64, patience: Option<Duration>) -> ByteStream {
+    let parts = futures_util::stream::unfold(Some((stream, 0_u64)), move |state| async move {
+        let (mut stream, seen) = state?;
+        let next = match patience {
+            None => stream.next().await,
+            Some(patience) => match tokio::time::timeout(patience, stream.next()).await {
+                Ok(next) => next,
+                Err(_) => return Some((Err(std::io::ErrorKind::TimedOut.into()), None)),
+            },
+        };
+        let part: std::io::Result<Bytes> = next?;
+        match part {
+            Ok(part) if seen + part.len() as u64 <= limit => {
+                let seen = seen + part.len() as u64;
+                Some((Ok(part), Some((stream, seen))))
+            }
+            Ok(_) => Some((Err(std::io::Error::other("the body is over its limit")), None)),
+            Err(error) => Some((Err(error), None)),
+        }
+    });
+    Box::pin(parts)
+}

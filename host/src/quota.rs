@@ -1,0 +1,413 @@
+//! Turns at the provider's quota, shared by all connections of one provider project.
+//!
+//! [`TokenBuckets`] keeps two buckets for each turn: the account's and the project's. The lower a
+//! class, the fuller a bucket must stay behind it, so that mail somebody waits for never queues
+//! behind an audit. A wait of more than 30 s is not made: the pass ends and comes back.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::{clock::Clock, scope::Scope};
+
+/// The longest a pass is kept waiting for its turn, ms.
+pub const LONGEST_WAIT: u64 = 30_000;
+
+/// Requests in flight per mailbox while the provider does not complain.
+const IN_FLIGHT: u32 = 8;
+
+/// Accounts whose state is kept at most; the one unused longest is forgotten.
+const ACCOUNTS: usize = 100_000;
+
+/// Who goes first, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// A person waits for their mail to be sent.
+    Send,
+    /// New mail.
+    Live,
+    /// Mail from a gap.
+    Backfill,
+    /// Checking.
+    Audit,
+}
+
+impl Class {
+    /// The share of a bucket, in percent, that this class leaves to those before it.
+    fn reserve(self) -> u64 {
+        match self {
+            Self::Send => 0,
+            Self::Live => 10,
+            Self::Backfill => 25,
+            Self::Audit => 50,
+        }
+    }
+}
+
+/// What the provider said. Times in ms since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Penalty {
+    /// Nothing more for this mailbox until then.
+    MailboxUntil(u64),
+    /// No sending from this mailbox until then.
+    SendingUntil(u64),
+    /// Nothing more for the whole project until then.
+    ProjectUntil(u64),
+    /// Too many requests at the same time for this mailbox.
+    Concurrency,
+}
+
+/// Why no turn came.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum QuotaError {
+    /// None before then, ms since the epoch.
+    #[error("no turn before {0}")]
+    WaitUntil(u64),
+    /// No turn will ever come; why.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Turns at the provider's quota.
+#[async_trait]
+pub trait Quota: Send + Sync {
+    /// Waits for a turn of so many of the provider's units.
+    async fn acquire(&self, scope: &Scope, units: u32, class: Class) -> Result<(), QuotaError>;
+
+    /// Takes note of what the provider said.
+    fn report(&self, scope: &Scope, penalty: Penalty);
+
+    /// How many requests the mailbox may have in flight now; at least 1.
+    fn in_flight(&self, scope: &Scope) -> u32;
+}
+
+/// What the provider allows, in its units per minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rates {
+    /// For each account.
+    pub account: u64,
+    /// For the whole project.
+    pub project: u64,
+}
+
+/// A bucket per account and one for the project, refilled by the clock.
+pub struct TokenBuckets {
+    clock: Arc<dyn Clock>,
+    rates: Rates,
+    state: Mutex<State>,
+}
+
+impl TokenBuckets {
+    /// Full buckets.
+    pub fn new(clock: Arc<dyn Clock>, rates: Rates) -> Self {
+        let now = clock.now();
+        let state = State {
+            project: Bucket::full(rates.project, now),
+            project_until: 0,
+            accounts: Accounts::default(),
+        };
+        Self {
+            clock,
+            rates,
+            state: Mutex::new(state),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the turn now, or says when to ask again.
+    fn try_take(&self, account: &str, units: u64, class: Class) -> Result<(), u64> {
+        let now = self.clock.now();
+        let mut state = self.state();
+        let state = &mut *state;
+        let held = state.accounts.account(account, self.rates.account, now);
+        let mut barred = state.project_until.max(held.until);
+        if class == Class::Send {
+            barred = barred.max(held.sending_until);
+        }
+        if barred > now {
+            return Err(barred);
+        }
+        let ready = held
+            .bucket
+            .ready_at(units, class, now)
+            .max(state.project.ready_at(units, class, now));
+        if ready > now {
+            return Err(ready);
+        }
+        held.bucket.take(units);
+        state.project.take(units);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Quota for TokenBuckets {
+    async fn acquire(&self, scope: &Scope, units: u32, class: Class) -> Result<(), QuotaError> {
+        let units = u64::from(units);
+        if units > usable(self.rates.account.min(self.rates.project), class) {
+            return Err(QuotaError::Refused(format!(
+                "{units} units are more than a minute's quota"
+            )));
+        }
+        let latest = self.clock.now().saturating_add(LONGEST_WAIT);
+        loop {
+            match self.try_take(&scope.account, units, class) {
+                Ok(()) => return Ok(()),
+                Err(ready) if ready > latest => return Err(QuotaError::WaitUntil(ready)),
+                Err(ready) => {
+                    let wait = ready.saturating_sub(self.clock.now()).max(1);
+                    self.clock.sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    fn report(&self, scope: &Scope, penalty: Penalty) {
+        let now = self.clock.now();
+        let mut state = self.state();
+        match penalty {
+            Penalty::ProjectUntil(until) => state.project_until = state.project_until.max(until),
+            Penalty::MailboxUntil(until) => {
+                let held = state.accounts.account(&scope.account, self.rates.account, now);
+                held.until = held.until.max(until);
+            }
+            Penalty::SendingUntil(until) => {
+                let held = state.accounts.account(&scope.account, self.rates.account, now);
+                held.sending_until = held.sending_until.max(until);
+            }
+            Penalty::Concurrency => {
+                let held = state.accounts.account(&scope.account, self.rates.account, now);
+                held.in_flight = (held.in_flight(now) / 2).max(1);
+                held.narrowed_at = now;
+            }
+        }
+    }
+
+    fn in_flight(&self, scope: &Scope) -> u32 {
+        let now = self.clock.now();
+        self.state()
+            .accounts
+            .account(&scope.account, self.rates.account, now)
+            .in_flight(now)
+    }
+}
+
+/// No rates of its own; what the provider says it still honours.
+pub struct Unmetered(TokenBuckets);
+
+impl Unmetered {
+    /// A quota without rates.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let rates = Rates {
+            account: u64::MAX / 200,
+            project: u64::MAX / 200,
+        };
+        Self(TokenBuckets::new(clock, rates))
+    }
+}
+
+#[async_trait]
+impl Quota for Unmetered {
+    async fn acquire(&self, scope: &Scope, _units: u32, class: Class) -> Result<(), QuotaError> {
+        self.0.acquire(scope, 0, class).await
+    }
+
+    fn report(&self, scope: &Scope, penalty: Penalty) {
+        self.0.report(scope, penalty);
+    }
+
+    fn in_flight(&self, scope: &Scope) -> u32 {
+        self.0.in_flight(scope)
+    }
+}
+
+struct State {
+    project: Bucket,
+    project_until: u64,
+    accounts: Accounts,
+}
+
+#[derive(Default)]
+struct Accounts(HashMap<String, Account>);
+
+impl Accounts {
+    fn account(&mut self, account: &str, rate: u64, now: u64) -> &mut Account {
+        if self.0.len() >= ACCOUNTS && !self.0.contains_key(account) {
+            let oldest = self.0.iter().min_by_key(|(_, held)| held.used_at);
+            if let Some(name) = oldest.map(|(name, _)| name.clone()) {
+                self.0.remove(&name);
+            }
+        }
+        let held = self
+            .0
+            .entry(account.to_owned())
+            .or_insert_with(|| Account::new(rate, now));
+        held.used_at = now;
+        held
+    }
+}
+
+struct Account {
+    bucket: Bucket,
+    until: u64,
+    sending_until: u64,
+    in_flight: u32,
+    narrowed_at: u64,
+    used_at: u64,
+}
+
+impl Account {
+    fn new(rate: u64, now: u64) -> Self {
+        Self {
+            bucket: Bucket::full(rate, now),
+            until: 0,
+            sending_until: 0,
+            in_flight: IN_FLIGHT,
+            narrowed_at: 0,
+            used_at: now,
+        }
+    }
+
+    /// One more request for each minute without a complaint.
+    fn in_flight(&self, now: u64) -> u32 {
+        let quiet = now.saturating_sub(self.narrowed_at) / 60_000;
+        let grown = u64::from(self.in_flight).saturating_add(quiet);
+        u32::try_from(grown).unwrap_or(u32::MAX).clamp(1, IN_FLIGHT)
+    }
+}
+
+/// Holds a minute's units at most. Counted in thousandths, so that slow rates refill evenly.
+struct Bucket {
+    rate: u64,
+    level: u128,
+    at: u64,
+}
+
+impl Bucket {
+    fn full(rate: u64, now: u64) -> Self {
+        Self {
+            rate,
+            level: u128::from(rate) * 60_000,
+            at: now,
+        }
+    }
+
+    fn refill(&mut self, now: u64) {
+        let passed = u128::from(now.saturating_sub(self.at));
+        let capacity = u128::from(self.rate) * 60_000;
+        self.level = (self.level + passed * u128::from(self.rate)).min(capacity);
+        self.at = self.at.max(now);
+    }
+
+    /// When `units` can be taken, with the class's reserve left behind.
+    fn ready_at(&mut self, units: u64, class: Class, now: u64) -> u64 {
+        self.refill(now);
+        let reserved = u128::from(self.rate - usable(self.rate, class)) * 60_000;
+        let wanted = u128::from(units) * 60_000 + if units == 0 { 0 } else { reserved };
+        let lacking = wanted.saturating_sub(self.level);
+        let wait = lacking.div_ceil(u128::from(self.rate.max(1)));
+        now.saturating_add(u64::try_from(wait).unwrap_or(u64::MAX))
+    }
+
+    fn take(&mut self, units: u64) {
+        self.level = self.level.saturating_sub(u128::from(units) * 60_000);
+    }
+}
+
+fn usable(rate: u64, class: Class) -> u64 {
+    rate - rate / 100 * class.reserve()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::ManualClock,
+        scope::{ConnectionId, TenantId, UserId},
+    };
+
+    fn scope(account: &str) -> Scope {
+        Scope {
+            tenant: TenantId::new("t"),
+            user: UserId::new("u"),
+            connection: ConnectionId::new("c"),
+            account: account.into(),
+        }
+    }
+
+    fn buckets(account: u64, project: u64) -> (Arc<ManualClock>, TokenBuckets) {
+        let clock = Arc::new(ManualClock::new(1_000_000));
+        let quota = TokenBuckets::new(clock.clone(), Rates { account, project });
+        (clock, quota)
+    }
+
+    #[tokio::test]
+    async fn a_full_bucket_answers_at_once_and_an_empty_one_says_when() {
+        let (clock, quota) = buckets(600, 10_000);
+        quota.acquire(&scope("a"), 600, Class::Send).await.unwrap();
+        let error = quota.acquire(&scope("a"), 600, Class::Send).await.unwrap_err();
+        assert_eq!(error, QuotaError::WaitUntil(1_060_000));
+        clock.advance(60_000);
+        quota.acquire(&scope("a"), 600, Class::Send).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_audit_leaves_half_of_the_quota_to_the_others() {
+        let (_, quota) = buckets(1_000, 100_000);
+        quota.acquire(&scope("a"), 500, Class::Audit).await.unwrap();
+        let error = quota.acquire(&scope("a"), 500, Class::Audit).await;
+        assert!(matches!(
+            error,
+            Err(QuotaError::WaitUntil(_) | QuotaError::Refused(_))
+        ));
+        quota.acquire(&scope("a"), 500, Class::Send).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn all_accounts_share_the_projects_bucket() {
+        let (_, quota) = buckets(1_000, 1_000);
+        quota.acquire(&scope("a"), 1_000, Class::Send).await.unwrap();
+        let error = quota.acquire(&scope("b"), 1_000, Class::Send).await;
+        assert!(matches!(error, Err(QuotaError::WaitUntil(_))));
+    }
+
+    #[tokio::test]
+    async fn a_penalty_of_one_mailbox_does_not_touch_another() {
+        let (clock, quota) = buckets(1_000, 10_000);
+        let until = clock.now() + 3_600_000;
+        quota.report(&scope("a"), Penalty::MailboxUntil(until));
+        let error = quota.acquire(&scope("a"), 1, Class::Live).await;
+        assert_eq!(error, Err(QuotaError::WaitUntil(until)));
+        quota.acquire(&scope("b"), 1, Class::Live).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_sending_penalty_bars_only_sending_also_when_unmetered() {
+        let clock = Arc::new(ManualClock::new(0));
+        let quota = Unmetered::new(clock);
+        quota.report(&scope("a"), Penalty::SendingUntil(86_400_000));
+        quota.acquire(&scope("a"), 1_000_000, Class::Live).await.unwrap();
+        let error = quota.acquire(&scope("a"), 1, Class::Send).await;
+        assert_eq!(error, Err(QuotaError::WaitUntil(86_400_000)));
+    }
+
+    #[test]
+    fn too_many_at_once_halves_what_is_in_flight_and_quiet_minutes_give_it_back() {
+        let (clock, quota) = buckets(1_000, 1_000);
+        quota.report(&scope("a"), Penalty::Concurrency);
+        quota.report(&scope("a"), Penalty::Concurrency);
+        assert_eq!(quota.in_flight(&scope("a")), 2);
+        clock.advance(180_000);
+        assert_eq!(quota.in_flight(&scope("a")), 5);
+    }
+}

@@ -1,0 +1,173 @@
+//! The engine: one for all components, with its pool, its ticker and its linker.
+
+use std::{path::Path, sync::Arc, thread, time::Duration};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+    component::{Component, Linker},
+};
+
+use super::{Allocation, LoadError, PassError, Plugin, SandboxConfig, cache::Cache, pass::Guest};
+use crate::{
+    capability::Imports,
+    contract::{MailSync, MailSyncPre},
+};
+
+/// How long an epoch is: a guest that computes for too long is stopped one or two of these late.
+const TICK: Duration = Duration::from_millis(10);
+
+/// The part of a memory that is cleared rather than unmapped when an instance goes: a component's
+/// stack (64 KiB) and data lie in it.
+const KEEP_RESIDENT: usize = 256 << 10;
+
+/// Core instances, memories and tables of one component at most: a component of `wit-component` is
+/// a module with two small ones that tie it to its imports.
+const CORE_INSTANCES: u32 = 8;
+const MEMORIES: u32 = 2;
+const TABLES: u32 = 8;
+
+/// Runs components. One per process.
+pub struct Sandbox {
+    engine: Engine,
+    linker: Linker<Guest>,
+    cache: Option<Cache>,
+    turns: Arc<Semaphore>,
+    patience: Duration,
+}
+
+impl Sandbox {
+    /// Sets the engine up; falls back to allocation on demand where a pool does not fit.
+    pub fn new(config: SandboxConfig) -> Result<Arc<Self>, LoadError> {
+        let engine = engine(&config)?;
+        tick(&engine)?;
+        let mut linker = Linker::new(&engine);
+        MailSync::add_to_linker::<_, Imports>(&mut linker, |guest: &mut Guest| guest.context())
+            .map_err(|error| LoadError::Engine(error.to_string()))?;
+        let cache = config
+            .cache
+            .as_deref()
+            .map(|folder| Cache::open(folder, &engine))
+            .transpose()?;
+        Ok(Arc::new(Self {
+            engine,
+            linker,
+            cache,
+            turns: Arc::new(Semaphore::new(config.concurrency.get())),
+            patience: config.patience,
+        }))
+    }
+
+    /// Compiles a component, or takes it from the cache, and reads its manifest in an instance that
+    /// may do nothing.
+    pub async fn load(self: &Arc<Self>, bytes: impl Into<Arc<[u8]>>) -> Result<Arc<Plugin>, LoadError> {
+        let bytes = bytes.into();
+        let sandbox = self.clone();
+        let compiled = tokio::task::spawn_blocking(move || sandbox.compile(&bytes)).await;
+        let (component, digest) =
+            compiled.map_err(|error| LoadError::Invalid(format!("the compiler gave up: {error}")))??;
+        let pre = self.prepare(&component)?;
+        let plugin = Plugin::read(self.clone(), pre, digest).await?;
+        Ok(Arc::new(plugin))
+    }
+
+    /// [`Sandbox::load`] from a file.
+    pub async fn load_file(self: &Arc<Self>, path: &Path) -> Result<Arc<Plugin>, LoadError> {
+        let bytes = tokio::fs::read(path)
+            .await
+            .map_err(|error| LoadError::File(path.to_owned(), error))?;
+        self.load(bytes).await
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// A turn to have an instance; held as long as the instance is.
+    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, PassError> {
+        tokio::time::timeout(self.patience, self.turns.clone().acquire_owned())
+            .await
+            .map_err(|_| PassError::Busy)?
+            .map_err(|_| PassError::Busy)
+    }
+
+    fn compile(&self, bytes: &[u8]) -> Result<(Component, String), LoadError> {
+        let digest = super::cache::digest(bytes);
+        let invalid = |error: wasmtime::Error| LoadError::Invalid(format!("{error:#}"));
+        let component = match &self.cache {
+            Some(cache) => cache.component(&self.engine, &digest, bytes)?,
+            None => Component::from_binary(&self.engine, bytes).map_err(invalid)?,
+        };
+        Ok((component, digest))
+    }
+
+    fn prepare(&self, component: &Component) -> Result<MailSyncPre<Guest>, LoadError> {
+        let invalid = |error: wasmtime::Error| LoadError::Invalid(format!("{error:#}"));
+        let imports = component.component_type();
+        for (name, _) in imports.imports(&self.engine) {
+            if !name.starts_with("twinbox:sync/") {
+                return Err(LoadError::ForeignImport(name.to_owned()));
+            }
+        }
+        let pre = self.linker.instantiate_pre(component).map_err(invalid)?;
+        MailSyncPre::new(pre).map_err(invalid)
+    }
+}
+
+fn engine(config: &SandboxConfig) -> Result<Engine, LoadError> {
+    if config.allocation == Allocation::Pooled {
+        match Engine::new(&settings(Some(pool(config)))) {
+            Ok(engine) => return Ok(engine),
+            Err(error) => tracing::warn!(%error, "no address space for a pool; instances are made on demand"),
+        }
+    }
+    Engine::new(&settings(None)).map_err(|error| LoadError::Engine(format!("{error:#}")))
+}
+
+fn settings(pool: Option<PoolingAllocationConfig>) -> Config {
+    let mut settings = Config::new();
+    settings.epoch_interruption(true);
+    settings.max_wasm_stack(512 << 10);
+    settings.async_stack_size(2 << 20);
+    // The reservation stays at its 4 GiB: a smaller one costs a third more on parsing (explicit bounds).
+    if let Some(pool) = pool {
+        settings.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    }
+    settings
+}
+
+fn pool(config: &SandboxConfig) -> PoolingAllocationConfig {
+    let slots = u32::try_from(config.concurrency.get()).unwrap_or(u32::MAX);
+    let times = |number: u32| slots.saturating_mul(number);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots);
+    pool.total_core_instances(times(CORE_INSTANCES));
+    pool.max_core_instances_per_component(CORE_INSTANCES);
+    pool.total_memories(times(MEMORIES));
+    pool.max_memories_per_component(MEMORIES);
+    pool.total_tables(times(TABLES));
+    pool.max_tables_per_component(TABLES);
+    pool.total_stacks(times(4));
+    pool.max_memory_size(config.largest_memory);
+    pool.linear_memory_keep_resident(KEEP_RESIDENT);
+    pool.max_unused_warm_slots(times(MEMORIES));
+    pool
+}
+
+/// One thread per engine, which ends when the engine does.
+fn tick(engine: &Engine) -> Result<(), LoadError> {
+    let engine = engine.weak();
+    thread::Builder::new()
+        .name("twinbox-epoch".into())
+        .spawn(move || {
+            loop {
+                thread::sleep(TICK);
+                match engine.upgrade() {
+                    Some(engine) => engine.increment_epoch(),
+                    None => return,
+                }
+            }
+        })
+        .map_err(|error| LoadError::Engine(error.to_string()))?;
+    Ok(())
+}
