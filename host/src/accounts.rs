@@ -1,0 +1,109 @@
+//! From consent to connection and back: the vault's flow and the host's calls in the order that leaves
+//! nothing half-connected.
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::{
+    contract::{AddressMismatch, Problem},
+    host::{Host, HostError},
+    scope::{ConnectionId, Scope, TenantId, UserId},
+    store::{Connection, ConnectionStatus},
+    vault::{Begin, Callback, Consent, ConsentError, OAuthVault, VaultError},
+};
+
+/// Connects mailboxes of users.
+#[derive(Clone)]
+pub struct Accounts {
+    host: Host,
+    vault: OAuthVault,
+    settings: String,
+}
+
+/// Why a mailbox was not connected. Nothing of it remains.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Consent was not given, or not as it is needed (S02, S03).
+    #[error(transparent)]
+    Consent(#[from] ConsentError),
+    /// The grant could not be stored.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The plugin or the host refused.
+    #[error(transparent)]
+    Host(#[from] HostError),
+}
+
+impl ConnectError {
+    /// In the words people are shown.
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::Consent(ConsentError::ScopeMissing(scopes)) => Problem::ScopeMissing(scopes.clone()),
+            Self::Consent(ConsentError::WrongMailbox { expected, found }) => {
+                Problem::WrongMailbox(AddressMismatch { expected: expected.clone(), found: found.clone() })
+            }
+            Self::Consent(error) => Problem::Other(error.to_string()),
+            Self::Vault(error) => Problem::ProviderUnavailable(error.to_string()),
+            Self::Host(error) => error.problem(),
+        }
+    }
+}
+
+/// What comes back with a consent.
+#[derive(Serialize, Deserialize)]
+struct Asked {
+    tenant: TenantId,
+    user: UserId,
+    expected: Option<String>,
+}
+
+impl Accounts {
+    /// Accounts of a host and its vault; `settings` are the plugin's, for new connections.
+    pub fn new(host: Host, vault: OAuthVault, settings: String) -> Self {
+        Self { host, vault, settings }
+    }
+
+    /// The consent page to send the browser to. `session` is what only this browser has.
+    pub async fn begin(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        session: &str,
+        expected_address: Option<String>,
+    ) -> Result<Url, ConnectError> {
+        let asked = Asked { tenant: tenant.clone(), user: user.clone(), expected: expected_address.clone() };
+        let data = serde_json::to_string(&asked).map_err(|error| VaultError::Unavailable(error.to_string()))?;
+        let begin = Begin { session: session.to_owned(), expected_address, data };
+        Ok(self.vault.begin(begin).await?.url)
+    }
+
+    /// What the consent page sent the browser back with: a connection that syncs, or nothing.
+    pub async fn finish(&self, state: &str, session: &str, callback: Callback) -> Result<Connection, ConnectError> {
+        let Consent { data, grant, tokens } = self.vault.finish(state, session, callback).await?;
+        let asked: Asked =
+            serde_json::from_str(&data).map_err(|error| VaultError::Unavailable(error.to_string()))?;
+        let id = self.connection_of(&asked, &grant.subject).await?;
+        self.vault.adopt(&id, tokens).await?;
+        let scope = Scope { tenant: asked.tenant, user: asked.user, connection: id, account: grant.subject };
+        Ok(self.host.connect(scope, asked.expected, self.settings.clone()).await?)
+    }
+
+    /// The connection of this user to this account, if there is one that was not ended: connecting it
+    /// again goes on where it stopped (S07).
+    async fn connection_of(&self, asked: &Asked, account: &str) -> Result<ConnectionId, HostError> {
+        let connections = self.host.parts().registry.list().await?;
+        let known = connections.into_iter().find(|connection| {
+            let scope = &connection.scope;
+            scope.tenant == asked.tenant
+                && scope.user == asked.user
+                && scope.account == account
+                && connection.status != ConnectionStatus::Disconnected
+        });
+        Ok(known.map_or_else(new_id, |connection| connection.scope.connection))
+    }
+}
+
+fn new_id() -> ConnectionId {
+    let number: u128 = rand::random();
+    ConnectionId::new(format!("c{number:032x}"))
+}

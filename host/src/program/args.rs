@@ -1,0 +1,123 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+
+/// Keeps a Gmail mailbox and a CRM's conversations the same, both ways.
+#[derive(Debug, Parser)]
+#[command(
+    name = "twinbox",
+    version,
+    after_help = "Exit codes: 0 done; 1 something failed; 2 the command line is wrong; 3 the configuration is \
+                  wrong; 4 the user has to connect again; 5 try again later; 6 messages are missing."
+)]
+pub(super) struct Args {
+    /// Answers and errors as JSON, one object on one line.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// Says more on standard error. `TWINBOX_LOG` chooses in detail.
+    #[arg(long, short, global = true)]
+    pub(super) verbose: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// A simulated Gmail, a host and a small CRM, all in this process.
+    Demo(Demo),
+    /// Serves real mailboxes.
+    Serve(Configured),
+    /// Connects a mailbox: prints the address of the consent page and waits for the answer.
+    Connect(Connect),
+    /// Shows the connections.
+    Status(Configured),
+    /// Runs one pass now, or several until there is no more to do.
+    Sync(OneConnection),
+    /// Ends a connection. What was synced stays.
+    Disconnect(OneConnection),
+    /// Shows what a component is, what it imports and what it may use.
+    Inspect(Inspect),
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Demo {
+    /// A folder of `.eml` files: the mail that arrives. Without it, sample contacts write.
+    #[arg(long, value_name = "DIR")]
+    pub(super) mail: Option<PathBuf>,
+    /// The contacts: lines of name,email,assigned-user,created-at (RFC 3339 or ms since the epoch).
+    #[arg(long, value_name = "FILE.csv", conflicts_with = "contacts_from_mail")]
+    pub(super) contacts: Option<PathBuf>,
+    /// The contacts: the N most frequent senders of the mail.
+    #[arg(long, value_name = "N", requires = "mail")]
+    pub(super) contacts_from_mail: Option<usize>,
+    /// Delivers all mail, syncs until nothing is left, prints a report and exits.
+    #[arg(long)]
+    pub(super) once: bool,
+    /// Where the page is.
+    #[arg(long, default_value = "127.0.0.1:8080", env = "TWINBOX_LISTEN")]
+    pub(super) listen: SocketAddr,
+    /// Keeps the state here; without it, in memory.
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// A simulator that is running already, such as http://127.0.0.1:8025.
+    #[arg(long, value_name = "ORIGIN")]
+    pub(super) gmail: Option<String>,
+    /// The mailbox.
+    #[arg(long, default_value = "me@twinbox.example")]
+    pub(super) mailbox: String,
+    /// Seconds between two messages that arrive.
+    #[arg(long, default_value_t = 4)]
+    pub(super) every: u64,
+    /// Whether to wait for Gmail's quota, by which of Google's tables.
+    #[arg(long, value_enum, default_value_t = QuotaMode::Off)]
+    pub(super) quota: QuotaMode,
+    /// The component; by default the one beside the program.
+    #[arg(long, value_name = "FILE.wasm")]
+    pub(super) plugin: Option<PathBuf>,
+}
+
+/// How the demo treats quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum QuotaMode {
+    /// Counted, never waited for.
+    Off,
+    /// 15,000 units a minute, the costs of projects from before 2026-05-01.
+    Old,
+    /// 6,000 units a minute, the costs of projects made since.
+    New,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Configured {
+    /// The configuration.
+    #[arg(long, default_value = "twinbox.toml", value_name = "FILE", env = "TWINBOX_CONFIG")]
+    pub(super) config: PathBuf,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Connect {
+    #[command(flatten)]
+    pub(super) configured: Configured,
+    /// The mailbox that is meant; another one is refused.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) address: Option<String>,
+    /// The user it is for.
+    #[arg(long, default_value = "user")]
+    pub(super) user: String,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct OneConnection {
+    #[command(flatten)]
+    pub(super) configured: Configured,
+    /// The connection's id or address; not needed when there is only one.
+    pub(super) connection: Option<String>,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Inspect {
+    /// The component.
+    pub(super) plugin: PathBuf,
+}

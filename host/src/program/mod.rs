@@ -1,0 +1,63 @@
+//! The program `twinbox`: what the command line says, done with the library.
+
+mod args;
+mod commands;
+mod config;
+mod demo;
+mod failure;
+mod runtime;
+mod serve;
+mod simulator;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+use failure::Failure;
+
+/// Runs the program; the exit code says how it ended (see `twinbox help`).
+pub async fn run() -> ExitCode {
+    let args = Args::parse();
+    start_log(&args);
+    let json = args.json;
+    let result = match args.command {
+        Command::Demo(options) => demo::run(options, json).await,
+        Command::Serve(options) => serve::run(options).await,
+        Command::Connect(options) => commands::connect(options, json).await,
+        Command::Status(options) => commands::status(options, json).await,
+        Command::Sync(options) => commands::sync(options, json).await,
+        Command::Disconnect(options) => commands::disconnect(options, json).await,
+        Command::Inspect(options) => commands::inspect(options, json).await,
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => {
+            failure.print(json);
+            failure.exit_code()
+        }
+    }
+}
+
+/// Log lines go to standard error, so that standard output is only ever the answer.
+fn start_log(args: &Args) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TWINBOX_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(if args.verbose { "info" } else { "warn" }));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if args.json {
+        log.json().init();
+    } else {
+        log.init();
+    }
+}
+
+/// Prints an answer: as JSON on one line, or as the text.
+fn answer(json: bool, value: &serde_json::Value, text: impl FnOnce() -> String) {
+    if json {
+        println!("{value}");
+    } else {
+        println!("{}", text());
+    }
+}
+
+type Outcome = Result<ExitCode, Failure>;

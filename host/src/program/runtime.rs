@@ -1,0 +1,148 @@
+//! The parts of the library put together the way the program uses them.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use secrecy::SecretString;
+
+use super::failure::Failure;
+use crate::{
+    Database, Durability, Host, Parts,
+    accounts::Accounts,
+    clock::SystemClock,
+    contract::PluginManifest,
+    crm::EmbeddedCrm,
+    egress::{Egress, Grants, Origin, StandIns},
+    quota::{Rates, TokenBuckets},
+    sandbox::{Plugin, Sandbox, SandboxConfig},
+    scope::{TenantId, UserId},
+    store::SqliteStore,
+    vault::{ClientConfig, Endpoints, OAuthVault, Provider, SealingKey, SealingKeys},
+};
+
+/// The one tenant of the embedded CRM.
+pub(super) const TENANT: &str = "home";
+/// Its user, unless another is named.
+pub(super) const USER: &str = "user";
+/// File name of the component beside the program.
+const COMPONENT: &str = "twinbox.wasm";
+
+/// What to put together.
+pub(super) struct Plan {
+    /// Where the state is; in memory without it.
+    pub(super) data: Option<PathBuf>,
+    pub(super) plugin: Option<PathBuf>,
+    pub(super) endpoints: Endpoints,
+    pub(super) client_id: String,
+    pub(super) client_secret: SecretString,
+    pub(super) redirect_uri: String,
+    /// What stands in for the plugin's API origin.
+    pub(super) api: Option<String>,
+    /// Units a minute, per mailbox; without it quota is the provider's own affair.
+    pub(super) units_per_minute: Option<u32>,
+    /// The plugin's settings.
+    pub(super) settings: String,
+}
+
+/// Everything that runs.
+pub(super) struct Runtime {
+    pub(super) host: Host,
+    pub(super) crm: EmbeddedCrm,
+    pub(super) accounts: Accounts,
+}
+
+impl Runtime {
+    pub(super) async fn start(plan: Plan) -> Result<Self, Failure> {
+        let database = open(plan.data.as_deref())?;
+        let plugin = load(plan.plugin.as_deref(), plan.data.as_deref()).await?;
+        let state = SqliteStore::new(database.clone())?;
+        let crm = EmbeddedCrm::new(database.clone())?;
+        crm.create_tenant(&TenantId::new(TENANT), "Home").await?;
+        crm.create_user(&TenantId::new(TENANT), &UserId::new(USER), "You").await?;
+        let vault = vault(&plan, database, plugin.manifest())?;
+        let egress = egress(&plan, plugin.manifest())?;
+        let mut parts =
+            Parts::new(plugin, &state, Arc::new(vault.clone()), Arc::new(crm.clone()), Arc::new(egress))?;
+        if let Some(per_minute) = plan.units_per_minute {
+            let rates = Rates { account_per_minute: per_minute, ..Rates::default() };
+            parts.quota = Arc::new(TokenBuckets::new(Arc::new(SystemClock), rates));
+        }
+        let host = Host::new(parts)?;
+        let accounts = Accounts::new(host.clone(), vault, plan.settings);
+        Ok(Self { host, crm, accounts })
+    }
+}
+
+fn open(data: Option<&Path>) -> Result<Database, Failure> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::new("storage-unavailable", error, "Check that the data folder can be written.")
+    };
+    match data {
+        None => Database::in_memory().map_err(|error| failed(&error)),
+        Some(folder) => {
+            std::fs::create_dir_all(folder)?;
+            Database::open(&folder.join("twinbox.db"), Durability::default()).map_err(|error| failed(&error))
+        }
+    }
+}
+
+/// Loads the component: the one named, or the one beside the program.
+pub(super) async fn load(plugin: Option<&Path>, data: Option<&Path>) -> Result<Arc<Plugin>, Failure> {
+    let path = match plugin {
+        Some(path) => path.to_owned(),
+        None => beside_the_program()?,
+    };
+    // Compiling takes a second or more; what was compiled is kept, authenticated by a key beside it.
+    let cache = data.map_or_else(|| path.parent().map(|folder| folder.join(".twinbox-cache")), |data| {
+        Some(data.join("cache"))
+    });
+    let sandbox = Sandbox::new(SandboxConfig { cache, ..SandboxConfig::default() })?;
+    Ok(sandbox.load_file(&path).await?)
+}
+
+fn beside_the_program() -> Result<PathBuf, Failure> {
+    let program = std::env::current_exe()?;
+    let folder = program.parent().unwrap_or(Path::new("."));
+    // Built by cargo alone, the program has its component one folder up.
+    let places = [folder.join(COMPONENT), folder.join("../component").join(COMPONENT)];
+    places.iter().find(|path| path.exists()).cloned().ok_or_else(|| {
+        let happened = format!("there is no component at {}", places[0].display());
+        Failure::configuration(happened, "Build it with `make build`, or name it with --plugin.")
+    })
+}
+
+fn vault(plan: &Plan, database: Database, manifest: &PluginManifest) -> Result<OAuthVault, Failure> {
+    let key = match &plan.data {
+        Some(folder) => SealingKey::from_file(&folder.join("sealing.key")),
+        None => Ok(SealingKey::from_bytes(&rand::random())),
+    };
+    let key = key.map_err(|error| Failure::configuration(error, "Restore sealing.key, or connect again without it."))?;
+    let mut scopes = vec!["openid".to_owned(), "email".to_owned()];
+    scopes.extend(manifest.scopes.iter().cloned());
+    let client = ClientConfig {
+        client_id: plan.client_id.clone(),
+        client_secret: plan.client_secret.clone(),
+        redirect_uri: plan.redirect_uri.clone(),
+        scopes,
+    };
+    let provider = Provider::new(plan.endpoints.clone(), client)
+        .map_err(|error| Failure::configuration(error, "Check [origins] and public_url in the configuration."))?;
+    Ok(OAuthVault::new(database, SealingKeys::new(key, Vec::new()), provider, Arc::new(SystemClock))?)
+}
+
+fn egress(plan: &Plan, manifest: &PluginManifest) -> Result<Egress, Failure> {
+    let advice = "Origins look like https://host or http://host:port.";
+    let wrong = |error: &dyn std::fmt::Display| Failure::configuration(error, advice);
+    let grants = Grants::parse(&manifest.origins).map_err(|error| wrong(&error))?;
+    let egress = Egress::new(grants).map_err(|error| wrong(&error))?;
+    let Some(api) = &plan.api else { return Ok(egress) };
+    let mut stand_ins = StandIns::default();
+    for origin in &manifest.origins {
+        let real = Origin::parse(origin).map_err(|error| wrong(&error))?;
+        let stand_in = Origin::parse(api).map_err(|error| wrong(&error))?;
+        stand_ins = stand_ins.with(real, stand_in);
+    }
+    Ok(egress.stand_ins(stand_ins))
+}
