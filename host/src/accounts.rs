@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::{
-    contract::{AddressMismatch, Problem},
+    contract::Problem,
     host::{Host, HostError},
     scope::{ConnectionId, Scope, TenantId, UserId},
     store::{Connection, ConnectionStatus},
@@ -39,9 +39,7 @@ impl ConnectError {
     pub fn problem(&self) -> Problem {
         match self {
             Self::Consent(ConsentError::ScopeMissing(scopes)) => Problem::ScopeMissing(scopes.clone()),
-            Self::Consent(ConsentError::WrongMailbox { expected, found }) => {
-                Problem::WrongMailbox(AddressMismatch { expected: expected.clone(), found: found.clone() })
-            }
+            Self::Consent(ConsentError::WrongMailbox(mismatch)) => Problem::WrongMailbox(mismatch.clone()),
             Self::Consent(error) => Problem::Other(error.to_string()),
             Self::Vault(error) => Problem::ProviderUnavailable(error.to_string()),
             Self::Host(error) => error.problem(),

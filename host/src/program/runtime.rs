@@ -33,6 +33,8 @@ const COMPONENT: &str = "twinbox.wasm";
 pub(super) struct Plan {
     /// Where the state is; in memory without it.
     pub(super) data: Option<PathBuf>,
+    /// What its state survives.
+    pub(super) durability: Durability,
     pub(super) plugin: Option<PathBuf>,
     pub(super) endpoints: Endpoints,
     pub(super) client_id: String,
@@ -55,7 +57,7 @@ pub(super) struct Runtime {
 
 impl Runtime {
     pub(super) async fn start(plan: Plan) -> Result<Self, Failure> {
-        let database = open(plan.data.as_deref())?;
+        let database = open(plan.data.as_deref(), plan.durability)?;
         let plugin = load(plan.plugin.as_deref(), plan.data.as_deref()).await?;
         let state = SqliteStore::new(database.clone())?;
         let crm = EmbeddedCrm::new(database.clone())?;
@@ -66,7 +68,7 @@ impl Runtime {
         let mut parts =
             Parts::new(plugin, &state, Arc::new(vault.clone()), Arc::new(crm.clone()), Arc::new(egress))?;
         if let Some(per_minute) = plan.units_per_minute {
-            let rates = Rates { account_per_minute: per_minute, ..Rates::default() };
+            let rates = Rates { account: per_minute.into(), ..Rates::default() };
             parts.quota = Arc::new(TokenBuckets::new(Arc::new(SystemClock), rates));
         }
         let host = Host::new(parts)?;
@@ -75,7 +77,7 @@ impl Runtime {
     }
 }
 
-fn open(data: Option<&Path>) -> Result<Database, Failure> {
+fn open(data: Option<&Path>, durability: Durability) -> Result<Database, Failure> {
     let failed = |error: &dyn std::fmt::Display| {
         Failure::new("storage-unavailable", error, "Check that the data folder can be written.")
     };
@@ -83,7 +85,7 @@ fn open(data: Option<&Path>) -> Result<Database, Failure> {
         None => Database::in_memory().map_err(|error| failed(&error)),
         Some(folder) => {
             std::fs::create_dir_all(folder)?;
-            Database::open(&folder.join("twinbox.db"), Durability::default()).map_err(|error| failed(&error))
+            Database::open(&folder.join("twinbox.db"), durability).map_err(|error| failed(&error))
         }
     }
 }
