@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::scope::ConnectionId;
 
 mod http;
+mod identity;
 mod oauth;
 mod provider;
 mod seal;

@@ -11,11 +11,14 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use oauth2::PkceCodeVerifier;
 use rusqlite::OptionalExtension;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::{Grant, OAuthVault, Tokens, VaultError, provider::Answer};
+use super::{
+    Grant, OAuthVault, Tokens, VaultError,
+    identity::{Expected, Identity},
+    provider::Answer,
+};
 use crate::contract::AddressMismatch;
 
 /// How long a flow lasts, in milliseconds.
@@ -24,8 +27,6 @@ const FLOW_LIFETIME: u64 = 10 * 60 * 1_000;
 const FLOWS_LIMIT: u64 = 10_000;
 /// The longest code, state or session value, in bytes, and the most of the caller's data.
 const TEXT_LIMIT: usize = 8 << 10;
-/// How far the provider's clock may be behind, in seconds.
-const SKEW: u64 = 60;
 /// What sealed parts of a flow are for.
 const FLOW_SECRET: &str = "flow";
 
@@ -168,7 +169,16 @@ impl OAuthVault {
                 VaultError::ReconnectNeeded => ConsentError::Refused("invalid_grant".into()),
                 other => other.into(),
             })?;
-        let identity = self.identity(&answer, &flow.nonce)?;
+        let identity = Identity::read(
+            answer.id_token.as_ref(),
+            &Expected {
+                issuers: &self.provider().endpoints().issuers,
+                client: &self.provider().config().client_id,
+                nonce: &flow.nonce,
+                now: self.now() / 1_000,
+            },
+        )
+        .map_err(ConsentError::Identity)?;
         let fits = self.check(&answer, &identity, flow.expected.as_deref());
         let refresh = match fits {
             Ok(refresh) => refresh,
@@ -239,39 +249,6 @@ impl OAuthVault {
         })
     }
 
-    /// Who it is. The signature is not checked: the token came straight from the token endpoint over
-    /// TLS, which vouches for it (OpenID Connect Core 1.0, 3.1.3.7, point 6).
-    fn identity(&self, answer: &Answer, nonce: &str) -> Result<Identity, ConsentError> {
-        let token = answer
-            .id_token
-            .as_ref()
-            .ok_or(ConsentError::Identity("it is missing"))?;
-        let payload = token
-            .expose_secret()
-            .split('.')
-            .nth(1)
-            .and_then(|part| URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok())
-            .ok_or(ConsentError::Identity("it is malformed"))?;
-        let identity: Identity =
-            serde_json::from_slice(&payload).map_err(|_| ConsentError::Identity("it is malformed"))?;
-        if !self.provider().endpoints().issuers.contains(&identity.iss) {
-            return Err(ConsentError::Identity("issuer"));
-        }
-        if !identity.aud.is(&self.provider().config().client_id) {
-            return Err(ConsentError::Identity("audience"));
-        }
-        if identity.exp.saturating_add(SKEW) <= self.now() / 1_000 {
-            return Err(ConsentError::Identity("it has expired"));
-        }
-        if identity.nonce.as_deref() != Some(nonce) {
-            return Err(ConsentError::Identity("nonce"));
-        }
-        if identity.sub.is_empty() || identity.email.is_empty() {
-            return Err(ConsentError::Identity("it names nobody"));
-        }
-        Ok(identity)
-    }
-
     /// S02, S03, and that the grant lasts: its refresh token.
     fn check(
         &self,
@@ -333,35 +310,6 @@ struct Flow {
     nonce: String,
     expected: Option<String>,
     data: String,
-}
-
-/// Claims of an id token (OpenID Connect Core 1.0, 2 and 5.1).
-#[derive(Deserialize)]
-struct Identity {
-    iss: String,
-    aud: Audience,
-    exp: u64,
-    nonce: Option<String>,
-    sub: String,
-    #[serde(default)]
-    email: String,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl Audience {
-    /// With several audiences others could use the token as well: only one is taken.
-    fn is(&self, client: &str) -> bool {
-        match self {
-            Self::One(audience) => audience == client,
-            Self::Many(audiences) => matches!(audiences.as_slice(), [audience] if audience == client),
-        }
-    }
 }
 
 /// Google answers the short names of OpenID Connect's scopes with its own

@@ -37,7 +37,7 @@ pub struct Endpoints {
     pub token: String,
     /// Ends a grant (RFC 7009).
     pub revoke: String,
-    /// Keys that sign id tokens; see `oauth` for why they are not needed.
+    /// Keys that sign id tokens; see `identity` for why they are not needed.
     pub jwks: String,
     /// OpenID Connect's userinfo.
     pub userinfo: String,
