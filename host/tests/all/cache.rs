@@ -8,12 +8,21 @@ use crate::harness::component;
 
 fn compiled(folder: &tempfile::TempDir) -> PathBuf {
     let mut files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-    files.find(|path| path.extension().is_some_and(|extension| extension == "cwasm")).unwrap()
+    files
+        .find(|path| path.extension().is_some_and(|extension| extension == "cwasm"))
+        .unwrap()
 }
 
 async fn load(folder: &tempfile::TempDir) {
-    let config = SandboxConfig { cache: Some(folder.path().to_owned()), ..SandboxConfig::default() };
-    let plugin = Sandbox::new(config).unwrap().load_file(&component()).await.unwrap();
+    let config = SandboxConfig {
+        cache: Some(folder.path().to_owned()),
+        ..SandboxConfig::default()
+    };
+    let plugin = Sandbox::new(config)
+        .unwrap()
+        .load_file(&component())
+        .await
+        .unwrap();
     assert_eq!(plugin.manifest().name, "probe");
 }
 
@@ -23,7 +32,10 @@ async fn a_compiled_component_is_kept_and_taken_again() {
     load(&folder).await;
     let before = fs::metadata(compiled(&folder)).unwrap().modified().unwrap();
     load(&folder).await;
-    assert_eq!(fs::metadata(compiled(&folder)).unwrap().modified().unwrap(), before);
+    assert_eq!(
+        fs::metadata(compiled(&folder)).unwrap().modified().unwrap(),
+        before
+    );
     let key = fs::metadata(folder.path().join("cache.key")).unwrap();
     assert_eq!((key.permissions().mode() & 0o777, key.len()), (0o600, 32));
 }
@@ -66,7 +78,13 @@ async fn a_component_that_imports_anything_else_is_refused_by_name() {
     let name = b"wasi:cli/environment@0.2.0";
     let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
     bytes.extend([7, 3, 1, 0x42, 0]);
-    bytes.extend([10, u8::try_from(name.len() + 5).unwrap(), 1, 0, u8::try_from(name.len()).unwrap()]);
+    bytes.extend([
+        10,
+        u8::try_from(name.len() + 5).unwrap(),
+        1,
+        0,
+        u8::try_from(name.len()).unwrap(),
+    ]);
     bytes.extend(name);
     bytes.extend([5, 0]);
     match sandbox.load(bytes).await {
@@ -79,5 +97,8 @@ async fn a_component_that_imports_anything_else_is_refused_by_name() {
 #[tokio::test]
 async fn what_is_no_component_is_refused() {
     let sandbox = Sandbox::new(SandboxConfig::default()).unwrap();
-    assert!(matches!(sandbox.load(b"nonsense".to_vec()).await, Err(LoadError::Invalid(_))));
+    assert!(matches!(
+        sandbox.load(b"nonsense".to_vec()).await,
+        Err(LoadError::Invalid(_))
+    ));
 }

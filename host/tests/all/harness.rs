@@ -22,9 +22,7 @@ use twinbox_host::{
         Problem, PutOutcome, Report, Trigger, UpdateOutcome,
     },
     crm::{Crm, CrmError},
-    egress::{
-        ClientError, Egress, EgressLimits, Grants, HttpClient, Outgoing, Policy, Resolver, Response,
-    },
+    egress::{ClientError, Egress, EgressLimits, Grants, HttpClient, Outgoing, Policy, Resolver, Response},
     quota::Unmetered,
     random::SeededRandom,
     sandbox::{Ended, Limits, Plugin, Sandbox, SandboxConfig},
@@ -37,7 +35,12 @@ use twinbox_host::{
 /// The probe as it was built.
 pub(crate) fn component() -> PathBuf {
     std::env::var_os("PROBE_COMPONENT").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/component/probe.wasm")),
+        || {
+            PathBuf::from(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../target/component/probe.wasm"
+            ))
+        },
         PathBuf::from,
     )
 }
@@ -171,7 +174,11 @@ impl Store for MemoryStore {
             .iter()
             .map(|key| {
                 let (version, value) = held.get(&(of.clone(), key.clone()))?;
-                Some(Entry { key: key.clone(), version: *version, value: value.clone() })
+                Some(Entry {
+                    key: key.clone(),
+                    version: *version,
+                    value: value.clone(),
+                })
             })
             .collect())
     }
@@ -180,7 +187,12 @@ impl Store for MemoryStore {
         Ok(Page::default())
     }
 
-    async fn commit(&self, lease: &Lease, expected: &[Expectation], changes: &[Change]) -> Result<(), CommitError> {
+    async fn commit(
+        &self,
+        lease: &Lease,
+        expected: &[Expectation],
+        changes: &[Change],
+    ) -> Result<(), CommitError> {
         let mut fences = self.fences.lock().unwrap();
         let latest = fences.entry(lease.connection.clone()).or_default();
         if *latest > lease.fence {
@@ -238,11 +250,21 @@ impl Crm for Attachments {
         Denying.find_messages(of, keys).await
     }
 
-    async fn update_messages(&self, of: &Scope, updates: &[MessageUpdate]) -> Result<Vec<UpdateOutcome>, CrmError> {
+    async fn update_messages(
+        &self,
+        of: &Scope,
+        updates: &[MessageUpdate],
+    ) -> Result<Vec<UpdateOutcome>, CrmError> {
         Denying.update_messages(of, updates).await
     }
 
-    async fn put_attachment(&self, _: &Scope, _: &str, _: &Attachment, content: Body) -> Result<PutOutcome, CrmError> {
+    async fn put_attachment(
+        &self,
+        _: &Scope,
+        _: &str,
+        _: &Attachment,
+        content: Body,
+    ) -> Result<PutOutcome, CrmError> {
         match content.collect(200 << 20).await {
             Ok(bytes) => {
                 self.stored.lock().unwrap().push(bytes.len());
@@ -291,7 +313,11 @@ pub(crate) struct Tokens;
 #[async_trait]
 impl Vault for Tokens {
     async fn grant(&self, _: &ConnectionId) -> Result<Grant, VaultError> {
-        Ok(Grant { subject: "1".into(), email: "me@mail.example".into(), scopes: vec!["mail".into()] })
+        Ok(Grant {
+            subject: "1".into(),
+            email: "me@mail.example".into(),
+            scopes: vec!["mail".into()],
+        })
     }
 
     async fn access_token(&self, _: &ConnectionId, freshness: Freshness) -> Result<SecretString, VaultError> {
@@ -329,7 +355,10 @@ pub(crate) struct Net {
 impl HttpClient for Net {
     async fn send(&self, request: Outgoing) -> Result<Response, ClientError> {
         use secrecy::ExposeSecret;
-        let bearer = request.bearer.as_ref().map(|token| token.expose_secret().to_owned());
+        let bearer = request
+            .bearer
+            .as_ref()
+            .map(|token| token.expose_secret().to_owned());
         self.sent.lock().unwrap().push(Sent {
             url: request.url.to_string(),
             addresses: request.addresses.iter().map(ToString::to_string).collect(),
@@ -337,13 +366,27 @@ impl HttpClient for Net {
         });
         let path = request.url.path().to_owned();
         let mut steps = path.trim_start_matches('/').split('/');
-        let (what, size) = (steps.next().unwrap_or(""), steps.next().map_or(0, |n| n.parse().unwrap()));
+        let (what, size) = (
+            steps.next().unwrap_or(""),
+            steps.next().map_or(0, |n| n.parse().unwrap()),
+        );
         let answer = |status, body, length| {
             let headers = vec![
-                Field { name: "set-cookie".into(), value: "session=1".into() },
-                Field { name: "etag".into(), value: "1".into() },
+                Field {
+                    name: "set-cookie".into(),
+                    value: "session=1".into(),
+                },
+                Field {
+                    name: "etag".into(),
+                    value: "1".into(),
+                },
             ];
-            Ok(Response { status, headers, body, length })
+            Ok(Response {
+                status,
+                headers,
+                body,
+                length,
+            })
         };
         match what {
             "size" => answer(200, parts(size, size), Some(size)),
@@ -369,7 +412,10 @@ fn parts(whole: u64, given: u64) -> Body {
                 0 => None,
                 left => {
                     let size = left.min(part.len() as u64);
-                    Some((Ok(part.slice(..usize::try_from(size).unwrap())), Some(left - size)))
+                    Some((
+                        Ok(part.slice(..usize::try_from(size).unwrap())),
+                        Some(left - size),
+                    ))
                 }
             }
         }
@@ -382,7 +428,10 @@ impl Resolver for Net {
     async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
         Ok(match name {
             "mail.example" => vec!["93.184.216.34".parse().unwrap()],
-            "inside.example" => vec!["93.184.216.34".parse().unwrap(), "169.254.169.254".parse().unwrap()],
+            "inside.example" => vec![
+                "93.184.216.34".parse().unwrap(),
+                "169.254.169.254".parse().unwrap(),
+            ],
             _ => Vec::new(),
         })
     }

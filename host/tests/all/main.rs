@@ -10,3 +10,4 @@ mod isolation;
 mod recording;
 mod streams;
 mod way_out;
+mod wire;

@@ -1,9 +1,6 @@
 //! A recorded pass says what happened and holds no token.
 
-use twinbox_host::{
-    capability::Recorder,
-    contract::Trigger,
-};
+use twinbox_host::{capability::Recorder, contract::Trigger};
 
 use crate::harness::{NEWER_TOKEN, TOKEN, World, probe, tight};
 
@@ -22,16 +19,31 @@ async fn a_recorded_pass_holds_neither_token_nor_body() {
     let world = World::new("t");
     let events = recorded(
         &world,
-        &["http-mailbox https://mail.example/401", "grant", "store key value", "echo-stream https://mail.example/size/300000"],
+        &[
+            "http-mailbox https://mail.example/401",
+            "grant",
+            "store key value",
+            "echo-stream https://mail.example/size/300000",
+        ],
     )
     .await;
     let text = serde_json::to_string(&events).unwrap();
     assert!(!text.contains(TOKEN) && !text.contains(NEWER_TOKEN));
     assert!(!text.contains("hello"));
-    let names: Vec<_> = events.iter().map(|event| format!("{}.{}", event.interface, event.function)).collect();
+    let names: Vec<_> = events
+        .iter()
+        .map(|event| format!("{}.{}", event.interface, event.function))
+        .collect();
     assert_eq!(
         names,
-        ["http.send", "oauth.grant", "storage.get", "storage.commit", "http.send", "crm.put-attachment"]
+        [
+            "http.send",
+            "oauth.grant",
+            "storage.get",
+            "storage.commit",
+            "http.send",
+            "crm.put-attachment"
+        ]
     );
     let answer = &events[0].result["ok"];
     assert_eq!(answer["status"], 200);
