@@ -33,7 +33,7 @@ impl Default for Limits {
             memory: 64 << 20,
             table_elements: 20_000,
             cpu: Duration::from_secs(30),
-            wall: Duration::from_secs(600),
+            wall: Duration::from_mins(10),
             requests: 10_000,
             // Twice the largest inline body.
             call_data: 128 << 20,
