@@ -43,7 +43,7 @@ pub use recording::{Event, Recorder, Recording};
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long the CRM may take, attachments included.
-const CRM_WITHIN: Duration = Duration::from_secs(120);
+const CRM_WITHIN: Duration = Duration::from_mins(2);
 
 /// Everything one pass may use, and on whose behalf.
 #[derive(Clone)]

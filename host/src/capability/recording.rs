@@ -75,7 +75,7 @@ impl Recorder {
     fn ask(self: &Arc<Self>, interface: &'static str, function: &'static str, arguments: Value) -> Asked {
         Asked {
             recorder: self.clone(),
-            asked: self.asked.fetch_add(1, Ordering::SeqCst),
+            place: self.asked.fetch_add(1, Ordering::SeqCst),
             interface,
             function,
             arguments,
@@ -87,7 +87,7 @@ impl Recorder {
 /// leaves no event: nothing was delivered.
 struct Asked {
     recorder: Arc<Recorder>,
-    asked: u64,
+    place: u64,
     interface: &'static str,
     function: &'static str,
     arguments: Value,
@@ -103,7 +103,7 @@ impl Asked {
         let delivered = events.len() as u64;
         events.push(Event {
             delivered,
-            asked: self.asked,
+            asked: self.place,
             interface: self.interface.to_owned(),
             function: self.function.to_owned(),
             arguments: self.arguments,

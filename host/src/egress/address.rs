@@ -30,53 +30,65 @@ impl AddressRule {
     }
 }
 
+/// What is not public in IPv4: network and length of its prefix.
+const SPECIAL_V4: [(Ipv4Addr, u32); 20] = [
+    (Ipv4Addr::UNSPECIFIED, 8),            // this network
+    (Ipv4Addr::new(10, 0, 0, 0), 8),       // private
+    (Ipv4Addr::new(100, 64, 0, 0), 10),    // shared address space, CGNAT (RFC 6598)
+    (Ipv4Addr::new(127, 0, 0, 0), 8),      // loopback
+    (Ipv4Addr::new(168, 63, 129, 16), 32), // Azure's metadata service: public by number alone
+    (Ipv4Addr::new(169, 254, 0, 0), 16),   // link-local, metadata services
+    (Ipv4Addr::new(172, 16, 0, 0), 12),    // private
+    (Ipv4Addr::new(192, 0, 0, 0), 24),     // protocol assignments
+    (Ipv4Addr::new(192, 0, 2, 0), 24),     // documentation
+    (Ipv4Addr::new(192, 31, 196, 0), 24),  // AS112
+    (Ipv4Addr::new(192, 52, 193, 0), 24),  // AMT
+    (Ipv4Addr::new(192, 88, 99, 0), 24),   // 6to4 relays
+    (Ipv4Addr::new(192, 168, 0, 0), 16),   // private
+    (Ipv4Addr::new(192, 175, 48, 0), 24),  // AS112
+    (Ipv4Addr::new(198, 18, 0, 0), 15),    // benchmarking
+    (Ipv4Addr::new(198, 51, 100, 0), 24),  // documentation
+    (Ipv4Addr::new(203, 0, 113, 0), 24),   // documentation
+    (Ipv4Addr::new(224, 0, 0, 0), 4),      // multicast
+    (Ipv4Addr::new(240, 0, 0, 0), 4),      // reserved
+    (Ipv4Addr::BROADCAST, 32),             // broadcast
+];
+
+/// What is not public inside 2000::/3, the only global unicast space of IPv6.
+const SPECIAL_V6: [(Ipv6Addr, u32); 4] = [
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), // protocol assignments: Teredo, ORCHID, …
+    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32), // documentation
+    (Ipv6Addr::new(0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0), 48), // AS112
+    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20), // documentation (RFC 9637)
+];
+
 fn public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, d] = address.octets();
-    !matches!(
-        (a, b, c, d),
-        (0 | 10 | 127, ..)              // this network, private, loopback
-            | (100, 64..=127, ..)       // shared address space, CGNAT (RFC 6598)
-            | (169, 254, ..)            // link-local, metadata services
-            | (172, 16..=31, ..)        // private
-            | (192, 0, 0 | 2, _)        // protocol assignments, documentation
-            | (192, 31, 196, _)         // AS112
-            | (192, 52, 193, _)         // AMT
-            | (192, 88, 99, _)          // 6to4 relays
-            | (192, 168, ..)            // private
-            | (192, 175, 48, _)         // AS112
-            | (198, 18..=19, ..)        // benchmarking
-            | (198, 51, 100, _)         // documentation
-            | (203, 0, 113, _)          // documentation
-            | (224..=255, ..) // multicast, reserved, broadcast
-    ) && address != Ipv4Addr::new(168, 63, 129, 16) // Azure's metadata and DNS address is public by number
+    !SPECIAL_V4
+        .iter()
+        .any(|(network, length)| (u32::from(address) ^ u32::from(*network)).leading_zeros() >= *length)
 }
 
 fn public_v6(address: Ipv6Addr) -> bool {
-    let s = address.segments();
-    // Global unicast is 2000::/3 and nothing else; NAT64 is judged by what it carries.
-    if let Some(carried) = carried_v4(s) {
+    if let Some(carried) = carried_v4(address) {
         return public_v4(carried);
     }
-    let global = matches!(s[0], 0x2000..=0x3fff);
-    let special = matches!(
-        s,
-        [0x2001, 0x0000..=0x01ff, ..]   // protocol assignments: Teredo, benchmarking, ORCHID
-            | [0x2001, 0x0db8, ..]      // documentation
-            | [0x2620, 0x004f, 0x8000, ..] // AS112
-            | [0x3fff, 0x0000..=0x0fff, ..] // documentation (RFC 9637)
-    );
-    global && !special
+    let within = |network: Ipv6Addr, length: u32| {
+        (u128::from(address) ^ u128::from(network)).leading_zeros() >= length
+    };
+    let global = within(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
+    global
+        && !SPECIAL_V6
+            .iter()
+            .any(|(network, length)| within(*network, *length))
 }
 
 /// The IPv4 address inside: 6to4 (2002::/16) and NAT64 (64:ff9b::/96). Mapped and compatible ones
 /// (::/80) are refused whatever they carry: no name has a reason to resolve to them.
-fn carried_v4(s: [u16; 8]) -> Option<Ipv4Addr> {
-    let join = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
-    match s {
-        [0x2002, high, low, ..] => Some(join(high, low)),
-        [0x0064, 0xff9b, 0, 0, 0, 0, high, low] => Some(join(high, low)),
-        _ => None,
-    }
+fn carried_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let ([0x2002, high, low, ..] | [0x0064, 0xff9b, 0, 0, 0, 0, high, low]) = address.segments() else {
+        return None;
+    };
+    Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)))
 }
 
 #[cfg(test)]

@@ -150,7 +150,7 @@ impl ReqwestClient {
             .referer(false)
             .gzip(true)
             .connect_timeout(Duration::from_secs(10))
-            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_idle_timeout(Duration::from_mins(1))
             .tcp_nodelay(true)
             .user_agent(concat!("twinbox/", env!("CARGO_PKG_VERSION"), " (gzip)"))
             .dns_resolver(Arc::new(approved.clone()))
@@ -242,7 +242,9 @@ fn is_tls(error: &reqwest::Error) -> bool {
         }
         // An `io::Error` hides what it carries from `source`.
         if let Some(io) = cause.downcast_ref::<io::Error>()
-            && io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+            && io
+                .get_ref()
+                .is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
         {
             return true;
         }

@@ -253,7 +253,7 @@ impl Default for EgressLimits {
             inline: 64 << 20,
             streamed: 160 << 20,
             inline_timeout: Duration::from_secs(30),
-            streamed_timeout: Duration::from_secs(120),
+            streamed_timeout: Duration::from_mins(2),
         }
     }
 }
@@ -389,10 +389,10 @@ impl Http for Outlet {
         let result = self.pass(scope, budget, request).await;
         match &result {
             Ok(response) => {
-                tracing::debug!(connection = %scope.connection, status = response.status, "answered")
+                tracing::debug!(connection = %scope.connection, status = response.status, "answered");
             }
             Err(failure) => {
-                tracing::debug!(connection = %scope.connection, kind = ?failure.kind, "not answered")
+                tracing::debug!(connection = %scope.connection, kind = ?failure.kind, "not answered");
             }
         }
         result

@@ -42,15 +42,15 @@ pub(super) struct Cache {
 
 impl Cache {
     /// Opens the folder; makes it and its key where they are not there.
-    pub(super) fn open(folder: &Path, engine: &Engine) -> Result<Self, LoadError> {
+    pub(super) fn open(folder: PathBuf, engine: &Engine) -> Result<Self, LoadError> {
         let path = folder.join("cache.key");
-        let key = fs::create_dir_all(folder)
+        let key = fs::create_dir_all(&folder)
             .and_then(|()| key(&path))
             .map_err(|error| LoadError::File(path, error))?;
         let mut compatibility = ShaHasher(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut compatibility);
         Ok(Self {
-            folder: folder.to_owned(),
+            folder,
             key,
             compatibility: hex(&compatibility.0.finalize()),
         })
@@ -91,13 +91,11 @@ impl Cache {
         let mut bytes = fs::read(path).ok()?;
         let tag = bytes.get(..TAG)?.to_vec();
         bytes.drain(..TAG);
-        match self.mac(digest, &bytes).verify_slice(&tag) {
-            Ok(()) => Some(bytes),
-            Err(_) => {
-                tracing::warn!(digest, "a compiled component was not written by this host");
-                None
-            }
+        if self.mac(digest, &bytes).verify_slice(&tag).is_err() {
+            tracing::warn!(digest, "a compiled component was not written by this host");
+            return None;
         }
+        Some(bytes)
     }
 
     /// Writes beside, then renames: a reader never sees half a file.

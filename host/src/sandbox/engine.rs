@@ -46,7 +46,6 @@ impl Sandbox {
             .map_err(|error| LoadError::Engine(error.to_string()))?;
         let cache = config
             .cache
-            .as_deref()
             .map(|folder| Cache::open(folder, &engine))
             .transpose()?;
         Ok(Arc::new(Self {

@@ -20,7 +20,8 @@ pub struct Limits {
     pub wall: Duration,
     /// HTTP requests.
     pub requests: u32,
-    /// Bytes that one call may pass from the guest to the host.
+    /// Bytes that one call may pass from the guest to the host. More is a trap: wasmtime keeps its
+    /// error's type to itself.
     pub call_data: usize,
     /// Handles (streams, futures, tasks) at the same time.
     pub handles: usize,
@@ -32,7 +33,7 @@ impl Default for Limits {
             memory: 64 << 20,
             table_elements: 20_000,
             cpu: Duration::from_secs(30),
-            wall: Duration::from_secs(600),
+            wall: Duration::from_mins(10),
             requests: 10_000,
             // Twice the largest inline body.
             call_data: 128 << 20,

@@ -96,9 +96,6 @@ pub enum Refusal {
     /// The pass has taken too long.
     #[error("the time was used up")]
     WallClock,
-    /// One call passed more data than any call may.
-    #[error("a call passed too much data")]
-    CallData,
     /// Too many streams, futures and tasks at the same time.
     #[error("too many handles were open")]
     Handles,

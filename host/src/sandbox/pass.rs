@@ -257,10 +257,10 @@ fn why(error: &wasmtime::Error) -> Option<PassError> {
     None
 }
 
-/// Cause and place, without a whole backtrace of a guest's choosing.
+/// Cause, then place, without a whole backtrace of a guest's choosing.
 fn in_short(error: &wasmtime::Error) -> String {
-    const LONGEST: usize = 2_000;
-    let mut text = format!("{error:#}");
+    const LONGEST: usize = 1_000;
+    let mut text = format!("{}; {error}", error.root_cause());
     text.truncate(text.floor_char_boundary(LONGEST));
     text
 }

@@ -4,7 +4,13 @@
 //! answers in words through `report.problem`. Everything it may do wrong it does on purpose.
 #![cfg(target_arch = "wasm32")]
 
-use std::{future::Future, hint::black_box, pin::pin, task::Poll};
+use std::{
+    future::Future,
+    hint::black_box,
+    pin::pin,
+    sync::atomic::{AtomicU64, Ordering},
+    task::Poll,
+};
 
 #[allow(unsafe_code, clippy::all, clippy::pedantic, reason = "generated")]
 mod bindings {
@@ -186,11 +192,16 @@ fn allocate() -> String {
     }
 }
 
+/// Uses the engine's stack alone: nothing here has an address.
+#[inline(never)]
 #[expect(unconditional_recursion, reason = "told to")]
 fn recurse(depth: u64) -> u64 {
-    black_box(recurse(black_box(depth + 1)) + depth)
+    static DEPTH: AtomicU64 = AtomicU64::new(0);
+    DEPTH.store(depth, Ordering::Relaxed);
+    recurse(depth + 1).rotate_left(3) ^ DEPTH.load(Ordering::Relaxed)
 }
 
+/// Uses the stack inside linear memory.
 #[expect(unconditional_recursion, reason = "told to")]
 fn recurse_with_buffers(depth: u64) -> u64 {
     let mut buffer = [0_u8; 1024];
