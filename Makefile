@@ -2,7 +2,7 @@
 
 WASM_TARGET := wasm32-unknown-unknown
 CORE := target/$(WASM_TARGET)/component
-COMPONENT := target/component
+COMPONENT := target/components
 
 .PHONY: help setup component build run test test-rust bench lint docs clean
 

@@ -58,7 +58,11 @@ struct Asked {
 impl Accounts {
     /// Accounts of a host and its vault; `settings` are the plugin's, for new connections.
     pub fn new(host: Host, vault: OAuthVault, settings: String) -> Self {
-        Self { host, vault, settings }
+        Self {
+            host,
+            vault,
+            settings,
+        }
     }
 
     /// The consent page to send the browser to. `session` is what only this browser has.
@@ -69,21 +73,43 @@ impl Accounts {
         session: &str,
         expected_address: Option<String>,
     ) -> Result<Url, ConnectError> {
-        let asked = Asked { tenant: tenant.clone(), user: user.clone(), expected: expected_address.clone() };
-        let data = serde_json::to_string(&asked).map_err(|error| VaultError::Unavailable(error.to_string()))?;
-        let begin = Begin { session: session.to_owned(), expected_address, data };
+        let asked = Asked {
+            tenant: tenant.clone(),
+            user: user.clone(),
+            expected: expected_address.clone(),
+        };
+        let data =
+            serde_json::to_string(&asked).map_err(|error| VaultError::Unavailable(error.to_string()))?;
+        let begin = Begin {
+            session: session.to_owned(),
+            expected_address,
+            data,
+        };
         Ok(self.vault.begin(begin).await?.url)
     }
 
     /// What the consent page sent the browser back with: a connection that syncs, or nothing.
-    pub async fn finish(&self, state: &str, session: &str, callback: Callback) -> Result<Connection, ConnectError> {
+    pub async fn finish(
+        &self,
+        state: &str,
+        session: &str,
+        callback: Callback,
+    ) -> Result<Connection, ConnectError> {
         let Consent { data, grant, tokens } = self.vault.finish(state, session, callback).await?;
         let asked: Asked =
             serde_json::from_str(&data).map_err(|error| VaultError::Unavailable(error.to_string()))?;
         let id = self.connection_of(&asked, &grant.subject).await?;
         self.vault.adopt(&id, tokens).await?;
-        let scope = Scope { tenant: asked.tenant, user: asked.user, connection: id, account: grant.subject };
-        Ok(self.host.connect(scope, asked.expected, self.settings.clone()).await?)
+        let scope = Scope {
+            tenant: asked.tenant,
+            user: asked.user,
+            connection: id,
+            account: grant.subject,
+        };
+        Ok(self
+            .host
+            .connect(scope, asked.expected, self.settings.clone())
+            .await?)
     }
 
     /// The connection of this user to this account, if there is one that was not ended: connecting it

@@ -159,7 +159,10 @@ impl Host {
             credential: grants(&manifest.credential_origins)?,
             tenant: parts.tenant_grants.clone(),
         };
-        Ok(Self { parts: Arc::new(parts), policy })
+        Ok(Self {
+            parts: Arc::new(parts),
+            policy,
+        })
     }
 
     /// What it is made of.
@@ -178,7 +181,10 @@ impl Host {
         let id = scope.connection.clone();
         let known = self.parts.registry.find(&id).await?;
         let lease = self.lease(&id).await?;
-        let ended = self.pass(scope.clone(), lease.clone()).connect(expected_address, settings.clone()).await;
+        let ended = self
+            .pass(scope.clone(), lease.clone())
+            .connect(expected_address, settings.clone())
+            .await;
         self.give_back(&lease).await;
         let connected = match ended.result? {
             Ok(connected) => connected,
@@ -209,18 +215,27 @@ impl Host {
     pub async fn run(&self, id: &ConnectionId, trigger: Trigger) -> Result<Ran, HostError> {
         let connection = self.active(id).await?;
         let lease = self.lease(id).await?;
-        let ended = self.pass(connection.scope, lease.clone()).run(trigger, connection.settings).await;
+        let ended = self
+            .pass(connection.scope, lease.clone())
+            .run(trigger, connection.settings)
+            .await;
         self.give_back(&lease).await;
         self.note(id, &ended).await?;
         let usage = ended.usage;
-        Ok(Ran { report: ended.result?, usage })
+        Ok(Ran {
+            report: ended.result?,
+            usage,
+        })
     }
 
     /// Compares the mailbox with the ledger (T03).
     pub async fn audit(&self, id: &ConnectionId, mode: AuditMode) -> Result<AuditReport, HostError> {
         let connection = self.active(id).await?;
         let lease = self.lease(id).await?;
-        let ended = self.pass(connection.scope, lease.clone()).audit(mode, connection.settings).await;
+        let ended = self
+            .pass(connection.scope, lease.clone())
+            .audit(mode, connection.settings)
+            .await;
         self.give_back(&lease).await;
         ended.result?.map_err(HostError::Refused)
     }
@@ -228,7 +243,10 @@ impl Host {
     /// Says which rule decided (T02). Needs no lease: it writes nothing.
     pub async fn explain(&self, id: &ConnectionId, subject: Subject) -> Result<Vec<Explanation>, HostError> {
         let connection = self.known(id).await?;
-        let lease = Lease { connection: id.clone(), fence: 0 };
+        let lease = Lease {
+            connection: id.clone(),
+            fence: 0,
+        };
         let ended = self.pass(connection.scope, lease).explain(subject).await;
         ended.result?.map_err(HostError::Refused)
     }
@@ -286,7 +304,11 @@ impl Host {
         let now = self.parts.clock.now();
         let length = self.parts.limits.wall + LEASE_MARGIN;
         let until = now + u64::try_from(length.as_millis()).unwrap_or(u64::MAX / 2);
-        self.parts.store.acquire(id, now, until).await?.ok_or(HostError::Busy)
+        self.parts
+            .store
+            .acquire(id, now, until)
+            .await?
+            .ok_or(HostError::Busy)
     }
 
     /// Disconnecting waits for a pass that is under way: it ends soon, and is fenced if it does not.
@@ -318,9 +340,16 @@ impl Host {
             Err(error) => (Some(Problem::PluginOverBudget(error.to_string())), None),
         };
         connection.last_run_at = Some(now);
-        connection.failures = if problem.is_some() { connection.failures.saturating_add(1) } else { 0 };
+        connection.failures = if problem.is_some() {
+            connection.failures.saturating_add(1)
+        } else {
+            0
+        };
         connection.next_run_at = match &problem {
-            Some(_) => Some(next.unwrap_or(now + backoff(connection.failures)).max(now + 1_000)),
+            Some(_) => Some(
+                next.unwrap_or(now + backoff(connection.failures))
+                    .max(now + 1_000),
+            ),
             None => next,
         };
         connection.status = match &problem {

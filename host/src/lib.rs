@@ -12,6 +12,7 @@
     )
 )]
 
+pub mod accounts;
 pub mod body;
 pub mod capability;
 pub mod clock;
@@ -19,6 +20,10 @@ pub mod contract;
 pub mod crm;
 pub mod egress;
 mod host;
+pub mod problem;
+#[cfg(feature = "program")]
+#[doc(hidden)]
+pub mod program;
 pub mod quota;
 pub mod random;
 pub mod sandbox;
@@ -27,6 +32,7 @@ pub mod scope;
 pub mod sharing;
 mod sqlite;
 pub mod store;
+mod tls;
 pub mod vault;
 
 pub use host::{Host, HostError, Parts, Ran};

@@ -1,1 +1,8 @@
-fn main() {}
+//! The program `twinbox`; see `twinbox help`.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    twinbox_host::program::run().await
+}

@@ -113,11 +113,11 @@ fn happened(problem: &Problem) -> String {
             or(&found.found, "Another mailbox"),
             or(&found.expected, "another mailbox")
         ),
-        Problem::ReconnectNeeded => "The mailbox no longer accepts this connection: its access was revoked or has expired.".into(),
-        Problem::NotConnected => "No mailbox is connected.".into(),
-        Problem::MailboxUnavailable(text) => {
-            with_quote("The account's mailbox cannot be used", text)
+        Problem::ReconnectNeeded => {
+            "The mailbox no longer accepts this connection: its access was revoked or has expired.".into()
         }
+        Problem::NotConnected => "No mailbox is connected.".into(),
+        Problem::MailboxUnavailable(text) => with_quote("The account's mailbox cannot be used", text),
         Problem::DailyLimit(until) => format!(
             "The mailbox has sent as many messages as it may in 24 hours; it can send again from {}.",
             utc_text(*until)
@@ -138,17 +138,17 @@ fn happened(problem: &Problem) -> String {
             format!("“{}” cannot be used as a recipient's address.", quoted(address))
         }
         Problem::MessageRefused(text) => with_quote("The mail provider refused the message", text),
-        Problem::RateLimited(until) => format!(
-            "The mail provider asked to wait until {}.",
-            utc_text(*until)
-        ),
+        Problem::RateLimited(until) => format!("The mail provider asked to wait until {}.", utc_text(*until)),
         Problem::ProviderUnavailable(text) => with_quote("The mail provider did not answer properly", text),
         Problem::CrmUnavailable(text) => with_quote("The CRM did not answer properly", text),
         Problem::StorageUnavailable(text) => with_quote("Twinbox could not reach its own storage", text),
-        Problem::Superseded => "Another run took this connection over; this one has written nothing more.".into(),
-        Problem::PluginOverBudget(text) => {
-            with_quote("The sync was stopped because it went over a limit of its sandbox", text)
+        Problem::Superseded => {
+            "Another run took this connection over; this one has written nothing more.".into()
         }
+        Problem::PluginOverBudget(text) => with_quote(
+            "The sync was stopped because it went over a limit of its sandbox",
+            text,
+        ),
         Problem::SettingsInvalid(text) => with_quote("The settings are not valid", text),
         Problem::Other(text) => with_quote("Something went wrong", text),
     }
@@ -156,22 +156,40 @@ fn happened(problem: &Problem) -> String {
 
 fn advice(problem: &Problem) -> &'static str {
     match problem {
-        Problem::ScopeMissing(_) => "Connect again and leave every box on the consent page ticked; until then nothing is connected.",
-        Problem::WrongMailbox(_) => "Connect again and choose the right account, or ask for the other address.",
-        Problem::ReconnectNeeded => "Connect the mailbox again in the settings; nothing is lost, and queued mail is sent afterwards.",
+        Problem::ScopeMissing(_) => {
+            "Connect again and leave every box on the consent page ticked; until then nothing is connected."
+        }
+        Problem::WrongMailbox(_) => {
+            "Connect again and choose the right account, or ask for the other address."
+        }
+        Problem::ReconnectNeeded => {
+            "Connect the mailbox again in the settings; nothing is lost, and queued mail is sent afterwards."
+        }
         Problem::NotConnected => "Connect a mailbox in the settings.",
-        Problem::MailboxUnavailable(_) => "Ask the account's administrator to turn Gmail and its API on, then connect again.",
-        Problem::DailyLimit(_) => "Send it after that time, or choose “send when possible” and it goes out by itself.",
-        Problem::TooLarge(_) => "Remove attachments, or share large files by a link; attachments grow by about a third when they are sent.",
-        Problem::AliasNotAccepted(_) => "Send from the connected address, or add and confirm the alias in Gmail under “Send mail as”.",
+        Problem::MailboxUnavailable(_) => {
+            "Ask the account's administrator to turn Gmail and its API on, then connect again."
+        }
+        Problem::DailyLimit(_) => {
+            "Send it after that time, or choose “send when possible” and it goes out by itself."
+        }
+        Problem::TooLarge(_) => {
+            "Remove attachments, or share large files by a link; attachments grow by about a third when they are sent."
+        }
+        Problem::AliasNotAccepted(_) => {
+            "Send from the connected address, or add and confirm the alias in Gmail under “Send mail as”."
+        }
         Problem::RecipientInvalid(_) => "Correct the recipients and send the message again.",
         Problem::MessageRefused(_) => "Change the message as the provider's answer says, and send it again.",
         Problem::RateLimited(_) | Problem::ProviderUnavailable(_) | Problem::CrmUnavailable(_) => {
             "There is nothing to do: it is tried again by itself."
         }
-        Problem::StorageUnavailable(_) => "Check that its disk has room and can be written; the work is tried again by itself.",
+        Problem::StorageUnavailable(_) => {
+            "Check that its disk has room and can be written; the work is tried again by itself."
+        }
         Problem::Superseded => "There is nothing to do: the other run carries on.",
-        Problem::PluginOverBudget(_) => "It is tried again by itself; if it happens again, tell the operator, who can see the limits in the log.",
+        Problem::PluginOverBudget(_) => {
+            "It is tried again by itself; if it happens again, tell the operator, who can see the limits in the log."
+        }
         Problem::SettingsInvalid(_) => "Correct the settings and save them again.",
         Problem::Other(_) => "Try again; if it happens again, tell the operator and give this code.",
     }
@@ -180,7 +198,10 @@ fn advice(problem: &Problem) -> &'static str {
 /// What a scope of Google's permits, in words
 /// (<https://developers.google.com/workspace/gmail/api/auth/scopes>).
 fn permission(scope: &str) -> String {
-    let words = match scope.strip_prefix("https://www.googleapis.com/auth/").unwrap_or(scope) {
+    let words = match scope
+        .strip_prefix("https://www.googleapis.com/auth/")
+        .unwrap_or(scope)
+    {
         "gmail.modify" => "read, write and send mail in Gmail",
         "gmail.readonly" => "read mail in Gmail",
         "gmail.send" => "send mail with Gmail",
@@ -206,13 +227,18 @@ fn with_quote(sentence: &str, text: &str) -> String {
 
 fn or(text: &str, fallback: &str) -> String {
     let text = quoted(text);
-    if text.is_empty() { fallback.to_owned() } else { text }
+    if text.is_empty() {
+        fallback.to_owned()
+    } else {
+        text
+    }
 }
 
 /// Somebody else's text on one line, shortened, without what could change the text around it.
 fn quoted(text: &str) -> String {
     let visible = |c: char| if c.is_control() { ' ' } else { c };
-    let turns_text = |c: &char| matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns_text =
+        |c: &char| matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let line: String = text
         .chars()
         .filter(|c| !turns_text(c))
@@ -294,7 +320,10 @@ mod tests {
                 assert!(sentence.ends_with('.'), "{sentence}");
                 assert!(sentence.len() > 20, "{sentence}");
                 assert!(
-                    sentence.chars().next().is_some_and(|c| c.is_uppercase() || c == '“')
+                    sentence
+                        .chars()
+                        .next()
+                        .is_some_and(|c| c.is_uppercase() || c == '“')
                         || sentence.contains('@'),
                     "{sentence}"
                 );

@@ -141,8 +141,7 @@ pub struct ReqwestClient {
 impl ReqwestClient {
     /// A client with an empty pool.
     pub fn new() -> Result<Self, ClientError> {
-        // Fails when the process has chosen a provider already, which is then used.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        crate::tls::install();
         let approved = Approved::default();
         let client = reqwest::Client::builder()
             .no_proxy()

@@ -92,7 +92,12 @@ pub(super) enum QuotaMode {
 #[derive(Debug, Group)]
 pub(super) struct Configured {
     /// The configuration.
-    #[arg(long, default_value = "twinbox.toml", value_name = "FILE", env = "TWINBOX_CONFIG")]
+    #[arg(
+        long,
+        default_value = "twinbox.toml",
+        value_name = "FILE",
+        env = "TWINBOX_CONFIG"
+    )]
     pub(super) config: PathBuf,
 }
 

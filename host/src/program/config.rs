@@ -118,9 +118,10 @@ impl Config {
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
         let shown = path.display();
         let advice = "The README shows a whole twinbox.toml; --config names another file.";
-        let text = read_small(path).map_err(|error| Failure::configuration(format!("{shown}: {error}"), advice))?;
-        let mut config: Self =
-            toml::from_str(&text).map_err(|error| Failure::configuration(format!("{shown}: {error}"), advice))?;
+        let text =
+            read_small(path).map_err(|error| Failure::configuration(format!("{shown}: {error}"), advice))?;
+        let mut config: Self = toml::from_str(&text)
+            .map_err(|error| Failure::configuration(format!("{shown}: {error}"), advice))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         config.data = folder.join(&config.data);
         config.plugin = config.plugin.map(|plugin| folder.join(plugin));
@@ -177,13 +178,17 @@ mod tests {
 
     #[test]
     fn only_the_client_has_no_default() {
-        let config: Config = toml::from_str("[google]\nclient_id = \"x\"\nclient_secret_file = \"s\"").unwrap();
+        let config: Config =
+            toml::from_str("[google]\nclient_id = \"x\"\nclient_secret_file = \"s\"").unwrap();
         assert_eq!(config.poll_seconds, 30);
         assert_eq!(config.origins.endpoints().token, Endpoints::default().token);
     }
 
     #[test]
     fn a_misspelt_key_is_refused() {
-        assert!(toml::from_str::<Config>("lisen = \"x\"\n[google]\nclient_id=\"\"\nclient_secret_file=\"\"").is_err());
+        assert!(
+            toml::from_str::<Config>("lisen = \"x\"\n[google]\nclient_id=\"\"\nclient_secret_file=\"\"")
+                .is_err()
+        );
     }
 }

@@ -3,6 +3,7 @@
 use std::{fmt::Display, process::ExitCode};
 
 use crate::{
+    accounts::ConnectError,
     contract::Problem,
     crm::CrmError,
     host::HostError,
@@ -34,11 +35,19 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn new(code: &str, happened: impl Display, advice: impl Display) -> Self {
-        Self { code: code.to_owned(), happened: happened.to_string(), advice: advice.to_string(), exit: FAILED }
+        Self {
+            code: code.to_owned(),
+            happened: happened.to_string(),
+            advice: advice.to_string(),
+            exit: FAILED,
+        }
     }
 
     pub(super) fn configuration(happened: impl Display, advice: impl Display) -> Self {
-        Self { exit: CONFIGURATION, ..Self::new("configuration", happened, advice) }
+        Self {
+            exit: CONFIGURATION,
+            ..Self::new("configuration", happened, advice)
+        }
     }
 
     pub(super) fn print(&self, json: bool) {
@@ -69,7 +78,10 @@ impl From<Problem> for Failure {
             _ => FAILED,
         };
         let described = describe(&problem);
-        Self { exit, ..Self::new(described.code, described.happened, described.advice) }
+        Self {
+            exit,
+            ..Self::new(described.code, described.happened, described.advice)
+        }
     }
 }
 
@@ -97,23 +109,40 @@ impl From<VaultError> for Failure {
     }
 }
 
-impl From<ConsentError> for Failure {
-    fn from(error: ConsentError) -> Self {
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
         match error {
-            ConsentError::ScopeMissing(scopes) => Problem::ScopeMissing(scopes).into(),
-            other => Self::new("consent", other, "Start again, and allow everything the page asks for."),
+            ConnectError::Consent(
+                error @ (ConsentError::UnknownFlow
+                | ConsentError::Declined
+                | ConsentError::Refused(_)
+                | ConsentError::Identity(_)
+                | ConsentError::NotLasting),
+            ) => Self::new(
+                "consent",
+                error,
+                "Start again, and allow everything the page asks for.",
+            ),
+            other => other.problem().into(),
         }
     }
 }
 
 impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
-        Self::configuration(error, "Check the path of the component, or build it with `make component`.")
+        Self::configuration(
+            error,
+            "Check the path of the component, or build it with `make component`.",
+        )
     }
 }
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self::new("io", error, "Check that the file or address exists and may be used.")
+        Self::new(
+            "io",
+            error,
+            "Check that the file or address exists and may be used.",
+        )
     }
 }

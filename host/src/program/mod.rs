@@ -43,7 +43,9 @@ pub async fn run() -> ExitCode {
 fn start_log(args: &Args) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("TWINBOX_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(if args.verbose { "info" } else { "warn" }));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     if args.json {
         log.json().init();
     } else {

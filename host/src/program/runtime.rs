@@ -26,6 +26,8 @@ use crate::{
 pub(super) const TENANT: &str = "home";
 /// Its user, unless another is named.
 pub(super) const USER: &str = "user";
+/// Units a minute of a whole Google Cloud project, under both of Google's tables.
+const PROJECT_PER_MINUTE: u64 = 1_200_000;
 /// File name of the component beside the program.
 const COMPONENT: &str = "twinbox.wasm";
 
@@ -62,13 +64,22 @@ impl Runtime {
         let state = SqliteStore::new(database.clone())?;
         let crm = EmbeddedCrm::new(database.clone())?;
         crm.create_tenant(&TenantId::new(TENANT), "Home").await?;
-        crm.create_user(&TenantId::new(TENANT), &UserId::new(USER), "You").await?;
+        crm.create_user(&TenantId::new(TENANT), &UserId::new(USER), "You")
+            .await?;
         let vault = vault(&plan, database, plugin.manifest())?;
         let egress = egress(&plan, plugin.manifest())?;
-        let mut parts =
-            Parts::new(plugin, &state, Arc::new(vault.clone()), Arc::new(crm.clone()), Arc::new(egress))?;
+        let mut parts = Parts::new(
+            plugin,
+            &state,
+            Arc::new(vault.clone()),
+            Arc::new(crm.clone()),
+            Arc::new(egress),
+        )?;
         if let Some(per_minute) = plan.units_per_minute {
-            let rates = Rates { account: per_minute.into(), ..Rates::default() };
+            let rates = Rates {
+                account: per_minute.into(),
+                project: PROJECT_PER_MINUTE,
+            };
             parts.quota = Arc::new(TokenBuckets::new(Arc::new(SystemClock), rates));
         }
         let host = Host::new(parts)?;
@@ -79,7 +90,11 @@ impl Runtime {
 
 fn open(data: Option<&Path>, durability: Durability) -> Result<Database, Failure> {
     let failed = |error: &dyn std::fmt::Display| {
-        Failure::new("storage-unavailable", error, "Check that the data folder can be written.")
+        Failure::new(
+            "storage-unavailable",
+            error,
+            "Check that the data folder can be written.",
+        )
     };
     match data {
         None => Database::in_memory().map_err(|error| failed(&error)),
@@ -97,10 +112,14 @@ pub(super) async fn load(plugin: Option<&Path>, data: Option<&Path>) -> Result<A
         None => beside_the_program()?,
     };
     // Compiling takes a second or more; what was compiled is kept, authenticated by a key beside it.
-    let cache = data.map_or_else(|| path.parent().map(|folder| folder.join(".twinbox-cache")), |data| {
-        Some(data.join("cache"))
-    });
-    let sandbox = Sandbox::new(SandboxConfig { cache, ..SandboxConfig::default() })?;
+    let cache = data.map_or_else(
+        || path.parent().map(|folder| folder.join(".twinbox-cache")),
+        |data| Some(data.join("cache")),
+    );
+    let sandbox = Sandbox::new(SandboxConfig {
+        cache,
+        ..SandboxConfig::default()
+    })?;
     Ok(sandbox.load_file(&path).await?)
 }
 
@@ -108,7 +127,10 @@ fn beside_the_program() -> Result<PathBuf, Failure> {
     let program = std::env::current_exe()?;
     let folder = program.parent().unwrap_or(Path::new("."));
     // Built by cargo alone, the program has its component one folder up.
-    let places = [folder.join(COMPONENT), folder.join("../component").join(COMPONENT)];
+    let places = [
+        folder.join(COMPONENT),
+        folder.join("../component").join(COMPONENT),
+    ];
     places.iter().find(|path| path.exists()).cloned().ok_or_else(|| {
         let happened = format!("there is no component at {}", places[0].display());
         Failure::configuration(happened, "Build it with `make build`, or name it with --plugin.")
@@ -120,7 +142,9 @@ fn vault(plan: &Plan, database: Database, manifest: &PluginManifest) -> Result<O
         Some(folder) => SealingKey::from_file(&folder.join("sealing.key")),
         None => Ok(SealingKey::from_bytes(&rand::random())),
     };
-    let key = key.map_err(|error| Failure::configuration(error, "Restore sealing.key, or connect again without it."))?;
+    let key = key.map_err(|error| {
+        Failure::configuration(error, "Restore sealing.key, or connect again without it.")
+    })?;
     let mut scopes = vec!["openid".to_owned(), "email".to_owned()];
     scopes.extend(manifest.scopes.iter().cloned());
     let client = ClientConfig {
@@ -129,9 +153,15 @@ fn vault(plan: &Plan, database: Database, manifest: &PluginManifest) -> Result<O
         redirect_uri: plan.redirect_uri.clone(),
         scopes,
     };
-    let provider = Provider::new(plan.endpoints.clone(), client)
-        .map_err(|error| Failure::configuration(error, "Check [origins] and public_url in the configuration."))?;
-    Ok(OAuthVault::new(database, SealingKeys::new(key, Vec::new()), provider, Arc::new(SystemClock))?)
+    let provider = Provider::new(plan.endpoints.clone(), client).map_err(|error| {
+        Failure::configuration(error, "Check [origins] and public_url in the configuration.")
+    })?;
+    Ok(OAuthVault::new(
+        database,
+        SealingKeys::new(key, Vec::new()),
+        provider,
+        Arc::new(SystemClock),
+    )?)
 }
 
 fn egress(plan: &Plan, manifest: &PluginManifest) -> Result<Egress, Failure> {

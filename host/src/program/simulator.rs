@@ -1,6 +1,8 @@
 //! The Gmail that the demo talks to: one in this process, or one that is running already. Driven
 //! through its admin calls, so that both are the same.
 
+use std::collections::HashMap;
+
 use reqwest::{Client, redirect::Policy};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -32,13 +34,22 @@ impl Simulator {
         let (origin, server) = match origin {
             Some(origin) => (origin.trim_end_matches('/').to_owned(), None),
             None => {
-                let server = gmail_sim::Server::start(gmail_sim::Sim::new(gmail_sim::Config::default())).await?;
-                (server.origin().to_owned(), Some(server))
+                let server =
+                    gmail_sim::Server::start(gmail_sim::Sim::new(gmail_sim::Config::default())).await?;
+                (server.origin(), Some(server))
             }
         };
-        crate::egress::install_tls();
-        let client = Client::builder().redirect(Policy::none()).no_proxy().build().map_err(unreachable)?;
-        Ok(Self { origin, client, _server: server })
+        crate::tls::install();
+        let client = Client::builder()
+            .redirect(Policy::none())
+            .no_proxy()
+            .build()
+            .map_err(unreachable)?;
+        Ok(Self {
+            origin,
+            client,
+            _server: server,
+        })
     }
 
     pub(super) fn origin(&self) -> &str {
@@ -67,33 +78,64 @@ impl Simulator {
     /// Mail from outside arrives; the same key again does nothing.
     pub(super) async fn deliver(&self, mailbox: &str, key: &str, raw: Vec<u8>) -> Result<(), Failure> {
         let url = format!("{}/sim/deliver", self.origin);
-        let request = self.client.post(url).query(&[("mailbox", mailbox), ("key", key)]).body(raw);
-        request.send().await.and_then(reqwest::Response::error_for_status).map_err(unreachable).map(drop)
+        let request = self
+            .client
+            .post(url)
+            .query(&[("mailbox", mailbox), ("key", key)])
+            .body(raw);
+        request
+            .send()
+            .await
+            .and_then(reqwest::Response::error_for_status)
+            .map_err(unreachable)
+            .map(drop)
     }
 
     /// What it counted so far.
     pub(super) async fn usage(&self) -> Result<Usage, Failure> {
-        let answer = self.client.get(format!("{}/sim/stats", self.origin)).send().await.map_err(unreachable)?;
+        let answer = self
+            .client
+            .get(format!("{}/sim/stats", self.origin))
+            .send()
+            .await
+            .map_err(unreachable)?;
         let stats: Stats = answer.json().await.map_err(unreachable)?;
-        Ok(Usage { requests: stats.requests, units: stats.units.total() })
+        Ok(Usage {
+            requests: stats.requests,
+            units: stats.units.values().sum(),
+        })
     }
 
     /// The user says yes on the consent page: follows it to where it sends the browser back.
     pub(super) async fn consent(&self, page: Url, mailbox: &str) -> Result<Url, Failure> {
         let consent = json!({ "mode": "all", "account": mailbox });
         let url = format!("{}/sim/consent", self.origin);
-        self.client.put(url).json(&consent).send().await.map_err(unreachable)?;
+        self.client
+            .put(url)
+            .json(&consent)
+            .send()
+            .await
+            .map_err(unreachable)?;
         let answer = self.client.get(page).send().await.map_err(unreachable)?;
-        let location = answer.headers().get("location").and_then(|value| value.to_str().ok());
+        let location = answer
+            .headers()
+            .get("location")
+            .and_then(|value| value.to_str().ok());
         location.and_then(|url| Url::parse(url).ok()).ok_or_else(|| {
-            Failure::new("consent", "the simulator did not send the browser back", "Start it with --auto-consent.")
+            Failure::new(
+                "consent",
+                "the simulator did not send the browser back",
+                "Start it with --auto-consent.",
+            )
         })
     }
 
     async fn post(&self, path: &str, body: Value) -> Result<Value, Failure> {
         let url = format!("{}/sim/{path}", self.origin);
         let answer = self.client.post(url).json(&body).send().await;
-        let answer = answer.and_then(reqwest::Response::error_for_status).map_err(unreachable)?;
+        let answer = answer
+            .and_then(reqwest::Response::error_for_status)
+            .map_err(unreachable)?;
         answer.json().await.map_err(unreachable)
     }
 }
@@ -101,27 +143,15 @@ impl Simulator {
 #[derive(Deserialize)]
 struct Stats {
     requests: u64,
-    units: Units,
-}
-
-/// Units in all, or by mailbox.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Units {
-    Total(u64),
-    ByMailbox(std::collections::HashMap<String, u64>),
-}
-
-impl Units {
-    fn total(&self) -> u64 {
-        match self {
-            Self::Total(units) => *units,
-            Self::ByMailbox(units) => units.values().sum(),
-        }
-    }
+    /// By mailbox.
+    units: HashMap<String, u64>,
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn unreachable(error: reqwest::Error) -> Failure {
-    Failure::new("simulator", error.without_url(), "Check that the simulator runs at the origin given by --gmail.")
+    Failure::new(
+        "simulator",
+        error.without_url(),
+        "Check that the simulator runs at the origin given by --gmail.",
+    )
 }

@@ -45,6 +45,14 @@ impl Plugin {
         &self.digest
     }
 
+    /// The interfaces it imports.
+    pub fn imports(&self) -> Vec<String> {
+        let kind = self.pre.instance_pre().component().component_type();
+        kind.imports(self.pre.engine())
+            .map(|(name, _)| name.to_owned())
+            .collect()
+    }
+
     /// One pass with these capabilities, within these limits and the manifest's own budget.
     pub fn pass(&self, capabilities: Capabilities, limits: Limits) -> Pass {
         let limits = limits.capped_by(&self.manifest.budget);

@@ -32,7 +32,10 @@ pub struct Polling {
 
 impl Default for Polling {
     fn default() -> Self {
-        Self { interval: Duration::from_secs(30), jitter: Duration::from_secs(10) }
+        Self {
+            interval: Duration::from_secs(30),
+            jitter: Duration::from_secs(10),
+        }
     }
 }
 
@@ -50,7 +53,13 @@ impl LocalSchedule {
     /// Starts it for a host.
     pub fn start(host: Host, polling: Polling) -> Arc<Self> {
         let (wakes, woken) = mpsc::unbounded_channel();
-        let task = Loop { host, polling, woken, running: HashSet::new(), pending: HashMap::new() };
+        let task = Loop {
+            host,
+            polling,
+            woken,
+            running: HashSet::new(),
+            pending: HashMap::new(),
+        };
         let task = tokio::spawn(task.run()).abort_handle();
         Arc::new(Self { wakes, task })
     }
@@ -153,7 +162,9 @@ fn may_run(connection: &Connection) -> bool {
 fn spread(connection: &Connection, jitter: u64) -> u64 {
     let text = connection.scope.connection.as_str().bytes();
     let seed = connection.last_run_at.unwrap_or(0);
-    let mixed = text.fold(seed, |hash, byte| hash.wrapping_mul(0x0100_0000_01b3) ^ u64::from(byte));
+    let mixed = text.fold(seed, |hash, byte| {
+        hash.wrapping_mul(0x0100_0000_01b3) ^ u64::from(byte)
+    });
     mixed % jitter
 }
 

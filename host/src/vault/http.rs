@@ -1,7 +1,7 @@
 //! HTTP for the provider's endpoints: no redirects, a time limit, a size limit, and errors that hold
 //! neither a URL's query nor an answer's text.
 
-use std::{pin::Pin, sync::Once, time::Duration};
+use std::{pin::Pin, time::Duration};
 
 use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
 
@@ -29,7 +29,7 @@ pub(super) enum HttpError {
 
 impl Http {
     pub(super) fn new() -> Result<Self, HttpError> {
-        install_tls();
+        crate::tls::install();
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(TIMEOUT)
@@ -82,13 +82,4 @@ impl<'c> AsyncHttpClient<'c> for Http {
 
 fn failed(error: reqwest::Error) -> HttpError {
     HttpError::Request(error.without_url())
-}
-
-/// reqwest is built without a cryptography provider of its own. Another one that was installed
-/// before stays.
-fn install_tls() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
 }

@@ -58,7 +58,10 @@ impl Arrivals {
             files.sort_by(|a, b| a.key.cmp(&b.key));
             if files.is_empty() {
                 let happened = format!("there is no .eml file in {}", folder.display());
-                return Err(Failure::configuration(happened, "--mail takes a folder of .eml files."));
+                return Err(Failure::configuration(
+                    happened,
+                    "--mail takes a folder of .eml files.",
+                ));
             }
         }
         Ok(Self { files })
@@ -101,7 +104,11 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<File>) -> std::io::Result
         if path.is_dir() {
             collect(root, &path, files)?;
         } else if path.extension().is_some_and(|extension| extension == "eml") {
-            let key = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
+            let key = path
+                .strip_prefix(root)
+                .unwrap_or(&path)
+                .to_string_lossy()
+                .into_owned();
             files.push(File { path, key });
         }
     }
@@ -113,7 +120,11 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<File>) -> std::io::Result
 fn sample(number: usize, mailbox: &str) -> (String, Vec<u8>) {
     let run: u32 = rand::random();
     let (name, address, subject) = if number % 7 == 6 {
-        ("Newsletter", "news@stranger.example", "You are going to like this")
+        (
+            "Newsletter",
+            "news@stranger.example",
+            "You are going to like this",
+        )
     } else {
         SAMPLES[number % SAMPLES.len()]
     };
@@ -122,7 +133,9 @@ fn sample(number: usize, mailbox: &str) -> (String, Vec<u8>) {
     let answers = if number < SAMPLES.len() {
         format!("Message-ID: {thread}\r\n")
     } else {
-        format!("Message-ID: <{run:08x}.{number}@sample.example>\r\nIn-Reply-To: {thread}\r\nReferences: {thread}\r\n")
+        format!(
+            "Message-ID: <{run:08x}.{number}@sample.example>\r\nIn-Reply-To: {thread}\r\nReferences: {thread}\r\n"
+        )
     };
     let raw = format!(
         "From: =?UTF-8?B?{}?= <{address}>\r\nTo: <{mailbox}>\r\nSubject: =?UTF-8?B?{}?=\r\n{answers}MIME-Version: 1.0\r\n\

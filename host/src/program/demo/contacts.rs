@@ -33,7 +33,10 @@ pub(super) fn choose(options: &Demo, arrivals: &Arrivals) -> Result<Vec<Contact>
     }
     match options.contacts_from_mail {
         Some(number) => from_mail(arrivals, number),
-        None => Ok(SAMPLES.iter().map(|&(name, address, _)| contact(name, address)).collect()),
+        None => Ok(SAMPLES
+            .iter()
+            .map(|&(name, address, _)| contact(name, address))
+            .collect()),
     }
 }
 
@@ -44,7 +47,10 @@ pub(super) async fn create(crm: &EmbeddedCrm, contacts: &[Contact]) -> Result<()
     for contact in contacts {
         let is_known = known.iter().any(|known| {
             known.name == contact.name
-                && known.addresses.iter().any(|address| address.eq_ignore_ascii_case(&contact.address))
+                && known
+                    .addresses
+                    .iter()
+                    .any(|address| address.eq_ignore_ascii_case(&contact.address))
         });
         if is_known {
             continue;
@@ -64,7 +70,12 @@ pub(super) async fn create(crm: &EmbeddedCrm, contacts: &[Contact]) -> Result<()
 }
 
 fn contact(name: &str, address: &str) -> Contact {
-    Contact { name: name.to_owned(), address: address.to_owned(), assigned_user: None, created_at: None }
+    Contact {
+        name: name.to_owned(),
+        address: address.to_owned(),
+        assigned_user: None,
+        created_at: None,
+    }
 }
 
 /// The most frequent senders; equal ones by address, so that every run has the same.
@@ -73,8 +84,12 @@ fn from_mail(arrivals: &Arrivals, number: usize) -> Result<Vec<Contact>, Failure
     let mut senders: BTreeMap<String, (usize, String)> = BTreeMap::new();
     for file in arrivals.files() {
         let raw = file.read()?;
-        let Some(message) = parser.parse_headers(&raw) else { continue };
-        let Some(sender) = message.from().and_then(|from| from.first()) else { continue };
+        let Some(message) = parser.parse_headers(&raw) else {
+            continue;
+        };
+        let Some(sender) = message.from().and_then(|from| from.first()) else {
+            continue;
+        };
         let Some(address) = sender.address() else { continue };
         let entry = senders.entry(address.trim().to_lowercase()).or_default();
         entry.0 += 1;
@@ -82,22 +97,36 @@ fn from_mail(arrivals: &Arrivals, number: usize) -> Result<Vec<Contact>, Failure
             sender.name().unwrap_or(address).clone_into(&mut entry.1);
         }
     }
-    let mut senders: Vec<_> = senders.into_iter().filter(|(address, _)| address.contains('@')).collect();
+    let mut senders: Vec<_> = senders
+        .into_iter()
+        .filter(|(address, _)| address.contains('@'))
+        .collect();
     senders.sort_by(|(a, (more, _)), (b, (less, _))| less.cmp(more).then_with(|| a.cmp(b)));
-    Ok(senders.into_iter().take(number).map(|(address, (_, name))| contact(&name, &address)).collect())
+    Ok(senders
+        .into_iter()
+        .take(number)
+        .map(|(address, (_, name))| contact(&name, &address))
+        .collect())
 }
 
 fn from_csv(path: &Path) -> Result<Vec<Contact>, Failure> {
     let advice = "A line is name,email,assigned-user,created-at; the last two may be empty.";
     let wrong = |what: String| Failure::configuration(format!("{}: {what}", path.display()), advice);
-    if std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len() > LARGEST {
+    if std::fs::metadata(path)
+        .map_err(|error| wrong(error.to_string()))?
+        .len()
+        > LARGEST
+    {
         return Err(wrong("the file is too large".to_owned()));
     }
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
     let mut contacts = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let fields = fields(line);
-        let is_header = number == 0 && fields.get(1).is_some_and(|field| field.eq_ignore_ascii_case("email"));
+        let is_header = number == 0
+            && fields
+                .get(1)
+                .is_some_and(|field| field.eq_ignore_ascii_case("email"));
         if line.trim().is_empty() || is_header {
             continue;
         }
@@ -113,8 +142,14 @@ fn row(fields: &[String]) -> Result<Contact, String> {
     if !address.contains('@') {
         return Err(format!("{address} is not an address"));
     }
-    let at = |index: usize| rest.get(index).map(String::as_str).filter(|field| !field.is_empty());
-    let created_at = at(1).map(|text| when(text).ok_or(format!("{text} is not a time"))).transpose()?;
+    let at = |index: usize| {
+        rest.get(index)
+            .map(String::as_str)
+            .filter(|field| !field.is_empty())
+    };
+    let created_at = at(1)
+        .map(|text| when(text).ok_or(format!("{text} is not a time")))
+        .transpose()?;
     Ok(Contact {
         name: name.clone(),
         address: address.clone(),
@@ -128,7 +163,9 @@ fn when(text: &str) -> Option<u64> {
         return Some(milliseconds);
     }
     let date_only = format!("{text}T00:00:00Z");
-    let time = OffsetDateTime::parse(text, &Rfc3339).or_else(|_| OffsetDateTime::parse(&date_only, &Rfc3339)).ok()?;
+    let time = OffsetDateTime::parse(text, &Rfc3339)
+        .or_else(|_| OffsetDateTime::parse(&date_only, &Rfc3339))
+        .ok()?;
     u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()
 }
 

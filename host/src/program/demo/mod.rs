@@ -70,23 +70,31 @@ fn plan(options: &Demo, simulator: &Simulator) -> Plan {
 /// Connects the mailbox as a user would (S01), or goes on with the connection that is there.
 async fn connect(runtime: &Runtime, simulator: &Simulator, mailbox: &str) -> Result<Connection, Failure> {
     let connections = runtime.host.parts().registry.list().await?;
-    let known = connections.into_iter().find(|connection| {
-        connection.address == mailbox && connection.status == ConnectionStatus::Active
-    });
+    let known = connections
+        .into_iter()
+        .find(|connection| connection.address == mailbox && connection.status == ConnectionStatus::Active);
     if let Some(connection) = known {
         return Ok(connection);
     }
     let (tenant, user) = (TenantId::new(TENANT), UserId::new(USER));
-    let page = runtime.accounts.begin(&tenant, &user, "demo", Some(mailbox.to_owned())).await?;
+    let page = runtime
+        .accounts
+        .begin(&tenant, &user, "demo", Some(mailbox.to_owned()))
+        .await?;
     let back = simulator.consent(page, mailbox).await?;
     let value = |wanted: &str| {
-        back.query_pairs().find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned())
+        back.query_pairs()
+            .find(|(name, _)| name == wanted)
+            .map(|(_, value)| value.into_owned())
     };
     let callback = match value("code") {
         Some(code) => Callback::Code(code.into()),
         None => Callback::Error(value("error").unwrap_or_default()),
     };
-    Ok(runtime.accounts.finish(&value("state").unwrap_or_default(), "demo", callback).await?)
+    Ok(runtime
+        .accounts
+        .finish(&value("state").unwrap_or_default(), "demo", callback)
+        .await?)
 }
 
 /// Delivers everything, syncs until nothing is left, reports.
@@ -100,7 +108,9 @@ async fn once(
     let bar = progress(arrivals.len());
     bar.set_message("arriving");
     for mail in arrivals.files() {
-        simulator.deliver(&connection.address, mail.key(), mail.read()?).await?;
+        simulator
+            .deliver(&connection.address, mail.key(), mail.read()?)
+            .await?;
         bar.inc(1);
     }
     let before = simulator.usage().await?;
@@ -115,7 +125,9 @@ async fn once(
         bar.inc(u64::from(ran.report.counts.seen));
         let now = runtime.host.parts().clock.now();
         match (ran.report.problem, ran.report.next) {
-            (Some(problem), _) if pass >= MOST_PASSES || report::is_final(&problem) => return Err(problem.into()),
+            (Some(problem), _) if pass >= MOST_PASSES || report::is_final(&problem) => {
+                return Err(problem.into());
+            }
             (Some(_), next) => wait(runtime, next.unwrap_or(now + 1_000)).await,
             (None, Some(next)) if next <= now => {}
             (None, _) => break,
@@ -127,7 +139,11 @@ async fn once(
     let report = report::make(runtime, id, arrivals.len(), before, usage, seconds, peak).await?;
     let missing = report.missing();
     answer(json, &report.json(), || report.text());
-    Ok(if missing == 0 { ExitCode::SUCCESS } else { ExitCode::from(MISSING) })
+    Ok(if missing == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(MISSING)
+    })
 }
 
 async fn wait(runtime: &Runtime, until: u64) {
@@ -152,12 +168,18 @@ async fn live(
     connection: &Connection,
     arrivals: Arrivals,
 ) -> Outcome {
-    let polling = Polling { interval: Duration::from_secs(1), jitter: Duration::from_millis(200) };
+    let polling = Polling {
+        interval: Duration::from_secs(1),
+        jitter: Duration::from_millis(200),
+    };
     let schedule = LocalSchedule::start(runtime.host.clone(), polling);
     let every = Duration::from_secs(options.every.max(1));
     let mailbox = connection.address.clone();
     let arriving = tokio::spawn(async move { arrivals.arrive(&simulator, &mailbox, every).await });
-    println!("Twinbox demo: http://{}  (mailbox {}, Ctrl-C ends it)", options.listen, connection.address);
+    println!(
+        "Twinbox demo: http://{}  (mailbox {}, Ctrl-C ends it)",
+        options.listen, connection.address
+    );
     let public = url::Url::parse(&format!("http://{}", options.listen))
         .map_err(|error| Failure::configuration(error, "Give --listen an address and a port."))?;
     let result = super::serve::pages(runtime, schedule as Arc<_>, options.listen, &public).await;

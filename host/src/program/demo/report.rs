@@ -41,14 +41,24 @@ pub(super) async fn make(
         requests: after.requests.saturating_sub(before.requests),
         units: after.units.saturating_sub(before.units),
     };
-    Ok(Report { total, delivered: counts.messages, audit, gmail, seconds, peak })
+    Ok(Report {
+        total,
+        delivered: counts.messages,
+        audit,
+        gmail,
+        seconds,
+        peak,
+    })
 }
 
 /// Problems that waiting does not cure.
 pub(super) fn is_final(problem: &Problem) -> bool {
     !matches!(
         problem,
-        Problem::RateLimited(_) | Problem::ProviderUnavailable(_) | Problem::CrmUnavailable(_) | Problem::StorageUnavailable(_)
+        Problem::RateLimited(_)
+            | Problem::ProviderUnavailable(_)
+            | Problem::CrmUnavailable(_)
+            | Problem::StorageUnavailable(_)
     )
 }
 
@@ -56,15 +66,25 @@ impl Report {
     /// Messages that ended nowhere: those the CRM and the ledger together do not account for, or that the
     /// mailbox has and the ledger does not.
     pub(super) fn missing(&self) -> u64 {
-        let excluded: u64 = self.audit.excluded.iter().map(|excluded| u64::from(excluded.count)).sum();
-        let ended = self.delivered + excluded + self.audit.quarantined.len() as u64 + u64::from(self.audit.gone);
+        let excluded: u64 = self
+            .audit
+            .excluded
+            .iter()
+            .map(|excluded| u64::from(excluded.count))
+            .sum();
+        let ended =
+            self.delivered + excluded + self.audit.quarantined.len() as u64 + u64::from(self.audit.gone);
         let unaccounted = (self.total as u64).saturating_sub(ended);
         unaccounted.max(self.audit.missing.len() as u64)
     }
 
     pub(super) fn json(&self) -> Value {
-        let excluded: BTreeMap<&str, u32> =
-            self.audit.excluded.iter().map(|excluded| (excluded.rule.as_str(), excluded.count)).collect();
+        let excluded: BTreeMap<&str, u32> = self
+            .audit
+            .excluded
+            .iter()
+            .map(|excluded| (excluded.rule.as_str(), excluded.count))
+            .collect();
         let quarantined: Vec<Value> = self
             .audit
             .quarantined
@@ -86,14 +106,22 @@ impl Report {
     }
 
     pub(super) fn text(&self) -> String {
-        let excluded: Vec<String> =
-            self.audit.excluded.iter().map(|excluded| format!("{} by {}", excluded.count, excluded.rule)).collect();
+        let excluded: Vec<String> = self
+            .audit
+            .excluded
+            .iter()
+            .map(|excluded| format!("{} by {}", excluded.count, excluded.rule))
+            .collect();
         format!(
             "{} messages: {} delivered, excluded: {}, {} quarantined, {} missing\n\
              Gmail: {} requests, {} quota units; {:.2} s; guest memory at most {:.1} MiB",
             self.total,
             self.delivered,
-            if excluded.is_empty() { "none".to_owned() } else { excluded.join(", ") },
+            if excluded.is_empty() {
+                "none".to_owned()
+            } else {
+                excluded.join(", ")
+            },
             self.audit.quarantined.len(),
             self.missing(),
             self.gmail.requests,
