@@ -241,9 +241,10 @@ pub struct EgressLimits {
     pub inline: u64,
     /// The largest streamed request or answer, decoded, bytes.
     pub streamed: u64,
-    /// How long a whole inline exchange may take.
+    /// How long the head of an answer may take when the request's body is no stream.
     pub inline_timeout: Duration,
-    /// How long a streamed answer's head, and then each of its parts, may take.
+    /// How long it may take when the request's body is a stream; then what comes inline of the
+    /// answer, and then each part of the rest.
     pub streamed_timeout: Duration,
 }
 
@@ -482,29 +483,26 @@ impl Outlet {
     /// One request on the wire, in time; its answer, scrubbed and within its limits.
     async fn exchange(&self, outgoing: Outgoing, inline_limit: u64) -> Result<Response, Failure> {
         let limits = &self.egress.limits;
-        let streamed = matches!(outgoing.body, Body::Stream(_)) || inline_limit < limits.inline;
-        let patience = if streamed {
-            limits.streamed_timeout
-        } else {
-            limits.inline_timeout
+        let patience = match outgoing.body {
+            Body::Stream(_) => limits.streamed_timeout,
+            Body::Empty | Body::Inline(_) => limits.inline_timeout,
         };
-        let exchange = async {
-            let mut response = self.egress.client.send(outgoing).await?;
-            response.headers = headers::incoming(response.headers);
-            let stream = match response.body {
-                Body::Stream(stream) => Body::Stream(cut_at(stream, limits.streamed, Some(patience))),
-                whole => whole,
-            };
-            let inline = usize::try_from(inline_limit.min(limits.inline)).unwrap_or(usize::MAX);
-            response.body = stream
-                .inline_up_to(inline)
-                .await
-                .map_err(|_| Failure::sent(FailureKind::Interrupted))?;
-            Ok(response)
+        let late = |_| Failure::sent(FailureKind::Timeout);
+        let head = self.egress.client.send(outgoing);
+        let mut response = tokio::time::timeout(patience, head).await.map_err(late)??;
+        response.headers = headers::incoming(response.headers);
+        let body = match response.body {
+            Body::Stream(stream) => {
+                Body::Stream(cut_at(stream, limits.streamed, Some(limits.streamed_timeout)))
+            }
+            whole => whole,
         };
-        tokio::time::timeout(patience, exchange)
+        let inline = usize::try_from(inline_limit.min(limits.inline)).unwrap_or(usize::MAX);
+        response.body = tokio::time::timeout(limits.streamed_timeout, body.inline_up_to(inline))
             .await
-            .unwrap_or_else(|_| Err(Failure::sent(FailureKind::Timeout)))
+            .map_err(late)?
+            .map_err(|_| Failure::sent(FailureKind::Interrupted))?;
+        Ok(response)
     }
 }
 
