@@ -10,10 +10,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,206 +18,24 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 use crate::{
     body::{Body, ByteStream},
-    contract::Field,
     scope::Scope,
     vault::{Freshness, Vault, VaultError},
 };
 
 mod address;
 mod client;
+mod exchange;
 mod grants;
 mod headers;
 
 pub use address::{AddressRule, NotPublic};
 pub use client::{ClientError, HttpClient, Outgoing, ReqwestClient, Resolver, SystemResolver};
+pub use exchange::{Credential, Denial, Failure, FailureKind, Request, RequestBudget, Response};
 pub use grants::{Grants, Origin, OriginError, StandIns};
-
-/// Which credential the host attaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Credential {
-    /// None.
-    None,
-    /// The connection's mailbox grant, as a bearer token.
-    Mailbox,
-}
-
-/// One request of a guest.
-#[derive(Debug)]
-pub struct Request {
-    /// `GET`, `POST`, `PUT`, `PATCH` or `DELETE`.
-    pub method: String,
-    /// Absolute URL.
-    pub url: String,
-    /// Header fields.
-    pub headers: Vec<Field>,
-    /// What is sent.
-    pub body: Body,
-    /// How many bytes a streamed body has, when the guest says so.
-    pub length: Option<u64>,
-    /// The credential to attach.
-    pub credential: Credential,
-    /// An answer of at most so many bytes comes inline.
-    pub inline_limit: u64,
-}
-
-/// One answer.
-#[derive(Debug)]
-pub struct Response {
-    /// HTTP status code.
-    pub status: u16,
-    /// Header fields, names in lower case, scrubbed.
-    pub headers: Vec<Field>,
-    /// What came, decoded.
-    pub body: Body,
-    /// How many bytes a streamed body has, when the server said so.
-    pub length: Option<u64>,
-}
-
-/// The rule that refused a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Denial {
-    /// The URL or the method is malformed.
-    Malformed,
-    /// The manifest does not list the origin.
-    Manifest,
-    /// The host's operator does not grant the origin.
-    HostGrant,
-    /// The tenant does not grant the origin.
-    TenantGrant,
-    /// A header field that only the host may set.
-    Header,
-    /// The name resolves to an address that is not public.
-    Address,
-    /// The credential may not go to this origin.
-    Credential,
-    /// The pass has made all the requests it may.
-    RequestLimit,
-    /// The request's body is larger than the host accepts.
-    BodyLimit,
-}
-
-/// What kind of failure it was.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FailureKind {
-    /// The host refused; the rule that did.
-    Denied(Denial),
-    /// S07: the grant is gone for good.
-    ReconnectNeeded,
-    /// The credential cannot be had just now.
-    CredentialUnavailable,
-    /// The name did not resolve.
-    Dns,
-    /// No connection could be made.
-    Connect,
-    /// TLS failed.
-    Tls,
-    /// No answer in time.
-    Timeout,
-    /// The connection broke.
-    Interrupted,
-    /// The answer was not HTTP, or larger than the host accepts.
-    Protocol,
-    /// Anything else.
-    Other(String),
-}
-
-/// A request that brought no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[error("the request failed: {kind:?}")]
-pub struct Failure {
-    /// What happened.
-    pub kind: FailureKind,
-    /// Whether the server may have seen the request.
-    pub request_sent: bool,
-    /// Whether the same request may succeed later.
-    pub retryable: bool,
-}
-
-impl Failure {
-    /// A failure before anything was sent.
-    pub fn unsent(kind: FailureKind) -> Self {
-        let retryable = matches!(
-            kind,
-            FailureKind::CredentialUnavailable
-                | FailureKind::Dns
-                | FailureKind::Connect
-                | FailureKind::Timeout
-        );
-        Self {
-            kind,
-            request_sent: false,
-            retryable,
-        }
-    }
-
-    /// A failure after the server may have seen the request.
-    pub fn sent(kind: FailureKind) -> Self {
-        let retryable = matches!(kind, FailureKind::Timeout | FailureKind::Interrupted);
-        Self {
-            kind,
-            request_sent: true,
-            retryable,
-        }
-    }
-}
-
-impl From<Denial> for Failure {
-    fn from(denial: Denial) -> Self {
-        Self::unsent(FailureKind::Denied(denial))
-    }
-}
-
-impl From<ClientError> for Failure {
-    fn from(error: ClientError) -> Self {
-        match error {
-            ClientError::Connect => Self::unsent(FailureKind::Connect),
-            ClientError::Tls => Self::unsent(FailureKind::Tls),
-            ClientError::Timeout => Self::sent(FailureKind::Timeout),
-            ClientError::Interrupted => Self::sent(FailureKind::Interrupted),
-            ClientError::Protocol => Self::sent(FailureKind::Protocol),
-        }
-    }
-}
-
-/// How many requests a pass has made, and how many it may make.
-#[derive(Debug)]
-pub struct RequestBudget {
-    limit: u32,
-    made: AtomicU32,
-}
-
-impl RequestBudget {
-    /// A budget of so many requests.
-    pub fn new(limit: u32) -> Self {
-        Self {
-            limit,
-            made: AtomicU32::new(0),
-        }
-    }
-
-    /// Takes one request.
-    pub fn take(&self) -> Result<(), Denial> {
-        self.made
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |made| {
-                (made < self.limit).then_some(made + 1)
-            })
-            .map(|_| ())
-            .map_err(|_| Denial::RequestLimit)
-    }
-
-    /// How many were made.
-    pub fn made(&self) -> u32 {
-        self.made.load(Ordering::Relaxed)
-    }
-}
 
 /// HTTP as a capability of one pass.
 #[async_trait]
@@ -241,9 +56,10 @@ pub struct EgressLimits {
     pub inline: u64,
     /// The largest streamed request or answer, decoded, bytes.
     pub streamed: u64,
-    /// How long a whole inline exchange may take.
+    /// How long the head of an answer may take when the request's body is no stream.
     pub inline_timeout: Duration,
-    /// How long a streamed answer's head, and then each of its parts, may take.
+    /// How long it may take when the request's body is a stream; then what comes inline of the
+    /// answer, and then each part of the rest.
     pub streamed_timeout: Duration,
 }
 
@@ -482,29 +298,26 @@ impl Outlet {
     /// One request on the wire, in time; its answer, scrubbed and within its limits.
     async fn exchange(&self, outgoing: Outgoing, inline_limit: u64) -> Result<Response, Failure> {
         let limits = &self.egress.limits;
-        let streamed = matches!(outgoing.body, Body::Stream(_)) || inline_limit < limits.inline;
-        let patience = if streamed {
-            limits.streamed_timeout
-        } else {
-            limits.inline_timeout
+        let patience = match outgoing.body {
+            Body::Stream(_) => limits.streamed_timeout,
+            Body::Empty | Body::Inline(_) => limits.inline_timeout,
         };
-        let exchange = async {
-            let mut response = self.egress.client.send(outgoing).await?;
-            response.headers = headers::incoming(response.headers);
-            let stream = match response.body {
-                Body::Stream(stream) => Body::Stream(cut_at(stream, limits.streamed, Some(patience))),
-                whole => whole,
-            };
-            let inline = usize::try_from(inline_limit.min(limits.inline)).unwrap_or(usize::MAX);
-            response.body = stream
-                .inline_up_to(inline)
-                .await
-                .map_err(|_| Failure::sent(FailureKind::Interrupted))?;
-            Ok(response)
+        let late = |_| Failure::sent(FailureKind::Timeout);
+        let head = self.egress.client.send(outgoing);
+        let mut response = tokio::time::timeout(patience, head).await.map_err(late)??;
+        response.headers = headers::incoming(response.headers);
+        let body = match response.body {
+            Body::Stream(stream) => {
+                Body::Stream(cut_at(stream, limits.streamed, Some(limits.streamed_timeout)))
+            }
+            whole => whole,
         };
-        tokio::time::timeout(patience, exchange)
+        let inline = usize::try_from(inline_limit.min(limits.inline)).unwrap_or(usize::MAX);
+        response.body = tokio::time::timeout(limits.streamed_timeout, body.inline_up_to(inline))
             .await
-            .unwrap_or_else(|_| Err(Failure::sent(FailureKind::Timeout)))
+            .map_err(late)?
+            .map_err(|_| Failure::sent(FailureKind::Interrupted))?;
+        Ok(response)
     }
 }
 

@@ -21,6 +21,9 @@ const TICK: Duration = Duration::from_millis(10);
 /// stack (64 KiB) and data lie in it.
 const KEEP_RESIDENT: usize = 256 << 10;
 
+/// The same for a table: a component's have some hundred elements of eight bytes.
+const TABLE_KEEP_RESIDENT: usize = 16 << 10;
+
 /// Core instances, memories and tables of one component at most: a component of `wit-component` is
 /// a module with two small ones that tie it to its imports.
 const CORE_INSTANCES: u32 = 8;
@@ -149,6 +152,7 @@ fn pool(config: &SandboxConfig) -> PoolingAllocationConfig {
     pool.total_stacks(times(4));
     pool.max_memory_size(config.largest_memory);
     pool.linear_memory_keep_resident(KEEP_RESIDENT);
+    pool.table_keep_resident(TABLE_KEEP_RESIDENT);
     pool.max_unused_warm_slots(times(MEMORIES));
     pool
 }

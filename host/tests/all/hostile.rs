@@ -27,7 +27,7 @@ async fn a_guest_that_spins_is_stopped_by_its_cpu_time() {
 #[tokio::test]
 async fn a_guest_that_spins_is_stopped_by_the_wall_clock_too() {
     let limits = Limits {
-        cpu: Duration::from_secs(60),
+        cpu: Duration::from_mins(1),
         wall: Duration::from_millis(300),
         ..tight()
     };
