@@ -38,7 +38,7 @@ pub(crate) fn component() -> PathBuf {
         || {
             PathBuf::from(concat!(
                 env!("CARGO_MANIFEST_DIR"),
-                "/../target/component/probe.wasm"
+                "/../target/components/probe.wasm"
             ))
         },
         PathBuf::from,

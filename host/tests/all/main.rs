@@ -1,6 +1,6 @@
 //! The host as an embedder sees it: the probe, a hostile component, in the real sandbox.
 //!
-//! Needs `target/component/probe.wasm` (or the file that `PROBE_COMPONENT` names).
+//! Needs `target/components/probe.wasm` (or the file that `PROBE_COMPONENT` names).
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
 mod cache;
