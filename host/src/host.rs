@@ -3,7 +3,13 @@
 //! A [`Host`] holds nothing that must survive it. Every call takes the connection's lease first, so
 //! that there is one pass per connection at a time, in this process or any other.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::Notify;
 
 use crate::{
     capability::{Capabilities, LogSink, TracingLog},
@@ -24,6 +30,8 @@ use crate::{
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
 /// First wait after a pass that failed, ms; doubled each time.
 const FIRST_BACKOFF: u64 = 5_000;
+/// Failures in a row after which a plugin's own word on when to come back no longer counts.
+const TRUSTED_FAILURES: u32 = 3;
 /// Longest wait after passes that failed, ms.
 const LONGEST_BACKOFF: u64 = 3_600_000;
 
@@ -145,6 +153,7 @@ pub struct Ran {
 pub struct Host {
     parts: Arc<Parts>,
     policy: Policy,
+    running: Arc<Running>,
 }
 
 impl Host {
@@ -162,6 +171,7 @@ impl Host {
         Ok(Self {
             parts: Arc::new(parts),
             policy,
+            running: Arc::default(),
         })
     }
 
@@ -213,12 +223,24 @@ impl Host {
 
     /// One pass. What its end means for the connection is stored.
     pub async fn run(&self, id: &ConnectionId, trigger: Trigger) -> Result<Ran, HostError> {
-        let connection = self.active(id).await?;
         let lease = self.lease(id).await?;
-        let ended = self
+        // Entered before the status is read: a disconnect either shows in it or stops the pass.
+        let stopped = self.running.enter(id);
+        let connection = match self.active(id).await {
+            Ok(connection) => connection,
+            Err(error) => {
+                self.give_back(&lease).await;
+                return Err(error);
+            }
+        };
+        let pass = self
             .pass(connection.scope, lease.clone())
-            .run(trigger, connection.settings)
-            .await;
+            .run(trigger, connection.settings);
+        let ended = tokio::select! {
+            ended = pass => ended,
+            // Dropping the pass ends it wherever it is (S06).
+            () = stopped.wait() => return Err(HostError::Refused(Problem::NotConnected)),
+        };
         self.give_back(&lease).await;
         self.note(id, &ended).await?;
         let usage = ended.usage;
@@ -251,14 +273,16 @@ impl Host {
         ended.result?.map_err(HostError::Refused)
     }
 
-    /// Ends a connection (S06): no pass starts from here on, whatever happens to the grant.
+    /// Ends a connection (S06): a pass under way stops at once and none starts from here on, whatever
+    /// happens to the grant.
     pub async fn disconnect(&self, id: &ConnectionId) -> Result<(), HostError> {
         let mut connection = self.known(id).await?;
         connection.status = ConnectionStatus::Disconnected;
         connection.next_run_at = None;
         connection.problem = None;
         self.parts.registry.put(&connection).await?;
-        let lease = self.wait_for_lease(id).await?;
+        self.running.stop(id);
+        let lease = self.seize_lease(id).await?;
         let ended = self.pass(connection.scope, lease.clone()).disconnect().await;
         self.give_back(&lease).await;
         ended.result?.map_err(HostError::Refused)?;
@@ -302,8 +326,7 @@ impl Host {
 
     async fn lease(&self, id: &ConnectionId) -> Result<Lease, HostError> {
         let now = self.parts.clock.now();
-        let length = self.parts.limits.wall + LEASE_MARGIN;
-        let until = now + u64::try_from(length.as_millis()).unwrap_or(u64::MAX / 2);
+        let until = now + self.lease_length();
         self.parts
             .store
             .acquire(id, now, until)
@@ -311,15 +334,17 @@ impl Host {
             .ok_or(HostError::Busy)
     }
 
-    /// Disconnecting waits for a pass that is under way: it ends soon, and is fenced if it does not.
-    async fn wait_for_lease(&self, id: &ConnectionId) -> Result<Lease, HostError> {
-        for _ in 0..50 {
-            match self.lease(id).await {
-                Err(HostError::Busy) => self.parts.clock.sleep(200).await,
-                result => return result,
-            }
-        }
-        Err(HostError::Busy)
+    /// Takes the lease from whoever holds it, in this process or another: a pass that goes on there is
+    /// fenced.
+    async fn seize_lease(&self, id: &ConnectionId) -> Result<Lease, HostError> {
+        let until = self.parts.clock.now() + self.lease_length();
+        let lease = self.parts.store.acquire(id, u64::MAX >> 1, until).await?;
+        lease.ok_or(HostError::Busy)
+    }
+
+    fn lease_length(&self) -> u64 {
+        let length = self.parts.limits.wall + LEASE_MARGIN;
+        u64::try_from(length.as_millis()).unwrap_or(u64::MAX >> 2)
     }
 
     async fn give_back(&self, lease: &Lease) {
@@ -335,6 +360,11 @@ impl Host {
             return Ok(());
         }
         let now = self.parts.clock.now();
+        if let Err(PassError::Busy) = ended.result {
+            // The host was busy, not the connection at fault.
+            connection.next_run_at = Some(now + FIRST_BACKOFF);
+            return Ok(self.parts.registry.put(&connection).await?);
+        }
         let (problem, next) = match &ended.result {
             Ok(report) => (report.problem.clone(), report.next),
             Err(error) => (Some(Problem::PluginOverBudget(error.to_string())), None),
@@ -346,10 +376,7 @@ impl Host {
             0
         };
         connection.next_run_at = match &problem {
-            Some(_) => Some(
-                next.unwrap_or(now + backoff(connection.failures))
-                    .max(now + 1_000),
-            ),
+            Some(_) => Some(retry_at(now, next, connection.failures)),
             None => next,
         };
         connection.status = match &problem {
@@ -361,9 +388,64 @@ impl Host {
     }
 }
 
+/// When to come back after a failure, ms since the epoch: when the plugin says, but after some failures
+/// in a row no earlier than the circuit breaker allows.
+fn retry_at(now: u64, said: Option<u64>, failures: u32) -> u64 {
+    let breaker = match failures.checked_sub(TRUSTED_FAILURES) {
+        Some(more) => backoff(more),
+        None => 1_000,
+    };
+    said.map_or(now + backoff(failures), |said| said.max(now + breaker))
+}
+
 /// The circuit breaker: how long a connection rests after so many failures in a row, ms.
 fn backoff(failures: u32) -> u64 {
     (FIRST_BACKOFF << failures.saturating_sub(1).min(12)).min(LONGEST_BACKOFF)
+}
+
+/// Passes under way in this process, so that they can be stopped.
+#[derive(Default)]
+struct Running(Mutex<HashMap<ConnectionId, Arc<Notify>>>);
+
+/// A pass under way; it leaves when this is dropped.
+struct Entered<'r> {
+    running: &'r Running,
+    id: ConnectionId,
+    stop: Arc<Notify>,
+}
+
+impl Running {
+    fn enter(&self, id: &ConnectionId) -> Entered<'_> {
+        let stop = Arc::new(Notify::new());
+        self.passes().insert(id.clone(), stop.clone());
+        Entered {
+            running: self,
+            id: id.clone(),
+            stop,
+        }
+    }
+
+    fn stop(&self, id: &ConnectionId) {
+        if let Some(stop) = self.passes().get(id) {
+            stop.notify_one();
+        }
+    }
+
+    fn passes(&self) -> MutexGuard<'_, HashMap<ConnectionId, Arc<Notify>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entered<'_> {
+    async fn wait(&self) {
+        self.stop.notified().await;
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.running.passes().remove(&self.id);
+    }
 }
 
 #[cfg(test)]
@@ -375,5 +457,12 @@ mod tests {
         assert_eq!(backoff(1), 5_000);
         assert_eq!(backoff(2), 10_000);
         assert_eq!(backoff(40), LONGEST_BACKOFF);
+    }
+
+    #[test]
+    fn a_plugin_that_always_wants_to_come_back_at_once_is_slowed_down() {
+        assert_eq!(retry_at(0, Some(0), 1), 1_000);
+        assert_eq!(retry_at(0, Some(0), TRUSTED_FAILURES + 4), backoff(4));
+        assert_eq!(retry_at(0, Some(900_000), 9), 900_000);
     }
 }

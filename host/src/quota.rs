@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{clock::Clock, scope::Scope};
 
+/// The longest penalty believed, ms: a day. Longer ones are misread dates.
+const LONGEST_PENALTY: u64 = 24 * 3_600_000;
 /// The longest a pass is kept waiting for its turn, ms.
 pub const LONGEST_WAIT: u64 = 30_000;
 
@@ -110,7 +112,6 @@ impl TokenBuckets {
         let now = clock.now();
         let state = State {
             project: Bucket::full(rates.project, now),
-            project_until: 0,
             accounts: Accounts::default(),
         };
         Self {
@@ -130,7 +131,7 @@ impl TokenBuckets {
         let mut state = self.state();
         let state = &mut *state;
         let held = state.accounts.account(account, self.rates.account, now);
-        let mut barred = state.project_until.max(held.until);
+        let mut barred = held.until;
         if class == Class::Send {
             barred = barred.max(held.sending_until);
         }
@@ -175,18 +176,18 @@ impl Quota for TokenBuckets {
     fn report(&self, scope: &Scope, penalty: Penalty) {
         let now = self.clock.now();
         let mut state = self.state();
+        let held = state.accounts.account(&scope.account, self.rates.account, now);
+        let believed = |until: u64| until.min(now.saturating_add(LONGEST_PENALTY));
         match penalty {
-            Penalty::ProjectUntil(until) => state.project_until = state.project_until.max(until),
-            Penalty::MailboxUntil(until) => {
-                let held = state.accounts.account(&scope.account, self.rates.account, now);
-                held.until = held.until.max(until);
+            // A guest speaks for its own account alone: a false word about the project would stop every
+            // tenant (S33). When the project really is exhausted, each account learns it by one request.
+            Penalty::ProjectUntil(until) | Penalty::MailboxUntil(until) => {
+                held.until = held.until.max(believed(until));
             }
             Penalty::SendingUntil(until) => {
-                let held = state.accounts.account(&scope.account, self.rates.account, now);
-                held.sending_until = held.sending_until.max(until);
+                held.sending_until = held.sending_until.max(believed(until));
             }
             Penalty::Concurrency => {
-                let held = state.accounts.account(&scope.account, self.rates.account, now);
                 held.in_flight = (held.in_flight(now) / 2).max(1);
                 held.narrowed_at = now;
             }
@@ -233,7 +234,6 @@ impl Quota for Unmetered {
 
 struct State {
     project: Bucket,
-    project_until: u64,
     accounts: Accounts,
 }
 

@@ -2,8 +2,8 @@
 
 use crate::{
     contract::{
-        self, AuditMode, AuditReport, Connected, Explanation, Guest, Imports, IngestedMail, Outcome, PluginManifest,
-        Problem, Report, SettingsError, Subject, Trigger,
+        self, AuditMode, AuditReport, Connected, Explanation, Guest, Imports, IngestedMail, Outcome,
+        PluginManifest, Problem, Report, SettingsError, Subject, Trigger,
     },
     settings, sync,
 };

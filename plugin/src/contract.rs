@@ -9,6 +9,7 @@ pub(crate) mod bindings {
         unused_qualifications,
         clippy::pedantic,
         clippy::allow_attributes_without_reason,
+        clippy::crate_in_macro_def,
         reason = "generated; the documentation is in wit/"
     )]
     wit_bindgen::generate!({
@@ -49,11 +50,15 @@ pub use imports::Imports;
 
 /// Exports a type that implements [`Guest`] as the component's `sync` interface.
 #[cfg(target_family = "wasm")]
+#[allow(clippy::crate_in_macro_def, reason = "used in this crate alone")]
 macro_rules! export {
     ($component:ident) => {
-        #[allow(unsafe_code, reason = "generated: the component model's calling convention")]
+        #[allow(
+            unsafe_code,
+            reason = "generated: the component model's calling convention"
+        )]
         const _: () = {
-            crate::contract::bindings::export!($component with_types_in crate::contract::bindings);
+    crate::contract::bindings::export!($component with_types_in crate::contract::bindings);
         };
     };
 }

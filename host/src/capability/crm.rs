@@ -15,6 +15,9 @@ use crate::{
 /// The most addresses, messages or keys of one call.
 const BATCH: usize = 1_000;
 
+/// The longest attachment given inline, whatever the guest asks for, bytes.
+const INLINE_ATTACHMENT: usize = 8 << 20;
+
 impl wit::Host for Context {
     fn supported(&mut self) -> Result<Features> {
         Ok(self.capabilities.crm.features())
@@ -97,7 +100,9 @@ impl<T: Send + 'static> wit::HostWithStore<T> for Imports {
                 .crm
                 .open_attachment(&to.scope, &outbound_id, &attachment_id)
                 .await?;
-            let limit = usize::try_from(inline_limit).unwrap_or(usize::MAX);
+            let limit = usize::try_from(inline_limit)
+                .unwrap_or(usize::MAX)
+                .min(INLINE_ATTACHMENT);
             body.inline_up_to(limit)
                 .await
                 .map_err(|error| CrmError::Unavailable(error.to_string()))

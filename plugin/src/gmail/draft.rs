@@ -102,7 +102,7 @@ impl<H: Host> Gmail<'_, H> {
             match piece {
                 Piece::Bytes(bytes) => write(sink, bytes.clone()).await?,
                 Piece::Attachment { index, size } => {
-                    self.write_attachment(upload, *index, *size, sink).await?
+                    self.write_attachment(upload, *index, *size, sink).await?;
                 }
             }
         }

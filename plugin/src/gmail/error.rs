@@ -166,13 +166,13 @@ pub(super) fn classify(status: u16, retry_after: Option<&str>, body: &[u8], now:
             GmailError::MailboxUnavailable(message)
         }
         // "Precondition check failed." passes; a 401 after the host's refresh passes too (S07: never a disconnect).
-        (400, "failedPrecondition") | (401, _) => unavailable(status, message, Outcome::NotDone),
+        (400, "failedPrecondition") | (401, _) => unavailable(status, &message, Outcome::NotDone),
         (400..=499, _) if !message.is_empty() => GmailError::Refused { status, message },
-        _ => unavailable(status, message, Outcome::Unknown),
+        _ => unavailable(status, &message, Outcome::Unknown),
     }
 }
 
-fn unavailable(status: u16, message: String, outcome: Outcome) -> GmailError {
+fn unavailable(status: u16, message: &str, outcome: Outcome) -> GmailError {
     let message = if message.is_empty() {
         format!("HTTP status {status}")
     } else {

@@ -131,7 +131,7 @@ impl Envelope {
                     message_ids(&value()).into_iter().next()
                 }),
                 HeaderName::InReplyTo => {
-                    extend(&mut envelope.in_reply_to, message_ids(&value()), MAX_REFERENCES)
+                    extend(&mut envelope.in_reply_to, message_ids(&value()), MAX_REFERENCES);
                 }
                 HeaderName::References => envelope.references.extend(message_ids(&value())),
                 HeaderName::From => extend(&mut envelope.from, mailboxes(header), MAX_MAILBOXES),

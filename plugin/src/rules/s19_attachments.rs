@@ -19,10 +19,12 @@ pub enum Fetch {
 
 /// How to fetch a message of about this size.
 pub fn fetch(size_estimate: u64) -> Fetch {
-    match size_estimate {
-        0..=SMALL_LIMIT => Fetch::Small,
-        ..=RAW_LIMIT => Fetch::Whole,
-        _ => Fetch::Parts,
+    if size_estimate <= SMALL_LIMIT {
+        Fetch::Small
+    } else if size_estimate <= RAW_LIMIT {
+        Fetch::Whole
+    } else {
+        Fetch::Parts
     }
 }
 

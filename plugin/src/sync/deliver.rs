@@ -78,7 +78,7 @@ enum Look {
     Read {
         summary: Summary,
         envelope: Envelope,
-        parsed: Option<Parsed>,
+        parsed: Option<Box<Parsed>>,
     },
     /// It can never be read.
     Unreadable(String),
@@ -261,7 +261,7 @@ fn parsed(summary: Summary, result: Result<Parsed, mail::ParseError>) -> Look {
         Ok(parsed) => Look::Read {
             summary,
             envelope: parsed.envelope.clone(),
-            parsed: Some(parsed),
+            parsed: Some(Box::new(parsed)),
         },
         Err(error) => Look::Unreadable(error.to_string()),
     }
@@ -366,7 +366,7 @@ async fn decide<H: Host>(
                         wanted.push(Wanted {
                             summary,
                             envelope,
-                            parsed,
+                            parsed: parsed.map(|parsed| *parsed),
                             delivery,
                         });
                     }

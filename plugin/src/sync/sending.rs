@@ -4,6 +4,8 @@
 //! together with the message's ledger row. Whatever happens between two of these, Gmail's own state
 //! says where to go on: only a draft that still exists is ever sent.
 
+use std::fmt::Write;
+
 use super::{Pass, Step, message, send::Day};
 use crate::{
     contract::{
@@ -56,14 +58,24 @@ pub(super) async fn send<H: Host>(pass: &mut Pass<'_, H>, day: &mut Day, outboun
         None => prepare(pass, day, outbound).await,
         Some(row) => match row.state.clone() {
             OutboundState::Preparing => draft(pass, day, outbound, row).await,
-            OutboundState::Drafted(ids) => resolve(pass, day, outbound, row, ids).await,
+            OutboundState::Drafted(ids) | OutboundState::Unconfirmed(ids) => {
+                resolve(pass, day, outbound, row, ids).await
+            }
             OutboundState::Sent(ids) => Ok(Fate::Settled(read_back(pass, &ids).await?)),
-            OutboundState::Unconfirmed(ids) => resolve(pass, day, outbound, row, ids).await,
             OutboundState::Failed => Ok(failed(Problem::MessageRefused(
                 "refused before; send it anew".to_owned(),
             ))),
         },
     }
+}
+
+/// 32 random letters and digits.
+fn random_text<H: Host>(pass: &Pass<'_, H>) -> String {
+    pass.host.bytes(16).iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn failed(problem: Problem) -> Fate {
@@ -75,12 +87,7 @@ async fn prepare<H: Host>(pass: &mut Pass<'_, H>, day: &mut Day, outbound: &Outb
     if let Some(fate) = over_limit(pass, day, outbound) {
         return Ok(fate);
     }
-    let random: String = pass
-        .host
-        .bytes(16)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let random = random_text(pass);
     let domain = pass
         .connection
         .address
@@ -159,12 +166,7 @@ async fn upload<H: Host>(
         .iter()
         .map(|attachment| attachment.id.clone())
         .collect();
-    let boundary: String = pass
-        .host
-        .bytes(16)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let boundary = random_text(pass);
     let mut thread_id = composition.thread_id.as_deref();
     let draft = loop {
         let upload = Upload {

@@ -118,12 +118,8 @@ fn deliver(world: &mut World, request: &Request) -> Result<Value, ApiError> {
         key: query.get("key").map(ToOwned::to_owned),
         labels: (!labels.is_empty()).then_some(labels),
     };
-    let key = world
-        .find_account(mailbox)
-        .ok_or_else(ApiError::not_found)?;
-    let (id, thread) = world
-        .deliver(&key, &delivery)
-        .ok_or_else(ApiError::not_found)?;
+    let key = world.find_account(mailbox).ok_or_else(ApiError::not_found)?;
+    let (id, thread) = world.deliver(&key, &delivery).ok_or_else(ApiError::not_found)?;
     Ok(json!({"id": hex(id), "threadId": hex(thread)}))
 }
 
@@ -165,9 +161,7 @@ fn raw(world: &World, email: &str, id: &str) -> Response<Bytes> {
         .ok()
         .and_then(|account| account.messages.get(&u64::from_str_radix(id, 16).ok()?));
     match stored {
-        Some(stored) => {
-            crate::errors::bytes_response(200, "message/rfc822", stored.parsed.raw.clone())
-        }
+        Some(stored) => crate::errors::bytes_response(200, "message/rfc822", stored.parsed.raw.clone()),
         None => no_mailbox(),
     }
 }
@@ -193,9 +187,7 @@ fn expire_history(world: &mut World, request: &Request) -> Result<Value, ApiErro
     let account = find_mut(world, required(&body, "email")?)?;
     let before = match body.get("before") {
         None | Some(Value::Null) => account.history.last_id(),
-        Some(value) => {
-            number(value).ok_or_else(|| ApiError::bad_value("before", &value.to_string()))?
-        }
+        Some(value) => number(value).ok_or_else(|| ApiError::bad_value("before", &value.to_string()))?,
     };
     account.history.expire_before(before);
     Ok(json!({"before": before.to_string()}))
@@ -269,17 +261,15 @@ fn set_push(world: &mut World, request: &Request) -> Result<Value, ApiError> {
 }
 
 fn add_fault(world: &mut World, request: &Request) -> Result<Value, ApiError> {
-    let fault: Fault = serde_json::from_slice(&request.body)
-        .map_err(|error| ApiError::invalid(error.to_string()))?;
+    let fault: Fault =
+        serde_json::from_slice(&request.body).map_err(|error| ApiError::invalid(error.to_string()))?;
     world.faults.push(fault);
     Ok(json!({}))
 }
 
 fn bounce(world: &mut World, request: &Request) -> Result<Value, ApiError> {
     let body = request.json()?;
-    world
-        .bouncing
-        .insert(canonical(required(&body, "address")?));
+    world.bouncing.insert(canonical(required(&body, "address")?));
     Ok(json!({}))
 }
 

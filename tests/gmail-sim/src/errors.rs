@@ -20,12 +20,7 @@ pub(crate) struct ApiError {
 }
 
 impl ApiError {
-    fn new(
-        code: u16,
-        reason: &'static str,
-        status: &'static str,
-        message: impl Into<String>,
-    ) -> Self {
+    fn new(code: u16, reason: &'static str, status: &'static str, message: impl Into<String>) -> Self {
         Self {
             code,
             message: message.into(),
@@ -140,12 +135,7 @@ impl ApiError {
 
     /// 404 `notFound`.
     pub(crate) fn not_found() -> Self {
-        Self::new(
-            404,
-            "notFound",
-            "NOT_FOUND",
-            "Requested entity was not found.",
-        )
+        Self::new(404, "notFound", "NOT_FOUND", "Requested entity was not found.")
     }
 
     /// 409 for a name in use.
@@ -165,11 +155,7 @@ impl ApiError {
 
     /// A 5xx `backendError`.
     pub(crate) fn backend(code: u16) -> Self {
-        let status = if code == 503 {
-            "UNAVAILABLE"
-        } else {
-            "INTERNAL"
-        };
+        let status = if code == 503 { "UNAVAILABLE" } else { "INTERNAL" };
         Self::new(code, "backendError", status, "Backend Error")
     }
 
@@ -211,8 +197,7 @@ pub(crate) fn bytes_response(
     body: impl Into<Bytes>,
 ) -> Response<Bytes> {
     let mut response = Response::new(body.into());
-    *response.status_mut() =
-        StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

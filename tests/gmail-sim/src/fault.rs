@@ -80,21 +80,15 @@ impl FaultKind {
     /// What the client gets.
     pub(crate) fn response(self, now: i64) -> Response<Bytes> {
         match self {
-            Self::BackendBefore(code) | Self::BackendAfter(code) => {
-                ApiError::backend(code).response()
-            }
+            Self::BackendBefore(code) | Self::BackendAfter(code) => ApiError::backend(code).response(),
             Self::Html => bytes_response(
                 502,
                 "text/html; charset=UTF-8",
                 "<!DOCTYPE html><html lang=en><title>Error 502 (Server Error)!!1</title><p><b>502.</b> That's an error.",
             ),
-            Self::RetryAfter(ms) => {
-                ApiError::too_many(retry_after_text(now.saturating_add(ms))).response()
-            }
+            Self::RetryAfter(ms) => ApiError::too_many(retry_after_text(now.saturating_add(ms))).response(),
             Self::RateLimited => ApiError::user_rate_limit().response(),
-            Self::Concurrent => {
-                ApiError::too_many("Too many concurrent requests for user").response()
-            }
+            Self::Concurrent => ApiError::too_many("Too many concurrent requests for user").response(),
             Self::Unauthorized => ApiError::invalid_credentials().response(),
             Self::DropBefore | Self::DropAfter => {
                 let mut response = Response::new(Bytes::new());
@@ -130,8 +124,7 @@ pub(crate) fn strike(faults: &mut Vec<Fault>, mailbox: &str, method: &str) -> Op
 
 /// Gmail's wording, with its two blanks before "Retry".
 pub(crate) fn retry_after_text(until_ms: i64) -> String {
-    let format =
-        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
     let text = OffsetDateTime::from_unix_timestamp_nanos(i128::from(until_ms) * 1_000_000)
         .ok()
         .and_then(|at| at.format(&format).ok())

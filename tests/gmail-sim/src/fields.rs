@@ -44,9 +44,7 @@ impl Selection {
             return value;
         }
         match value {
-            Value::Array(items) => {
-                Value::Array(items.into_iter().map(|item| self.apply(item)).collect())
-            }
+            Value::Array(items) => Value::Array(items.into_iter().map(|item| self.apply(item)).collect()),
             Value::Object(members) => Value::Object(self.apply_object(members)),
             other => other,
         }
@@ -132,8 +130,7 @@ mod tests {
 
     #[test]
     fn nested_selections_reach_into_arrays() {
-        let value =
-            json!({"messages": [{"id": "1", "threadId": "2"}], "nextPageToken": "x", "n": 1});
+        let value = json!({"messages": [{"id": "1", "threadId": "2"}], "nextPageToken": "x", "n": 1});
         assert_eq!(
             select("messages(id),n", value.clone()),
             json!({"messages": [{"id": "1"}], "n": 1})
@@ -148,10 +145,7 @@ mod tests {
     #[test]
     fn two_paths_into_one_object_are_joined() {
         let value = json!({"a": {"b": 1, "c": 2, "d": 3}});
-        assert_eq!(
-            select("a/b,a/c", value.clone()),
-            json!({"a": {"b": 1, "c": 2}})
-        );
+        assert_eq!(select("a/b,a/c", value.clone()), json!({"a": {"b": 1, "c": 2}}));
         assert_eq!(select("a/b,a", value.clone()), value);
     }
 

@@ -57,10 +57,7 @@ pub(crate) fn message(stored: &Stored, format: &Format, style: Style<'_>) -> Val
     out.insert("snippet".to_owned(), json!(stored.parsed.snippet));
     out.insert("sizeEstimate".to_owned(), json!(stored.parsed.raw.len()));
     out.insert("historyId".to_owned(), json!(stored.history_id.to_string()));
-    out.insert(
-        "internalDate".to_owned(),
-        json!(stored.internal_date.to_string()),
-    );
+    out.insert("internalDate".to_owned(), json!(stored.internal_date.to_string()));
     match format {
         Format::Minimal => {}
         Format::Raw => {
@@ -76,9 +73,8 @@ pub(crate) fn message(stored: &Stored, format: &Format, style: Style<'_>) -> Val
             );
         }
         Format::Metadata(names) => {
-            let wanted = |name: &str| {
-                names.is_empty() || names.iter().any(|known| known.eq_ignore_ascii_case(name))
-            };
+            let wanted =
+                |name: &str| names.is_empty() || names.iter().any(|known| known.eq_ignore_ascii_case(name));
             let root = &stored.parsed.root;
             out.insert(
                 "payload".to_owned(),
@@ -129,9 +125,7 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
 
 /// The part an attachment id stands for.
 pub(crate) fn attachment_part(id: &str) -> Option<String> {
-    let inner = URL_SAFE_NO_PAD
-        .decode(id.strip_prefix(ATTACHMENT_PREFIX)?)
-        .ok()?;
+    let inner = URL_SAFE_NO_PAD.decode(id.strip_prefix(ATTACHMENT_PREFIX)?).ok()?;
     let text = String::from_utf8(inner).ok()?;
     text.split_once(':').map(|(part, _)| part.to_owned())
 }
@@ -154,10 +148,7 @@ fn part(parsed: &Parsed, node: &Part, style: Style<'_>) -> Value {
     match node.content.kind {
         Kind::Container => {}
         Kind::Attachment => {
-            body.insert(
-                "attachmentId".to_owned(),
-                json!(attachment_id(&node.id, style)),
-            );
+            body.insert("attachmentId".to_owned(), json!(attachment_id(&node.id, style)));
         }
         Kind::Inline if node.content.size == 0 => {}
         Kind::Inline => {
@@ -171,10 +162,7 @@ fn part(parsed: &Parsed, node: &Part, style: Style<'_>) -> Value {
     out.insert("partId".to_owned(), json!(node.id));
     out.insert("mimeType".to_owned(), json!(node.mime_type));
     out.insert("filename".to_owned(), json!(node.filename));
-    out.insert(
-        "headers".to_owned(),
-        headers(node, |_| true, style.behaviour),
-    );
+    out.insert("headers".to_owned(), headers(node, |_| true, style.behaviour));
     out.insert("body".to_owned(), Value::Object(body));
     if !node.parts.is_empty() {
         out.insert(

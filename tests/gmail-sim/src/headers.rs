@@ -82,15 +82,13 @@ impl Editable {
 
     /// Puts a field in front, as a relay does.
     pub(crate) fn prepend(&mut self, name: &str, value: &str) {
-        self.fields
-            .insert(0, format!("{name}: {value}\r\n").into_bytes());
+        self.fields.insert(0, format!("{name}: {value}\r\n").into_bytes());
     }
 
     /// The message again.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(
-            self.fields.iter().map(Vec::len).sum::<usize>() + self.body.len() + 2,
-        );
+        let mut out =
+            Vec::with_capacity(self.fields.iter().map(Vec::len).sum::<usize>() + self.body.len() + 2);
         for field in &self.fields {
             out.extend_from_slice(field);
             if !field.ends_with(b"\r\n") {
@@ -185,10 +183,7 @@ mod tests {
 
     #[test]
     fn names_with_specials_are_quoted() {
-        assert_eq!(
-            mailbox("Smith, \"J\"", "j@x.y"),
-            "\"Smith, \\\"J\\\"\" <j@x.y>"
-        );
+        assert_eq!(mailbox("Smith, \"J\"", "j@x.y"), "\"Smith, \\\"J\\\"\" <j@x.y>");
         assert_eq!(mailbox("Ana Müller", "j@x.y"), "Ana Müller <j@x.y>");
     }
 }

@@ -226,12 +226,7 @@ pub(crate) fn list(
     Ok(Value::Object(answer))
 }
 
-fn show(
-    account: &Account,
-    record: &Record,
-    query: &HistoryQuery,
-    behaviour: &Behaviour,
-) -> Option<Value> {
+fn show(account: &Account, record: &Record, query: &HistoryQuery, behaviour: &Behaviour) -> Option<Value> {
     let mut kinds: Map<String, Value> = Map::new();
     let mut messages: Vec<Value> = Vec::new();
     for change in record
@@ -254,10 +249,7 @@ fn show(
         if !messages.contains(&named) {
             messages.push(named);
         }
-        if let Value::Array(list) = kinds
-            .entry(change.kind.field())
-            .or_insert_with(|| json!([]))
-        {
+        if let Value::Array(list) = kinds.entry(change.kind.field()).or_insert_with(|| json!([])) {
             list.push(entry);
         }
     }
@@ -271,14 +263,13 @@ fn show(
 
 fn wanted(account: &Account, change: &Change, query: &HistoryQuery) -> bool {
     let kind = query.kinds.is_empty() || query.kinds.contains(&change.kind);
-    let label =
-        query
-            .label
-            .as_ref()
-            .is_none_or(|label| match account.messages.get(&change.message) {
-                Some(stored) => stored.labels.contains(label),
-                None => change.labels_then.contains(label),
-            });
+    let label = query
+        .label
+        .as_ref()
+        .is_none_or(|label| match account.messages.get(&change.message) {
+            Some(stored) => stored.labels.contains(label),
+            None => change.labels_then.contains(label),
+        });
     kind && label
 }
 

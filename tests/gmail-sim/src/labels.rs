@@ -79,11 +79,7 @@ impl Label {
     /// Takes over what a label resource in a request says about visibility and colour.
     pub(crate) fn update(&mut self, body: &Value) -> Result<(), ApiError> {
         if let Some(visibility) = text(body, "messageListVisibility") {
-            one_of(
-                "label.message_list_visibility",
-                visibility,
-                &["show", "hide"],
-            )?;
+            one_of("label.message_list_visibility", visibility, &["show", "hide"])?;
             self.listing = Some(visibility.to_owned());
         }
         if let Some(visibility) = text(body, "labelListVisibility") {
@@ -124,10 +120,7 @@ pub(crate) fn system_labels() -> BTreeMap<String, Label> {
 }
 
 /// Checks label ids that a request wants to add or remove.
-pub(crate) fn check_changeable(
-    known: &BTreeMap<String, Label>,
-    ids: &[String],
-) -> Result<(), ApiError> {
+pub(crate) fn check_changeable(known: &BTreeMap<String, Label>, ids: &[String]) -> Result<(), ApiError> {
     if ids.len() > 100 {
         return Err(ApiError::invalid("Too many labels: at most 100"));
     }

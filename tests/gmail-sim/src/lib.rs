@@ -11,10 +11,7 @@
 )]
 #![cfg_attr(
     test,
-    allow(
-        clippy::indexing_slicing,
-        reason = "a wrong index is the test's failure"
-    )
+    allow(clippy::indexing_slicing, reason = "a wrong index is the test's failure")
 )]
 
 mod admin;

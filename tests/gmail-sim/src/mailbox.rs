@@ -188,10 +188,7 @@ impl Account {
     pub(crate) fn become_sent(&mut self, id: u64, parsed: Arc<Parsed>, moment: Moment) {
         if let Some(stored) = self.messages.get_mut(&id) {
             if let Some(message_id) = &parsed.message_id {
-                self.by_message_id
-                    .entry(message_id.clone())
-                    .or_default()
-                    .push(id);
+                self.by_message_id.entry(message_id.clone()).or_default().push(id);
             }
             stored.parsed = parsed;
             stored.sent_from_draft_at = Some(moment.now);
@@ -230,10 +227,7 @@ impl Account {
             }
         }
         for label in &added {
-            self.by_label
-                .entry(label.clone())
-                .or_default()
-                .insert(position);
+            self.by_label.entry(label.clone()).or_default().insert(position);
         }
         let change = |kind, labels| Change {
             kind,
@@ -255,8 +249,7 @@ impl Account {
     /// Whether an address is one this account sends and receives as.
     pub(crate) fn accepted_sender(&self, address: &str) -> Option<&SendAs> {
         self.send_as.iter().find(|known| {
-            known.verification == Verification::Accepted
-                && known.email.eq_ignore_ascii_case(address)
+            known.verification == Verification::Accepted && known.email.eq_ignore_ascii_case(address)
         })
     }
 
@@ -341,16 +334,10 @@ impl Account {
         self.order.insert(position);
         self.threads.entry(thread).or_default().insert(position);
         for label in &new.labels {
-            self.by_label
-                .entry(label.clone())
-                .or_default()
-                .insert(position);
+            self.by_label.entry(label.clone()).or_default().insert(position);
         }
         if let Some(message_id) = &new.parsed.message_id {
-            self.by_message_id
-                .entry(message_id.clone())
-                .or_default()
-                .push(id);
+            self.by_message_id.entry(message_id.clone()).or_default().push(id);
         }
         let labels_then: Vec<String> = new.labels.iter().cloned().collect();
         self.messages.insert(

@@ -106,10 +106,7 @@ async fn main() -> anyhow::Result<()> {
 fn config(arguments: &Arguments) -> Config {
     let push = arguments.push_url.as_ref().map(|url| PushEndpoint {
         url: url.clone(),
-        audience: arguments
-            .push_audience
-            .clone()
-            .unwrap_or_else(|| url.clone()),
+        audience: arguments.push_audience.clone().unwrap_or_else(|| url.clone()),
         service_account: arguments.push_service_account.clone(),
         subscription: arguments.push_subscription.clone(),
     });
@@ -132,10 +129,7 @@ fn name_and_email(user: &str) -> (String, String) {
         .strip_suffix('>')
         .and_then(|rest| rest.split_once('<'))
     {
-        Some((name, email)) => (
-            name.trim().trim_matches('"').to_owned(),
-            email.trim().to_owned(),
-        ),
+        Some((name, email)) => (name.trim().trim_matches('"').to_owned(), email.trim().to_owned()),
         None => (String::new(), user.trim().to_owned()),
     }
 }

@@ -111,13 +111,7 @@ impl Parsed {
     /// The text that a search for plain words looks into, in lower case.
     pub(crate) fn searchable(&self) -> String {
         let mut text = self.subject.clone();
-        for mailbox in self
-            .from
-            .iter()
-            .chain(&self.to)
-            .chain(&self.cc)
-            .chain(&self.bcc)
-        {
+        for mailbox in self.from.iter().chain(&self.to).chain(&self.cc).chain(&self.bcc) {
             text.push(' ');
             text.push_str(&mailbox.name);
             text.push(' ');
@@ -210,9 +204,7 @@ fn escape(text: &str) -> String {
 }
 
 fn all<'a, 'x: 'a>(addresses: impl Iterator<Item = &'a Address<'x>>) -> Vec<Mailbox> {
-    addresses
-        .flat_map(|address| mailboxes(Some(address)))
-        .collect()
+    addresses.flat_map(|address| mailboxes(Some(address))).collect()
 }
 
 fn mailboxes(address: Option<&Address<'_>>) -> Vec<Mailbox> {

@@ -57,10 +57,7 @@ impl Content {
 
     /// The content, decoded, out of the bytes of its message.
     pub(crate) fn read(&self, raw: &[u8]) -> Vec<u8> {
-        decode(
-            raw.get(self.range.clone()).unwrap_or_default(),
-            self.encoding,
-        )
+        decode(raw.get(self.range.clone()).unwrap_or_default(), self.encoding)
     }
 }
 
@@ -178,9 +175,7 @@ fn raw_header(header: &mail_parser::Header<'_>, raw: &[u8]) -> Option<(String, S
 fn decode(bytes: &[u8], encoding: Encoding) -> Vec<u8> {
     match encoding {
         Encoding::None => bytes.to_vec(),
-        Encoding::QuotedPrintable => {
-            quoted_printable_decode(bytes).unwrap_or_else(|| bytes.to_vec())
-        }
+        Encoding::QuotedPrintable => quoted_printable_decode(bytes).unwrap_or_else(|| bytes.to_vec()),
         Encoding::Base64 => base64_decode(bytes).unwrap_or_else(|| bytes.to_vec()),
     }
 }

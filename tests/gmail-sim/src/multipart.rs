@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn crlf_and_bare_lf_bodies_are_read_alike() {
-        let text = "preamble\n--b x\nContent-Type: application/json\n\n{}\n--b x\nA: 1\n\nline 1\nline 2\n--b x--\n";
+        let text =
+            "preamble\n--b x\nContent-Type: application/json\n\n{}\n--b x\nA: 1\n\nline 1\nline 2\n--b x--\n";
         for body in [text.to_owned(), text.replace('\n', "\r\n")] {
             let parts = parse("multipart/related; boundary=\"b x\"", body.as_bytes(), 2).unwrap();
             assert_eq!(parts.len(), 2);
@@ -111,14 +112,7 @@ mod tests {
     fn bodies_without_boundary_or_with_too_many_parts_are_refused() {
         assert!(parse("multipart/related", b"--\n", 2).is_none());
         assert!(parse("multipart/related; boundary=b", b"nothing", 2).is_none());
-        assert!(
-            parse(
-                "multipart/related; boundary=b",
-                b"--b\n\n1\n--b\n\n2\n--b--",
-                1
-            )
-            .is_none()
-        );
+        assert!(parse("multipart/related; boundary=b", b"--b\n\n1\n--b\n\n2\n--b--", 1).is_none());
     }
 
     fn with_lf(bytes: &[u8]) -> String {

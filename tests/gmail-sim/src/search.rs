@@ -78,9 +78,7 @@ impl Query {
             Self::Anywhere => true,
             Self::Read => !stored.labels.contains(UNREAD),
             Self::Attachment => mail.has_attachment,
-            Self::Filename(name) => mail
-                .root
-                .any(&|part| part.filename.to_lowercase().contains(name)),
+            Self::Filename(name) => mail.root.any(&|part| part.filename.to_lowercase().contains(name)),
             Self::Larger(size) => mail.raw.len() > *size,
             Self::Smaller(size) => mail.raw.len() < *size,
             Self::Words(words) => contains_words(&mail.searchable(), words),
@@ -190,9 +188,7 @@ fn parse_term(rest: &mut &[String], now: i64, depth: usize) -> Query {
             Some((operator, "")) if rest.first().is_some_and(|next| next == "(") => {
                 parse_operator_group(operator, rest, now, depth)
             }
-            Some((operator, value)) if !operator.starts_with('"') => {
-                operator_term(operator, value, now)
-            }
+            Some((operator, value)) if !operator.starts_with('"') => operator_term(operator, value, now),
             _ => Query::Words(clean(word)),
         },
     }
@@ -202,18 +198,12 @@ fn parse_term(rest: &mut &[String], now: i64, depth: usize) -> Query {
 fn parse_operator_group(operator: &str, rest: &mut &[String], now: i64, depth: usize) -> Query {
     fn apply(operator: &str, query: Query, now: i64) -> Query {
         match query {
-            Query::All(terms) => Query::All(
-                terms
-                    .into_iter()
-                    .map(|term| apply(operator, term, now))
-                    .collect(),
-            ),
-            Query::Any(terms) => Query::Any(
-                terms
-                    .into_iter()
-                    .map(|term| apply(operator, term, now))
-                    .collect(),
-            ),
+            Query::All(terms) => {
+                Query::All(terms.into_iter().map(|term| apply(operator, term, now)).collect())
+            }
+            Query::Any(terms) => {
+                Query::Any(terms.into_iter().map(|term| apply(operator, term, now)).collect())
+            }
             Query::Not(term) => Query::Not(Box::new(apply(operator, *term, now))),
             Query::Words(words) => operator_term(operator, &words, now),
             other => other,
@@ -352,10 +342,7 @@ mod tests {
 
     #[test]
     fn operators_negation_and_or_are_understood() {
-        let query = Query::parse(
-            "from:a@b.c -in:inbox {x y} \"a phrase\" after:1700000000",
-            0,
-        );
+        let query = Query::parse("from:a@b.c -in:inbox {x y} \"a phrase\" after:1700000000", 0);
         assert_eq!(
             query,
             Query::All(vec![

@@ -109,8 +109,7 @@ impl Sim {
         display_name: &str,
         verification: Verification,
     ) -> bool {
-        self.lock()
-            .add_send_as(email, alias, display_name, verification)
+        self.lock().add_send_as(email, alias, display_name, verification)
     }
 
     /// Mail arrives from outside. `None` if the mailbox does not exist.
@@ -135,10 +134,7 @@ impl Sim {
         let key = world.find_account(email)?;
         let grants = world.oauth.live_grants(&key);
         let now = world.now();
-        world
-            .accounts
-            .get(&key)
-            .map(|account| view(account, grants, now))
+        world.accounts.get(&key).map(|account| view(account, grants, now))
     }
 
     /// The addresses of all mailboxes.
@@ -260,9 +256,7 @@ impl Sim {
 
     /// The scopes, any one of which allows a method (`messages.get`); `None` for a method that is not simulated.
     pub fn scopes_of(&self, method: &str) -> Option<Vec<&'static str>> {
-        let found = api::Method::ALL
-            .iter()
-            .find(|known| known.name() == method)?;
+        let found = api::Method::ALL.iter().find(|known| known.name() == method)?;
         Some(found.scopes().iter().map(|scope| scope.url()).collect())
     }
 

@@ -30,8 +30,7 @@ impl Account {
                 .flatten()
                 .filter_map(|(_, id)| self.messages.get(id))
         };
-        let same_subject =
-            || members().any(|stored| stored.parsed.base_subject == parsed.base_subject);
+        let same_subject = || members().any(|stored| stored.parsed.base_subject == parsed.base_subject);
         let referenced = || {
             members().any(|stored| {
                 stored

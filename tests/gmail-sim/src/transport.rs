@@ -48,10 +48,7 @@ pub(crate) fn send(world: &mut World, key: &str, outgoing: &Outgoing) -> Result<
     let project = world.clients.first().map_or(0, |client| client.project);
     let sends_per_day = world.limits.sends_per_day;
     let behaviour = world.behaviour.clone();
-    let account = world
-        .accounts
-        .get_mut(key)
-        .ok_or_else(ApiError::not_found)?;
+    let account = world.accounts.get_mut(key).ok_or_else(ApiError::not_found)?;
     check_thread(account, outgoing.thread)?;
     check_sending(account, moment.now, sends_per_day)?;
     let mut mail = prepare(account, &outgoing.raw, project, &behaviour, moment.now);
@@ -122,11 +119,7 @@ pub(crate) fn complete(account: &Account, raw: &[u8], now: i64) -> Bytes {
 /// A new `Message-ID` in Gmail's style, with brackets.
 pub(crate) fn new_message_id(rng: &mut impl Rng) -> String {
     let mut random = || rng.random_range(0..u64::MAX);
-    format!(
-        "<CA{:016X}{:012x}@mail.gmail.com>",
-        random(),
-        random() >> 16
-    )
+    format!("<CA{:016X}{:012x}@mail.gmail.com>", random(), random() >> 16)
 }
 
 fn recipients(parsed: &Parsed, limit: usize) -> Result<BTreeSet<String>, ApiError> {
@@ -158,11 +151,7 @@ fn plausible(address: &str) -> bool {
 }
 
 fn check_sending(account: &mut Account, now: i64, per_day: Option<usize>) -> Result<(), ApiError> {
-    while account
-        .sent_at
-        .front()
-        .is_some_and(|at| *at <= now - DAY_MS)
-    {
+    while account.sent_at.front().is_some_and(|at| *at <= now - DAY_MS) {
         account.sent_at.pop_front();
     }
     let full = per_day.is_some_and(|limit| account.sent_at.len() >= limit);
@@ -178,13 +167,7 @@ fn check_sending(account: &mut Account, now: i64, per_day: Option<usize>) -> Res
 }
 
 /// The message as it leaves: Gmail's headers filled in or rewritten, `Bcc` still there.
-fn prepare(
-    account: &mut Account,
-    raw: &[u8],
-    project: u64,
-    behaviour: &Behaviour,
-    now: i64,
-) -> Editable {
+fn prepare(account: &mut Account, raw: &[u8], project: u64, behaviour: &Behaviour, now: i64) -> Editable {
     let mut mail = Editable::new(raw);
     let parsed = Parsed::new(Bytes::from(mail.to_bytes()));
     let accepted = parsed
@@ -289,10 +272,7 @@ fn hand_over(world: &mut World, envelope: &Envelope<'_>, mail: &Editable, moment
         let behaviour = &world.behaviour;
         let mut copy = Editable::new(&raw);
         if behaviour.bcc_recipient_sees_self
-            && envelope
-                .blind
-                .iter()
-                .any(|mailbox| mailbox.address == *recipient)
+            && envelope.blind.iter().any(|mailbox| mailbox.address == *recipient)
         {
             copy.set("Bcc", recipient);
         }

@@ -85,10 +85,7 @@ fn upload(
             )
         }
         Some("resumable") => begin(world, request, route, access, limit).map(Input::Session),
-        other => Err(ApiError::bad_value(
-            "upload_type",
-            other.unwrap_or_default(),
-        )),
+        other => Err(ApiError::bad_value("upload_type", other.unwrap_or_default())),
     }
 }
 
@@ -153,17 +150,12 @@ fn resume(
         .get_mut(id)
         .filter(|session| session.account == access.account && session.method == route.method)
         .ok_or_else(ApiError::not_found)?;
-    let range = Range::read(
-        request.header(header::CONTENT_RANGE.as_str()),
-        request.body.len(),
-    )?;
+    let range = Range::read(request.header(header::CONTENT_RANGE.as_str()), request.body.len())?;
     session.total = range.total.or(session.total);
     if let Some(from) = range.from {
         session.add(from, &request.body, limit)?;
     }
-    let complete = session
-        .total
-        .is_some_and(|total| session.received.len() >= total);
+    let complete = session.total.is_some_and(|total| session.received.len() >= total);
     if !complete {
         return Ok(Input::Session(incomplete(session.received.len())));
     }
@@ -210,8 +202,7 @@ impl Range {
                 total: Some(length),
             });
         };
-        Self::parse(text, length)
-            .ok_or_else(|| ApiError::invalid("Failed to parse Content-Range header."))
+        Self::parse(text, length).ok_or_else(|| ApiError::invalid("Failed to parse Content-Range header."))
     }
 
     fn parse(text: &str, length: usize) -> Option<Self> {
@@ -226,8 +217,7 @@ impl Range {
         }
         let (from, to) = range.split_once('-')?;
         let (from, to): (usize, usize) = (from.trim().parse().ok()?, to.trim().parse().ok()?);
-        let fits =
-            to.checked_sub(from)?.checked_add(1)? == length && total.is_none_or(|total| to < total);
+        let fits = to.checked_sub(from)?.checked_add(1)? == length && total.is_none_or(|total| to < total);
         fits.then_some(Self {
             from: Some(from),
             total,
@@ -237,9 +227,7 @@ impl Range {
 
 fn incomplete(received: usize) -> Response<Bytes> {
     let mut response = bytes_response(308, "text/plain; charset=utf-8", Bytes::new());
-    let range = received
-        .checked_sub(1)
-        .map(|last| format!("bytes=0-{last}"));
+    let range = received.checked_sub(1).map(|last| format!("bytes=0-{last}"));
     if let Some(Ok(value)) = range.map(|range| HeaderValue::from_str(&range)) {
         response.headers_mut().insert(header::RANGE, value);
     }

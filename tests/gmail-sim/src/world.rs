@@ -157,11 +157,7 @@ impl World {
         let accepted_at = delivery.at.unwrap_or(moment.now);
         let trace = self.behaviour.add_trace_headers;
         let account = self.accounts.get_mut(key)?;
-        if let Some(known) = delivery
-            .key
-            .as_ref()
-            .and_then(|key| account.delivered.get(key))
-        {
+        if let Some(known) = delivery.key.as_ref().and_then(|key| account.delivered.get(key)) {
             return Some(*known);
         }
         let labels = match &delivery.labels {
@@ -191,10 +187,7 @@ impl World {
                         email_address: account.email.clone(),
                         history_id,
                         topic: watch.topic.clone(),
-                        message_id: self
-                            .rng
-                            .random_range(10_u64.pow(15)..10_u64.pow(16))
-                            .to_string(),
+                        message_id: self.rng.random_range(10_u64.pow(15)..10_u64.pow(16)).to_string(),
                         published_at: now,
                     };
                     self.notifications
@@ -206,8 +199,7 @@ impl World {
 
     /// A random token of base64url characters.
     pub(crate) fn token(&mut self, length: usize) -> String {
-        const ALPHABET: &[u8; 64] =
-            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         (0..length)
             .map(|_| char::from(ALPHABET[self.rng.random_range(0..ALPHABET.len())]))
             .collect()

@@ -70,9 +70,7 @@ pub(crate) fn get(call: &mut Call<'_>) -> Result<Reply, ApiError> {
             nonce,
         },
     );
-    Ok(Reply::Json(
-        json!({"id": draft_id(draft), "message": message}),
-    ))
+    Ok(Reply::Json(json!({"id": draft_id(draft), "message": message})))
 }
 
 pub(crate) fn create(call: &mut Call<'_>) -> Result<Reply, ApiError> {

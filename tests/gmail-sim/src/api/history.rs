@@ -22,22 +22,17 @@ fn read(call: &Call<'_>) -> Result<HistoryQuery, ApiError> {
         .query
         .all("historyTypes")
         .iter()
-        .map(|name| {
-            ChangeKind::parse(name).ok_or_else(|| ApiError::bad_value("history_types", name))
-        })
+        .map(|name| ChangeKind::parse(name).ok_or_else(|| ApiError::bad_value("history_types", name)))
         .collect::<Result<Vec<_>, _>>()?;
     let label = call.query.get("labelId").map(ToOwned::to_owned);
-    if let Some(unknown) = label.as_ref().filter(|label| {
-        !call
-            .account()
-            .is_ok_and(|own| own.labels.contains_key(*label))
-    }) {
+    if let Some(unknown) = label
+        .as_ref()
+        .filter(|label| !call.account().is_ok_and(|own| own.labels.contains_key(*label)))
+    {
         return Err(ApiError::invalid(format!("Invalid label: {unknown}")));
     }
     let page = match call.query.get("pageToken") {
-        Some(token) => {
-            Some(Cursor::parse(token).ok_or_else(|| ApiError::invalid("Invalid pageToken"))?)
-        }
+        Some(token) => Some(Cursor::parse(token).ok_or_else(|| ApiError::invalid("Invalid pageToken"))?),
         None => None,
     };
     Ok(HistoryQuery {

@@ -30,14 +30,12 @@ impl Request {
 
     /// The access token, from the header or the query.
     pub(crate) fn bearer(&self) -> Option<String> {
-        let header = self
-            .header(header::AUTHORIZATION.as_str())
-            .and_then(|value| {
-                let (scheme, token) = value.split_once(' ')?;
-                scheme
-                    .eq_ignore_ascii_case("bearer")
-                    .then(|| token.trim().to_owned())
-            });
+        let header = self.header(header::AUTHORIZATION.as_str()).and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme
+                .eq_ignore_ascii_case("bearer")
+                .then(|| token.trim().to_owned())
+        });
         header.or_else(|| self.query.get("access_token").map(ToOwned::to_owned))
     }
 
@@ -121,10 +119,7 @@ impl Query {
 impl Call<'_> {
     /// The account.
     pub(crate) fn account(&self) -> Result<&Account, ApiError> {
-        self.world
-            .accounts
-            .get(&self.key)
-            .ok_or_else(ApiError::not_found)
+        self.world.accounts.get(&self.key).ok_or_else(ApiError::not_found)
     }
 
     /// The account, to change.
@@ -151,11 +146,7 @@ impl Call<'_> {
             None | Some(Value::Null) => Ok(Vec::new()),
             Some(Value::Array(items)) => items
                 .iter()
-                .map(|item| {
-                    item.as_str()
-                        .map(ToOwned::to_owned)
-                        .ok_or_else(|| bad_list(name))
-                })
+                .map(|item| item.as_str().map(ToOwned::to_owned).ok_or_else(|| bad_list(name)))
                 .collect(),
             Some(_) => Err(bad_list(name)),
         }
@@ -166,8 +157,7 @@ impl Call<'_> {
         let raw = match (&self.media, message.get("raw").and_then(Value::as_str)) {
             (Some(media), _) => media.clone(),
             (None, Some(raw)) => Bytes::from(
-                decode(raw)
-                    .ok_or_else(|| ApiError::invalid("Invalid value for ByteString: raw"))?,
+                decode(raw).ok_or_else(|| ApiError::invalid("Invalid value for ByteString: raw"))?,
             ),
             (None, None) => Bytes::new(),
         };
@@ -216,8 +206,7 @@ impl Call<'_> {
 
 /// Reads an id of up to 16 hex digits.
 pub(crate) fn parse_id(text: &str) -> Result<u64, ApiError> {
-    let plausible =
-        !text.is_empty() && text.len() <= 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let plausible = !text.is_empty() && text.len() <= 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     plausible
         .then(|| u64::from_str_radix(text, 16).ok())
         .flatten()

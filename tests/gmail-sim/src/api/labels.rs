@@ -68,11 +68,7 @@ pub(crate) fn delete(call: &mut Call<'_>) -> Result<Reply, ApiError> {
     let id = call.id_text(0).to_owned();
     let moment = call.world.moment();
     let account = call.account_mut()?;
-    let owner = account
-        .labels
-        .get(&id)
-        .ok_or_else(ApiError::not_found)?
-        .owner;
+    let owner = account.labels.get(&id).ok_or_else(ApiError::not_found)?.owner;
     if owner == Owner::System {
         return Err(ApiError::invalid("Invalid delete request"));
     }
@@ -95,11 +91,7 @@ fn change(call: &mut Call<'_>, name: Option<String>) -> Result<Reply, ApiError> 
     let id = call.id_text(0).to_owned();
     let body = call.body.clone();
     let account = call.account_mut()?;
-    let mut label = account
-        .labels
-        .get(&id)
-        .ok_or_else(ApiError::not_found)?
-        .clone();
+    let mut label = account.labels.get(&id).ok_or_else(ApiError::not_found)?.clone();
     if label.owner == Owner::System {
         return Err(ApiError::invalid("Invalid update request"));
     }
@@ -115,9 +107,7 @@ fn change(call: &mut Call<'_>, name: Option<String>) -> Result<Reply, ApiError> 
 fn name_in(body: &Value) -> Result<Option<String>, ApiError> {
     match body.get("name").and_then(Value::as_str).map(str::trim) {
         None => Ok(None),
-        Some(name) if !name.is_empty() && name.chars().count() <= MAX_NAME => {
-            Ok(Some(name.to_owned()))
-        }
+        Some(name) if !name.is_empty() && name.chars().count() <= MAX_NAME => Ok(Some(name.to_owned())),
         Some(_) => Err(ApiError::invalid("Invalid label name")),
     }
 }

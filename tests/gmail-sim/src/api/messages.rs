@@ -48,16 +48,11 @@ impl Listing {
         }
         let labels = call.query.all("labelIds");
         let account = call.account()?;
-        if let Some(unknown) = labels
-            .iter()
-            .find(|label| !account.labels.contains_key(*label))
-        {
+        if let Some(unknown) = labels.iter().find(|label| !account.labels.contains_key(*label)) {
             return Err(ApiError::invalid(format!("Invalid label: {unknown}")));
         }
         let before = match call.query.get("pageToken") {
-            Some(token) => {
-                Some(parse_token(token).ok_or_else(|| ApiError::invalid("Invalid pageToken"))?)
-            }
+            Some(token) => Some(parse_token(token).ok_or_else(|| ApiError::invalid("Invalid pageToken"))?),
             None => None,
         };
         Ok(Self {
@@ -112,20 +107,16 @@ impl Listing {
             .flatten()
             .filter_map(|id| account.messages.get(id))
             .filter(|stored| before.is_none_or(|before| (stored.internal_date, stored.id) < before))
-            .filter(|stored| {
-                self.labels
-                    .iter()
-                    .all(|label| stored.labels.contains(label))
-            })
+            .filter(|stored| self.labels.iter().all(|label| stored.labels.contains(label)))
             .collect();
         found.sort_by_key(|stored| std::cmp::Reverse((stored.internal_date, stored.id)));
         Box::new(found.into_iter())
     }
 
     fn shows(&self, account: &Account, stored: &Stored, searchable_until: i64) -> bool {
-        let hidden = [SPAM, TRASH].iter().any(|label| {
-            stored.labels.contains(*label) && !self.labels.iter().any(|wanted| wanted == label)
-        });
+        let hidden = [SPAM, TRASH]
+            .iter()
+            .any(|label| stored.labels.contains(*label) && !self.labels.iter().any(|wanted| wanted == label));
         if hidden && !self.hidden_too && !self.search.as_ref().is_some_and(Search::reaches_hidden) {
             return false;
         }
@@ -247,10 +238,7 @@ pub(crate) fn insert(call: &mut Call<'_>, entry: Entry) -> Result<Reply, ApiErro
     let id_changes = entry == Entry::Import && call.world.behaviour.import_id_changes;
     let account = call.account_mut()?;
     check_thread(account, named)?;
-    if let Some(unknown) = labels
-        .iter()
-        .find(|label| !account.labels.contains_key(*label))
-    {
+    if let Some(unknown) = labels.iter().find(|label| !account.labels.contains_key(*label)) {
         return Err(ApiError::invalid(format!("Invalid label: {unknown}")));
     }
     let parsed = Parsed::new(crate::headers::with_crlf(&raw).into());
@@ -337,10 +325,7 @@ pub(crate) fn batch_delete(call: &mut Call<'_>) -> Result<Reply, ApiError> {
 
 /// The labels to add and remove, checked.
 pub(crate) fn label_changes(call: &Call<'_>) -> Result<(Vec<String>, Vec<String>), ApiError> {
-    let (add, remove) = (
-        call.strings("addLabelIds")?,
-        call.strings("removeLabelIds")?,
-    );
+    let (add, remove) = (call.strings("addLabelIds")?, call.strings("removeLabelIds")?);
     let account = call.account()?;
     check_changeable(&account.labels, &add)?;
     check_changeable(&account.labels, &remove)?;
@@ -355,12 +340,7 @@ pub(crate) fn label_changes(call: &Call<'_>) -> Result<(Vec<String>, Vec<String>
     Ok((add, remove))
 }
 
-fn relabel(
-    call: &mut Call<'_>,
-    id: u64,
-    add: &[String],
-    remove: &[String],
-) -> Result<Reply, ApiError> {
+fn relabel(call: &mut Call<'_>, id: u64, add: &[String], remove: &[String]) -> Result<Reply, ApiError> {
     let moment = call.world.moment();
     let account = call.account_mut()?;
     if !account.messages.contains_key(&id) {

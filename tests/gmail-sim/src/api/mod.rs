@@ -164,8 +164,7 @@ fn authorize(world: &World, request: &Request, route: &Route) -> Result<Access, 
         .access(&token, now)
         .ok_or_else(ApiError::invalid_credentials)?
         .clone();
-    let own =
-        route.user == "me" || world.find_account(&route.user).as_ref() == Some(&access.account);
+    let own = route.user == "me" || world.find_account(&route.user).as_ref() == Some(&access.account);
     if !own {
         return Err(ApiError::forbidden(format!(
             "Delegation denied for {}",
@@ -317,15 +316,11 @@ fn write(reply: Reply, selection: &Selection, query: &Query) -> Response<Bytes> 
             } else {
                 serde_json::to_vec_pretty(&value)
             };
-            let mut response = bytes_response(
-                200,
-                "application/json; charset=UTF-8",
-                body.unwrap_or_default(),
-            );
-            response.headers_mut().insert(
-                header::CACHE_CONTROL,
-                header::HeaderValue::from_static("private"),
-            );
+            let mut response =
+                bytes_response(200, "application/json; charset=UTF-8", body.unwrap_or_default());
+            response
+                .headers_mut()
+                .insert(header::CACHE_CONTROL, header::HeaderValue::from_static("private"));
             response
         }
     }

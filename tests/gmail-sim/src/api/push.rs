@@ -19,10 +19,7 @@ pub(crate) fn watch(call: &mut Call<'_>) -> Result<Reply, ApiError> {
     let filter = filter(call)?;
     let (now, project) = (call.world.now(), call.access.project);
     let account = call.account_mut()?;
-    let live = account
-        .watches
-        .get(&project)
-        .filter(|live| live.expires_at > now);
+    let live = account.watches.get(&project).filter(|live| live.expires_at > now);
     if live.is_some_and(|live| live.topic != topic) {
         return Err(ApiError::invalid(
             "Only one user push notification client allowed per developer (call /stop then try again)",
@@ -56,10 +53,7 @@ fn check_topic(topic: &str) -> Result<(), ApiError> {
 fn filter(call: &Call<'_>) -> Result<LabelFilter, ApiError> {
     let labels: BTreeSet<String> = call.strings("labelIds")?.into_iter().collect();
     let account = call.account()?;
-    if let Some(unknown) = labels
-        .iter()
-        .find(|label| !account.labels.contains_key(*label))
-    {
+    if let Some(unknown) = labels.iter().find(|label| !account.labels.contains_key(*label)) {
         return Err(ApiError::invalid(format!("Invalid label: {unknown}")));
     }
     if labels.is_empty() {

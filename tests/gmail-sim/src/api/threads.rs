@@ -110,9 +110,7 @@ fn relabel(call: &mut Call<'_>, add: &[String], remove: &[String]) -> Result<Rep
         account.relabel(id, add, remove, moment);
     }
     let messages: Vec<Value> = account.thread(thread).into_iter().map(brief).collect();
-    Ok(Reply::Json(
-        json!({"id": hex(thread), "messages": messages}),
-    ))
+    Ok(Reply::Json(json!({"id": hex(thread), "messages": messages})))
 }
 
 fn members(call: &Call<'_>) -> Result<Vec<u64>, ApiError> {
@@ -132,13 +130,7 @@ fn members(call: &Call<'_>) -> Result<Vec<u64>, ApiError> {
 
 fn overview(account: &Account, thread: u64) -> Value {
     let members = account.thread(thread);
-    let newest = members
-        .iter()
-        .map(|stored| stored.history_id)
-        .max()
-        .unwrap_or(0);
-    let snippet = members
-        .last()
-        .map_or("", |stored| stored.parsed.snippet.as_str());
+    let newest = members.iter().map(|stored| stored.history_id).max().unwrap_or(0);
+    let snippet = members.last().map_or("", |stored| stored.parsed.snippet.as_str());
     json!({"id": hex(thread), "snippet": snippet, "historyId": newest.to_string()})
 }

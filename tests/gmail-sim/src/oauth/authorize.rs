@@ -54,9 +54,7 @@ pub(super) fn begin(world: &mut World, request: &Request) -> Response<Bytes> {
                 .or_else(|| world.accounts.keys().next().cloned());
             finish(world, &asked, chosen, &decision)
         }
-        Consent::Page if asked.prompt.iter().any(|prompt| prompt == "none") => {
-            silent(world, &asked)
-        }
+        Consent::Page if asked.prompt.iter().any(|prompt| prompt == "none") => silent(world, &asked),
         Consent::Page => html(200, page::consent(world, &asked, request.query.pairs())),
     }
 }
@@ -86,14 +84,10 @@ fn silent(world: &mut World, asked: &Asked) -> Response<Bytes> {
         .login_hint
         .as_ref()
         .and_then(|address| world.find_account(address));
-    let consented = account.as_ref().and_then(|account| {
-        world
-            .oauth
-            .consents
-            .get(&(asked.client.clone(), account.clone()))
-    });
-    if consented.is_some_and(|consented| asked.scopes.iter().all(|scope| consented.contains(scope)))
-    {
+    let consented = account
+        .as_ref()
+        .and_then(|account| world.oauth.consents.get(&(asked.client.clone(), account.clone())));
+    if consented.is_some_and(|consented| asked.scopes.iter().all(|scope| consented.contains(scope))) {
         return finish(world, asked, account, &Decision::All);
     }
     back(
@@ -103,12 +97,7 @@ fn silent(world: &mut World, asked: &Asked) -> Response<Bytes> {
     )
 }
 
-fn finish(
-    world: &mut World,
-    asked: &Asked,
-    account: Option<String>,
-    decision: &Decision,
-) -> Response<Bytes> {
+fn finish(world: &mut World, asked: &Asked, account: Option<String>, decision: &Decision) -> Response<Bytes> {
     let ticked = |scope: &String| match decision {
         Decision::All => true,
         Decision::Only(some) => {
@@ -174,12 +163,7 @@ fn read(clients: &[Client], query: &Query) -> Result<Asked, Refusal> {
         .ok_or_else(|| page("invalid_client", "The OAuth client was not found."))?;
     let redirect_text = query
         .get("redirect_uri")
-        .ok_or_else(|| {
-            page(
-                "invalid_request",
-                "Missing required parameter: redirect_uri",
-            )
-        })?
+        .ok_or_else(|| page("invalid_request", "Missing required parameter: redirect_uri"))?
         .to_owned();
     let redirect = Url::parse(&redirect_text)
         .ok()
@@ -212,10 +196,7 @@ fn read(clients: &[Client], query: &Query) -> Result<Asked, Refusal> {
     if scopes.is_empty() {
         return Err(page("invalid_request", "Missing required parameter: scope"));
     }
-    let challenge = match (
-        query.get("code_challenge"),
-        query.get("code_challenge_method"),
-    ) {
+    let challenge = match (query.get("code_challenge"), query.get("code_challenge_method")) {
         (None, _) => None,
         (Some(value), Some("S256")) => Some(Challenge {
             value: value.to_owned(),
@@ -251,8 +232,7 @@ fn allowed(redirects: &Redirects, text: &str, url: &Url) -> bool {
     match redirects {
         Redirects::Exact(list) => list.iter().any(|known| known == text),
         Redirects::AnyLoopback => {
-            url.scheme() == "http"
-                && matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"))
+            url.scheme() == "http" && matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"))
         }
     }
 }

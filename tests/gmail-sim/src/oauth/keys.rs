@@ -92,8 +92,7 @@ mod tests {
             rsa::BigUint::from_bytes_be(&URL_SAFE_NO_PAD.decode(text).unwrap())
         };
         let public = rsa::RsaPublicKey::new(number("n"), number("e")).unwrap();
-        let signature =
-            Signature::try_from(URL_SAFE_NO_PAD.decode(signature).unwrap().as_slice()).unwrap();
+        let signature = Signature::try_from(URL_SAFE_NO_PAD.decode(signature).unwrap().as_slice()).unwrap();
         VerifyingKey::<Sha256>::new(public)
             .verify(signed.as_bytes(), &signature)
             .unwrap();

@@ -108,9 +108,7 @@ impl Access {
 impl Oauth {
     /// What a token allows now.
     pub(crate) fn access(&self, token: &str, now: i64) -> Option<&Access> {
-        self.access
-            .get(token)
-            .filter(|access| access.expires_at > now)
+        self.access.get(token).filter(|access| access.expires_at > now)
     }
 
     /// Ends every access token of an account at once, refresh tokens stay.
@@ -129,8 +127,7 @@ impl Oauth {
 
     /// The account removes the app: every grant and the consent itself.
     pub(crate) fn withdraw(&mut self, account: &str, client: Option<&str>) {
-        let concerned =
-            |found: &str, by: &str| found == account && client.is_none_or(|client| client == by);
+        let concerned = |found: &str, by: &str| found == account && client.is_none_or(|client| client == by);
         self.refresh
             .retain(|_, grant| !concerned(&grant.account, &grant.client));
         self.access
@@ -182,9 +179,7 @@ pub(crate) fn handle(world: &mut World, request: &Request) -> Option<Response<By
 
 fn userinfo(world: &World, request: &Request) -> Response<Bytes> {
     let now = world.now();
-    let access = request
-        .bearer()
-        .and_then(|token| world.oauth.access(&token, now));
+    let access = request.bearer().and_then(|token| world.oauth.access(&token, now));
     let account = access.and_then(|access| Some((access, world.accounts.get(&access.account)?)));
     let Some((access, account)) = account else {
         return ApiError::invalid_credentials().response();

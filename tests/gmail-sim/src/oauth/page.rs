@@ -26,9 +26,7 @@ pub(super) fn consent(world: &World, asked: &Asked, request: &[(String, String)]
         .and_then(|address| world.find_account(address));
     let mut accounts = String::new();
     for (position, (key, account)) in world.accounts.iter().enumerate() {
-        let checked = hinted
-            .as_ref()
-            .map_or(position == 0, |hinted| hinted == key);
+        let checked = hinted.as_ref().map_or(position == 0, |hinted| hinted == key);
         let _ = write!(
             accounts,
             "<label><input type=radio name=account value=\"{email}\"{checked}> {name} <small>{email}</small></label>",
@@ -80,12 +78,8 @@ pub(super) fn error(code: &str, text: &str) -> String {
 
 fn describe(scope: &str) -> &'static str {
     match scope {
-        known if known == Scope::Mail.url() => {
-            "Read, compose, send, and permanently delete all your email"
-        }
-        known if known == Scope::Modify.url() => {
-            "Read, compose, and send emails from your Gmail account"
-        }
+        known if known == Scope::Mail.url() => "Read, compose, send, and permanently delete all your email",
+        known if known == Scope::Modify.url() => "Read, compose, and send emails from your Gmail account",
         known if known == Scope::Readonly.url() => "View your email messages and settings",
         known if known == Scope::Send.url() => "Send email on your behalf",
         known if known == Scope::Compose.url() => "Manage drafts and send emails",

@@ -169,12 +169,7 @@ pub(super) fn new_access(
 }
 
 /// A new refresh token; the oldest dies when the account has too many for the client.
-pub(super) fn new_grant(
-    world: &mut World,
-    client: &str,
-    account: &str,
-    scopes: &BTreeSet<String>,
-) -> String {
+pub(super) fn new_grant(world: &mut World, client: &str, account: &str, scopes: &BTreeSet<String>) -> String {
     let token = format!("1//0{}", world.token(96));
     world.oauth.issued += 1;
     let grant = Grant {
@@ -258,10 +253,7 @@ fn by_code(world: &mut World, client: &str, form: &Query) -> Result<Value, Refus
     if let (Some(refresh), Some(object)) = (refresh, answer.as_object_mut()) {
         object.insert("refresh_token".to_owned(), json!(refresh));
         if let Some(lifetime) = world.behaviour.refresh_token_lifetime_ms {
-            object.insert(
-                "refresh_token_expires_in".to_owned(),
-                json!(lifetime / 1000),
-            );
+            object.insert("refresh_token_expires_in".to_owned(), json!(lifetime / 1000));
         }
     }
     Ok(answer)
@@ -276,9 +268,7 @@ fn by_refresh(world: &mut World, client: &str, form: &Query) -> Result<Value, Re
         .refresh
         .get(&token)
         .filter(|grant| grant.client == client)
-        .filter(|grant| {
-            lifetime.is_none_or(|lifetime| now < grant.issued_at.saturating_add(lifetime))
-        })
+        .filter(|grant| lifetime.is_none_or(|lifetime| now < grant.issued_at.saturating_add(lifetime)))
         .cloned()
         .ok_or(DEAD)?;
     let scopes = match form.get("scope") {
@@ -331,9 +321,7 @@ fn id_token(world: &World, client: &str, code: &Code, access: &str) -> String {
         "exp": now + 3600,
         "at_hash": URL_SAFE_NO_PAD.encode(&hash[..16]),
     });
-    if let (Some(account), Some(object)) =
-        (world.accounts.get(&code.account), claims.as_object_mut())
-    {
+    if let (Some(account), Some(object)) = (world.accounts.get(&code.account), claims.as_object_mut()) {
         object.insert("sub".to_owned(), json!(account.subject));
         if code.scopes.contains(Scope::Email.url()) {
             object.insert("email".to_owned(), json!(account.email));

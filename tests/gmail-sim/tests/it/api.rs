@@ -19,9 +19,7 @@ fn a_message_is_answered_in_all_four_formats() {
     assert_eq!(minimal["internalDate"], START.to_string());
     assert!(minimal.get("payload").is_none() && minimal.get("raw").is_none());
     let raw = decoded(&world.get(&format!("messages/{id}?format=raw")).ok()["raw"]);
-    assert!(
-        raw.contains("Subject: The offer\r\n") && raw.contains("Delivered-To: anna@acme.test\r\n")
-    );
+    assert!(raw.contains("Subject: The offer\r\n") && raw.contains("Delivered-To: anna@acme.test\r\n"));
     let metadata = world
         .get(&format!(
             "messages/{id}?format=metadata&metadataHeaders=subject&metadataHeaders=From"
@@ -37,9 +35,7 @@ fn a_message_is_answered_in_all_four_formats() {
     let attached = &full["payload"]["parts"][1]["body"];
     assert!(attached.get("data").is_none());
     let attachment = attached["attachmentId"].as_str().unwrap();
-    let got = world
-        .get(&format!("messages/{id}/attachments/{attachment}"))
-        .ok();
+    let got = world.get(&format!("messages/{id}/attachments/{attachment}")).ok();
     assert_eq!(
         (decoded(&got["data"]).as_str(), &got["size"]),
         ("tiny", &json!(4))
@@ -76,8 +72,7 @@ fn a_delivery_with_the_same_key_changes_nothing() {
 fn replies_are_threaded_by_references_and_subject_together() {
     let world = World::new();
     let first = world.arrive(OFFER);
-    let reply =
-        "From: carl@client.test\nSubject: Re: The offer\nIn-Reply-To: <o1@client.test>\n\nx";
+    let reply = "From: carl@client.test\nSubject: Re: The offer\nIn-Reply-To: <o1@client.test>\n\nx";
     assert_eq!(world.arrive(reply).thread_id, first.thread_id);
     assert_ne!(
         world.arrive(&reply.replace("offer", "bill")).thread_id,
@@ -89,13 +84,7 @@ fn replies_are_threaded_by_references_and_subject_together() {
     );
     let thread = world.get(&format!("threads/{}", first.thread_id)).ok();
     assert_eq!(thread["messages"].as_array().unwrap().len(), 2);
-    assert_eq!(
-        world.get("threads").ok()["threads"]
-            .as_array()
-            .unwrap()
-            .len(),
-        3
-    );
+    assert_eq!(world.get("threads").ok()["threads"].as_array().unwrap().len(), 3);
 }
 
 #[test]
@@ -176,10 +165,7 @@ fn search_understands_gmails_operators() {
         (&format!("after:{}", seconds + 5), &[&other]),
         (&format!("before:{}", seconds + 5), &[&offer]),
         ("newer_than:1d -is:starred", &[&other]),
-        (
-            "after:2026/01/01 {subject:news subject:offer}",
-            &[&other, &offer],
-        ),
+        ("after:2026/01/01 {subject:news subject:offer}", &[&other, &offer]),
     ];
     for (q, wanted) in cases {
         let q: String = url::form_urlencoded::byte_serialize(q.as_bytes()).collect();
@@ -190,10 +176,7 @@ fn search_understands_gmails_operators() {
         ids(&world.get("messages?includeSpamTrash=true").ok()["messages"]).len(),
         3
     );
-    assert_eq!(
-        ids(&world.get("messages?labelIds=SPAM").ok()["messages"]),
-        [spam]
-    );
+    assert_eq!(ids(&world.get("messages?labelIds=SPAM").ok()["messages"]), [spam]);
 }
 
 #[test]
@@ -206,10 +189,7 @@ fn a_search_lags_while_labels_do_not() {
         1
     );
     world.advance(5000);
-    assert_eq!(
-        ids(&world.get("messages?q=offer").ok()["messages"]).len(),
-        1
-    );
+    assert_eq!(ids(&world.get("messages?q=offer").ok()["messages"]).len(), 1);
 }
 
 #[test]
@@ -223,10 +203,7 @@ fn labels_are_made_counted_renamed_and_deleted() {
     assert_eq!(world.post("labels", json!({"name": "crm"})).status, 409);
     assert_eq!(world.post("labels", json!({"name": "inbox"})).status, 400);
     world
-        .post(
-            &format!("messages/{id}/modify"),
-            json!({"addLabelIds": [label]}),
-        )
+        .post(&format!("messages/{id}/modify"), json!({"addLabelIds": [label]}))
         .ok();
     let counted = world.get(&format!("labels/{label}")).ok();
     assert_eq!(
@@ -234,11 +211,7 @@ fn labels_are_made_counted_renamed_and_deleted() {
         (&json!(1), &json!(1))
     );
     let renamed = world
-        .call(
-            "PATCH",
-            &format!("labels/{label}"),
-            json!({"name": "Twinbox"}),
-        )
+        .call("PATCH", &format!("labels/{label}"), json!({"name": "Twinbox"}))
         .ok();
     assert_eq!(renamed["name"], "Twinbox");
     assert!(
@@ -254,10 +227,7 @@ fn labels_are_made_counted_renamed_and_deleted() {
             .status,
         204
     );
-    assert_eq!(
-        world.call("DELETE", "labels/INBOX", Value::Null).status,
-        400
-    );
+    assert_eq!(world.call("DELETE", "labels/INBOX", Value::Null).status, 400);
     assert!(!world.mailbox(ANNA)[0].has(&label));
 }
 
@@ -265,16 +235,12 @@ fn labels_are_made_counted_renamed_and_deleted() {
 fn trash_untrash_delete_and_batches_do_what_they_say() {
     let world = World::new();
     let (one, two) = (world.arrive(OFFER).id, world.arrive(OFFER).id);
-    world
-        .post(&format!("messages/{one}/trash"), Value::Null)
-        .ok();
+    world.post(&format!("messages/{one}/trash"), Value::Null).ok();
     assert_eq!(
         ids(&world.get("messages").ok()["messages"]),
         std::slice::from_ref(&two)
     );
-    world
-        .post(&format!("messages/{one}/untrash"), Value::Null)
-        .ok();
+    world.post(&format!("messages/{one}/untrash"), Value::Null).ok();
     assert!(!world.mailbox(ANNA)[0].has("TRASH"));
     let both = json!({"ids": [one, two], "removeLabelIds": ["UNREAD"], "addLabelIds": ["STARRED"]});
     assert_eq!(world.post("messages/batchModify", both).status, 204);
@@ -292,9 +258,7 @@ fn trash_untrash_delete_and_batches_do_what_they_say() {
     );
     assert_eq!(world.get(&format!("messages/{one}")).refusal().0, 404);
     assert_eq!(
-        world
-            .post("messages/batchDelete", json!({"ids": [two]}))
-            .status,
+        world.post("messages/batchDelete", json!({"ids": [two]})).status,
         204
     );
     assert!(world.mailbox(ANNA).is_empty());
@@ -368,10 +332,7 @@ fn what_gmail_refuses_is_refused_in_gmails_words() {
         ),
     ];
     for (answer, status, reason, message) in cases {
-        assert_eq!(
-            answer.refusal(),
-            (status, reason.to_owned(), message.to_owned())
-        );
+        assert_eq!(answer.refusal(), (status, reason.to_owned(), message.to_owned()));
     }
     assert_eq!(world.get("nonsense").status, 404);
 }
@@ -385,10 +346,7 @@ fn tokens_are_checked_for_life_and_scope() {
         "required"
     );
     assert_eq!(
-        world
-            .call_as("bad", "GET", "profile", Value::Null)
-            .refusal()
-            .1,
+        world.call_as("bad", "GET", "profile", Value::Null).refusal().1,
         "authError"
     );
     let modify = world.sim.issue_token(ANNA, &[MODIFY]).unwrap().access_token;
@@ -431,9 +389,7 @@ fn tokens_are_checked_for_life_and_scope() {
         200
     );
     assert_eq!(
-        world
-            .call_as(&only("send"), "GET", "profile", Value::Null)
-            .status,
+        world.call_as(&only("send"), "GET", "profile", Value::Null).status,
         403
     );
     world.advance(3_600_000);
@@ -481,10 +437,7 @@ fn an_enforced_quota_refuses_the_minute_that_is_spent() {
 
 #[test]
 fn the_price_lists_are_those_of_the_facts() {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../../shared/facts/quota.json"
-    );
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/facts/quota.json");
     let Ok(text) = std::fs::read(path) else {
         eprintln!("SKIPPED: {path} is not there, the price lists are not compared");
         return;
@@ -510,13 +463,7 @@ fn faults_strike_before_or_after_the_effect() {
     world
         .sim
         .inject(Fault::next("messages.send", FaultKind::DropAfter));
-    assert!(
-        send()
-            .response
-            .extensions()
-            .get::<gmail_sim::Dropped>()
-            .is_some()
-    );
+    assert!(send().response.extensions().get::<gmail_sim::Dropped>().is_some());
     assert_eq!(world.sim.outside().len(), 1);
     world
         .sim

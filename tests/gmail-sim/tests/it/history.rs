@@ -57,9 +57,7 @@ fn kinds_are_asked_for_in_the_singular() {
     let world = World::new();
     let start = world.history_id();
     let id = world.arrive("Subject: x\n\ny").id;
-    world
-        .post(&format!("messages/{id}/trash"), Value::Null)
-        .ok();
+    world.post(&format!("messages/{id}/trash"), Value::Null).ok();
     let only = world
         .get(&format!(
             "history?startHistoryId={start}&historyTypes=messageAdded"
@@ -69,17 +67,9 @@ fn kinds_are_asked_for_in_the_singular() {
     let plural = world.get(&format!(
         "history?startHistoryId={start}&historyTypes=messagesAdded"
     ));
-    assert!(
-        plural
-            .refusal()
-            .2
-            .starts_with("Invalid value at 'history_types'")
-    );
+    assert!(plural.refusal().2.starts_with("Invalid value at 'history_types'"));
     let missing = world.get("history");
-    assert_eq!(
-        missing.refusal().2,
-        "Missing/invalid parameter: startHistoryId"
-    );
+    assert_eq!(missing.refusal().2, "Missing/invalid parameter: startHistoryId");
     let left = world
         .get(&format!("history?startHistoryId={start}&labelId=INBOX"))
         .ok();
@@ -100,9 +90,7 @@ fn pages_cover_everything_once_even_with_empty_ones_between() {
         let (mut seen, mut empties, mut token) = (0, 0, String::new());
         loop {
             let page = world
-                .get(&format!(
-                    "history?startHistoryId={start}&maxResults=3{token}"
-                ))
+                .get(&format!("history?startHistoryId={start}&maxResults=3{token}"))
                 .ok();
             let count = page["history"].as_array().map_or(0, Vec::len);
             seen += count;
@@ -124,20 +112,12 @@ fn expired_and_unknown_ids_are_not_found() {
     world.arrive("Subject: x\n\ny");
     assert!(world.sim.expire_history(ANNA, None));
     assert_eq!(
-        world
-            .get(&format!("history?startHistoryId={start}"))
-            .refusal()
-            .0,
+        world.get(&format!("history?startHistoryId={start}")).refusal().0,
         404
     );
     assert!(records(&world, &world.history_id()).is_empty());
     let future = world.history_id().parse::<u64>().unwrap() + 1;
-    assert_eq!(
-        world
-            .get(&format!("history?startHistoryId={future}"))
-            .status,
-        404
-    );
+    assert_eq!(world.get(&format!("history?startHistoryId={future}")).status, 404);
 }
 
 #[test]

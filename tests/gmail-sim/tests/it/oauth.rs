@@ -102,29 +102,18 @@ fn exchange(world: &World, code: &str, verifier: &str) -> Answer {
 }
 
 fn connect(world: &World) -> Value {
-    exchange(
-        world,
-        value(&back(&authorize(world, &[])), "code"),
-        VERIFIER,
-    )
-    .ok()
+    exchange(world, value(&back(&authorize(world, &[])), "code"), VERIFIER).ok()
 }
 
 fn refresh(world: &World, refresh_token: &str) -> Answer {
     token(
         world,
-        &[
-            ("grant_type", "refresh_token"),
-            ("refresh_token", refresh_token),
-        ],
+        &[("grant_type", "refresh_token"), ("refresh_token", refresh_token)],
     )
 }
 
 fn error(answer: &Answer) -> (u16, String) {
-    (
-        answer.status,
-        answer.json()["error"].as_str().unwrap().to_owned(),
-    )
+    (answer.status, answer.json()["error"].as_str().unwrap().to_owned())
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
@@ -142,15 +131,10 @@ fn the_whole_flow_gives_tokens_for_what_was_granted() {
         (&json!(3599), &json!("Bearer"))
     );
     assert!(
-        text(&answer, "scope").contains("userinfo.email")
-            && text(&answer, "scope").contains("gmail.labels")
+        text(&answer, "scope").contains("userinfo.email") && text(&answer, "scope").contains("gmail.labels")
     );
     assert!(answer.get("refresh_token_expires_in").is_none());
-    let claims = text(&answer, "id_token")
-        .split('.')
-        .nth(1)
-        .unwrap()
-        .to_owned();
+    let claims = text(&answer, "id_token").split('.').nth(1).unwrap().to_owned();
     let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
     assert_eq!(
         (&claims["aud"], &claims["email"], &claims["nonce"]),
@@ -163,9 +147,7 @@ fn the_whole_flow_gives_tokens_for_what_was_granted() {
         ANNA
     );
     assert_eq!(
-        world
-            .call_as(access, "GET", "/v1/userinfo", Value::Null)
-            .ok()["email"],
+        world.call_as(access, "GET", "/v1/userinfo", Value::Null).ok()["email"],
         ANNA
     );
     let again = refresh(&world, text(&answer, "refresh_token")).ok();
@@ -216,14 +198,10 @@ fn codes_are_single_use_bound_to_their_request_and_short_lived() {
 fn a_refresh_token_comes_with_the_first_consent_or_when_asked_again() {
     let world = world(Decision::All);
     let answer = |more: &[(&str, &str)]| {
-        exchange(
-            &world,
-            value(&back(&authorize(&world, more)), "code"),
-            VERIFIER,
-        )
-        .ok()
-        .get("refresh_token")
-        .is_some()
+        exchange(&world, value(&back(&authorize(&world, more)), "code"), VERIFIER)
+            .ok()
+            .get("refresh_token")
+            .is_some()
     };
     assert!(answer(&[("prompt", "")]));
     assert!(!answer(&[("prompt", "")]));
@@ -235,19 +213,12 @@ fn a_refresh_token_comes_with_the_first_consent_or_when_asked_again() {
 fn a_box_left_unticked_is_missing_from_the_scope() {
     let world = world(Decision::Only(vec![MODIFY.to_owned()]));
     let scope = text(&connect(&world), "scope").to_owned();
-    assert!(
-        scope.contains("gmail.modify")
-            && scope.contains("openid")
-            && !scope.contains("gmail.labels")
-    );
+    assert!(scope.contains("gmail.modify") && scope.contains("openid") && !scope.contains("gmail.labels"));
     world.sim.set_consent(Consent::Auto {
         account: Some(BEN.into()),
         decision: Decision::Deny,
     });
-    assert_eq!(
-        value(&back(&authorize(&world, &[])), "error"),
-        "access_denied"
-    );
+    assert_eq!(value(&back(&authorize(&world, &[])), "error"), "access_denied");
     world.sim.set_consent(Consent::Auto {
         account: Some(BEN.into()),
         decision: Decision::All,
@@ -266,10 +237,7 @@ fn the_consent_page_lets_one_choose_account_and_scopes() {
     let page = authorize(&world, &[]);
     let html = String::from_utf8(page.response.body().to_vec()).unwrap();
     assert_eq!(page.status, 200);
-    assert!(
-        html.contains("value=\"anna@acme.test\" checked")
-            && html.contains("value=\"ben@acme.test\">")
-    );
+    assert!(html.contains("value=\"anna@acme.test\" checked") && html.contains("value=\"ben@acme.test\">"));
     let query = auth_query(&[]);
     let decide = |pairs: &[(&str, &str)]| {
         let mut all = vec![("request", query.as_str())];
@@ -277,10 +245,7 @@ fn the_consent_page_lets_one_choose_account_and_scopes() {
         back(&form(&world, "/o/oauth2/v2/auth/decision", &all))
     };
     assert_eq!(
-        value(
-            &decide(&[("account", BEN), ("decision", "cancel")]),
-            "error"
-        ),
+        value(&decide(&[("account", BEN), ("decision", "cancel")]), "error"),
         "access_denied"
     );
     let redirected = decide(&[("account", BEN), ("scope", MODIFY), ("decision", "allow")]);
@@ -309,10 +274,7 @@ fn requests_from_strangers_get_a_page_and_no_redirect() {
         assert!(!answer.response.headers().contains_key("location"));
     }
     assert_eq!(
-        value(
-            &back(&authorize(&world, &[("response_type", "token")])),
-            "error"
-        ),
+        value(&back(&authorize(&world, &[("response_type", "token")])), "error"),
         "unsupported_response_type"
     );
 }
@@ -334,12 +296,7 @@ fn grants_die_of_revocation_age_password_and_number() {
         401
     );
     assert_eq!(
-        error(&form(
-            &world,
-            "/revoke",
-            &[("token", text(&one, "access_token"))]
-        ))
-        .1,
+        error(&form(&world, "/revoke", &[("token", text(&one, "access_token"))])).1,
         "invalid_token"
     );
     assert!(world.sim.change_password(ANNA));
@@ -378,9 +335,7 @@ fn the_discovery_document_points_back_here() {
         )
     );
     assert_eq!(
-        world
-            .call_as("", "GET", "/oauth2/v3/certs", Value::Null)
-            .ok()["keys"][0]["alg"],
+        world.call_as("", "GET", "/oauth2/v3/certs", Value::Null).ok()["keys"][0]["alg"],
         "RS256"
     );
 }

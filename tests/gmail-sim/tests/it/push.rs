@@ -86,8 +86,5 @@ fn the_envelope_is_pubsubs() {
         push_history_id: PushHistoryId::String,
         ..Behaviour::default()
     };
-    assert_eq!(
-        data(&text)["historyId"],
-        notification.history_id.to_string()
-    );
+    assert_eq!(data(&text)["historyId"], notification.history_id.to_string());
 }

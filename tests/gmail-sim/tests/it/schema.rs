@@ -6,10 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::world::{ANNA, World, raw};
 
-const PATH: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../../shared/facts/gmail.v1.json"
-);
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/facts/gmail.v1.json");
 
 fn discovery() -> Option<Value> {
     let text = std::fs::read(PATH);
@@ -26,10 +23,7 @@ fn convert(schema: &Value) -> Value {
     }
     match schema["type"].as_str() {
         Some("object") => {
-            let members = schema["properties"]
-                .as_object()
-                .cloned()
-                .unwrap_or_default();
+            let members = schema["properties"].as_object().cloned().unwrap_or_default();
             let properties: Map<String, Value> = members
                 .iter()
                 .map(|(name, member)| (name.clone(), convert(member)))
@@ -51,11 +45,7 @@ fn convert(schema: &Value) -> Value {
 }
 
 fn methods(resource: &Value, into: &mut BTreeMap<String, Value>) {
-    for method in resource["methods"]
-        .as_object()
-        .into_iter()
-        .flat_map(Map::values)
-    {
+    for method in resource["methods"].as_object().into_iter().flat_map(Map::values) {
         let name = method["id"]
             .as_str()
             .unwrap()
@@ -94,8 +84,7 @@ impl Checker {
 
     fn check(&self, method: &str, answer: &Value) {
         let name = self.methods[method]["response"]["$ref"].as_str().unwrap();
-        let schema =
-            json!({"$ref": format!("#/definitions/{name}"), "definitions": self.definitions});
+        let schema = json!({"$ref": format!("#/definitions/{name}"), "definitions": self.definitions});
         let validator = jsonschema::validator_for(&schema).unwrap();
         let errors: Vec<String> = validator
             .iter_errors(answer)
@@ -130,12 +119,7 @@ fn every_answer_has_the_shape_of_the_discovery_document() {
             Value::Null,
         );
     }
-    let full = check(
-        "threads.get",
-        "GET",
-        &format!("threads/{thread}"),
-        Value::Null,
-    );
+    let full = check("threads.get", "GET", &format!("threads/{thread}"), Value::Null);
     let attachment = full["messages"][0]["payload"]["parts"][1]["body"]["attachmentId"]
         .as_str()
         .unwrap()
@@ -202,33 +186,13 @@ fn every_answer_has_the_shape_of_the_discovery_document() {
     );
     check("labels.update", "PUT", &label, json!({"name": "m"}));
     check("labels.list", "GET", "labels", Value::Null);
-    let draft = check(
-        "drafts.create",
-        "POST",
-        "drafts",
-        json!({"message": raw(MAIL)}),
-    );
+    let draft = check("drafts.create", "POST", "drafts", json!({"message": raw(MAIL)}));
     let draft_path = format!("drafts/{}", draft["id"].as_str().unwrap());
-    check(
-        "drafts.update",
-        "PUT",
-        &draft_path,
-        json!({"message": raw(MAIL)}),
-    );
+    check("drafts.update", "PUT", &draft_path, json!({"message": raw(MAIL)}));
     check("drafts.get", "GET", &draft_path, Value::Null);
     check("drafts.list", "GET", "drafts", Value::Null);
-    check(
-        "drafts.send",
-        "POST",
-        "drafts/send",
-        json!({"id": draft["id"]}),
-    );
-    check(
-        "settings.sendAs.list",
-        "GET",
-        "settings/sendAs",
-        Value::Null,
-    );
+    check("drafts.send", "POST", "drafts/send", json!({"id": draft["id"]}));
+    check("settings.sendAs.list", "GET", "settings/sendAs", Value::Null);
     check(
         "settings.sendAs.get",
         "GET",

@@ -20,9 +20,7 @@ fn a_sent_message_arrives_in_every_mailbox_and_outside_without_bcc() {
     let sent = world.send(mail).ok();
     assert_eq!(sent["labelIds"], json!(["SENT"]));
     let own = text(&world, &id(&sent));
-    assert!(
-        own.contains("Bcc: d@client.test\r\n") && own.contains("gmailapi.google.com with HTTPREST")
-    );
+    assert!(own.contains("Bcc: d@client.test\r\n") && own.contains("gmailapi.google.com with HTTPREST"));
     assert!(own.contains("@mail.gmail.com>") && !own.contains("mine@crm.test"));
     let arrived = &world.mailbox(BEN)[0];
     assert_eq!(arrived.labels, ["INBOX", "UNREAD"]);
@@ -47,14 +45,9 @@ fn message_id_from_and_bcc_rules_are_switches() {
         behaviour.sender_keeps_bcc = false;
         behaviour.bcc_recipient_sees_self = true;
     });
-    let mail =
-        "From: x@else.test\nBcc: ben@acme.test\nSubject: hi\nMessage-ID: <mine@crm.test>\n\nx";
+    let mail = "From: x@else.test\nBcc: ben@acme.test\nSubject: hi\nMessage-ID: <mine@crm.test>\n\nx";
     let own = text(&world, &id(&world.send(mail).ok()));
-    assert!(
-        own.contains("From: x@else.test")
-            && own.contains("<mine@crm.test>")
-            && !own.contains("Bcc")
-    );
+    assert!(own.contains("From: x@else.test") && own.contains("<mine@crm.test>") && !own.contains("Bcc"));
     assert!(String::from_utf8_lossy(&world.mailbox(BEN)[0].raw).contains("Bcc: ben@acme.test"));
 }
 
@@ -69,10 +62,7 @@ fn a_from_that_is_no_accepted_alias_becomes_the_default() {
         .add_send_as(ANNA, "boss@acme.test", "Boss", Verification::Pending);
     for (from, wanted) in [
         ("From: sales@acme.test\n", "From: sales@acme.test\r\n"),
-        (
-            "From: boss@acme.test\n",
-            "From: Anna Adams <anna@acme.test>\r\n",
-        ),
+        ("From: boss@acme.test\n", "From: Anna Adams <anna@acme.test>\r\n"),
         ("", "From: Anna Adams <anna@acme.test>\r\n"),
     ] {
         let sent = world
@@ -106,8 +96,7 @@ fn mail_to_oneself_is_one_message_unless_switched() {
 #[test]
 fn a_reply_joins_its_thread_only_with_id_references_and_subject() {
     let world = World::new();
-    let first =
-        world.arrive("From: c@client.test\nSubject: Offer\nMessage-ID: <o@client.test>\n\nx");
+    let first = world.arrive("From: c@client.test\nSubject: Offer\nMessage-ID: <o@client.test>\n\nx");
     let send = |mail: &str, thread: Option<&str>| {
         let mut body = raw(mail);
         if let Some(thread) = thread {
@@ -164,12 +153,7 @@ fn a_bounce_comes_back_into_the_same_thread() {
     let sent = world.send("To: gone@client.test\nSubject: hi\n\nx").ok();
     let notice = &world.mailbox(ANNA)[1];
     assert_eq!(notice.thread_id, sent["threadId"].as_str().unwrap());
-    assert!(
-        notice
-            .from()
-            .unwrap()
-            .contains("mailer-daemon@googlemail.com")
-    );
+    assert!(notice.from().unwrap().contains("mailer-daemon@googlemail.com"));
     assert!(world.sim.outside().is_empty());
 }
 
@@ -198,22 +182,13 @@ fn a_draft_keeps_its_id_while_its_message_changes_and_sending_replaces_it() {
         world.get("drafts").ok()["drafts"][0]["message"]["id"],
         updated["message"]["id"]
     );
-    assert_eq!(
-        world.get(&path).ok()["message"]["labelIds"],
-        json!(["DRAFT"])
-    );
+    assert_eq!(world.get(&path).ok()["message"]["labelIds"], json!(["DRAFT"]));
     let sent = world.post("drafts/send", json!({"id": id(&draft)})).ok();
     assert_eq!(sent["labelIds"], json!(["SENT"]));
     assert_ne!(sent["id"], updated["message"]["id"]);
     assert_eq!(sent["threadId"], updated["message"]["threadId"]);
-    assert_eq!(
-        (world.get(&path).status, world.mailbox(ANNA).len()),
-        (404, 1)
-    );
-    assert_eq!(
-        world.post("drafts/send", json!({"id": id(&draft)})).status,
-        404
-    );
+    assert_eq!((world.get(&path).status, world.mailbox(ANNA).len()), (404, 1));
+    assert_eq!(world.post("drafts/send", json!({"id": id(&draft)})).status, 404);
     assert!(String::from_utf8_lossy(&world.sim.outside()[0].raw).ends_with("\r\n\r\n2"));
     let history = world.get(&format!("history?startHistoryId={start}")).ok()["history"].clone();
     assert_eq!(

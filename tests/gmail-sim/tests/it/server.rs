@@ -141,10 +141,7 @@ async fn gmail_and_the_admin_api_answer_over_http() {
             .status(),
         200
     );
-    assert_eq!(
-        client.get(admin("nothing")).send().await.unwrap().status(),
-        404
-    );
+    assert_eq!(client.get(admin("nothing")).send().await.unwrap().status(), 404);
 }
 
 #[tokio::test]

@@ -83,24 +83,16 @@ fn a_resumable_upload_survives_interruptions() {
         &[("x-upload-content-type", "message/rfc822")],
         b"{}",
     );
-    let location = begun.response.headers()["location"]
-        .to_str()
-        .unwrap()
-        .to_owned();
+    let location = begun.response.headers()["location"].to_str().unwrap().to_owned();
     assert!(location.starts_with("http://sim.test/upload/"));
-    let put = |range: &str, body: &[u8]| {
-        upload(&world, "PUT", &location, &[("content-range", range)], body)
-    };
+    let put = |range: &str, body: &[u8]| upload(&world, "PUT", &location, &[("content-range", range)], body);
     let (total, chunk) = (mail.len(), 256 * 1024);
     let first = put(
         &format!("bytes 0-{}/{total}", chunk - 1),
         &mail.as_bytes()[..chunk],
     );
     assert_eq!(
-        (
-            first.status,
-            first.response.headers()["range"].to_str().unwrap()
-        ),
+        (first.status, first.response.headers()["range"].to_str().unwrap()),
         (308, "bytes=0-262143")
     );
     assert_eq!(put(&format!("bytes */{total}"), b"").status, 308);
@@ -136,10 +128,7 @@ fn messages_above_the_limits_are_too_large() {
     });
     let big = format!("{MAIL}{}", "x".repeat(1000));
     assert_eq!(world.send(&big).status, 413);
-    assert_eq!(
-        world.send(&format!("{MAIL}{}", "x".repeat(3000))).status,
-        413
-    );
+    assert_eq!(world.send(&format!("{MAIL}{}", "x".repeat(3000))).status, 413);
     assert_eq!(
         upload(
             &world,
@@ -169,8 +158,7 @@ fn messages_above_the_limits_are_too_large() {
 #[test]
 fn insert_is_dated_now_and_import_by_its_header() {
     let world = World::new();
-    let mail =
-        "Date: Tue, 14 Nov 2023 22:13:20 +0000\nSubject: old\nMessage-ID: <keep@me.test>\n\nx";
+    let mail = "Date: Tue, 14 Nov 2023 22:13:20 +0000\nSubject: old\nMessage-ID: <keep@me.test>\n\nx";
     let mut body = raw(mail);
     body["labelIds"] = json!(["INBOX"]);
     world.post("messages", body.clone()).ok();

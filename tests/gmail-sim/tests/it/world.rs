@@ -119,9 +119,7 @@ impl World {
     }
 
     pub(crate) fn arrive(&self, text: &str) -> Delivered {
-        self.sim
-            .deliver(&Delivery::new(ANNA, text.to_owned()))
-            .unwrap()
+        self.sim.deliver(&Delivery::new(ANNA, text.to_owned())).unwrap()
     }
 
     pub(crate) fn send(&self, text: &str) -> Answer {
@@ -129,10 +127,7 @@ impl World {
     }
 
     pub(crate) fn history_id(&self) -> String {
-        self.get("profile").ok()["historyId"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+        self.get("profile").ok()["historyId"].as_str().unwrap().to_owned()
     }
 
     pub(crate) fn mailbox(&self, email: &str) -> Vec<MessageView> {
