@@ -210,7 +210,7 @@ pub fn ledger_key(id: &str) -> String {
 
 /// Key of a quarantined message.
 pub fn quarantine_key(id: &str) -> String {
-    format!("quarantine/{id}")
+    format!("{QUARANTINE}{id}")
 }
 
 /// Key of a thread's row.
@@ -223,6 +223,8 @@ pub fn outbound_key(id: &str) -> String {
     format!("out/{id}")
 }
 
+/// Prefix of [`quarantine_key`].
+pub const QUARANTINE: &str = "quarantine/";
 /// Prefix of [`sent_key`].
 pub const SENT: &str = "sent/";
 /// Prefix of [`intent_key`].

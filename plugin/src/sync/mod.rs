@@ -11,6 +11,7 @@ mod explain;
 mod gap;
 mod message;
 mod pull;
+mod retry;
 mod run;
 mod send;
 mod sending;

@@ -1,6 +1,6 @@
 //! One bounded pass: mail to send, then mail that came.
 
-use super::{NOTHING, Pass, Step, Stop, gap, pull, send};
+use super::{NOTHING, Pass, Step, Stop, gap, pull, retry, send};
 use crate::{
     contract::{Counts, Problem, Report, Trigger},
     ports::Host,
@@ -42,6 +42,7 @@ struct Done {
 
 async fn work<H: Host>(pass: &mut Pass<'_, H>) -> Step<Done> {
     let waiting = send::send_waiting(pass).await?;
+    retry::retry_quarantined(pass).await?;
     let mut progress = pull::pull(pass).await?;
     if progress == Progress::Complete {
         progress = gap::close(pass).await?;

@@ -15,6 +15,9 @@ use crate::{
 /// Messages sent in one pass.
 const PER_PASS: u32 = 20;
 
+/// Old marks removed in one pass.
+const REMOVED_AT_ONCE: usize = 1_000;
+
 /// What is left of sending.
 pub(super) struct Waiting {
     pub(super) progress: Progress,
@@ -78,11 +81,20 @@ pub(super) struct Day {
 }
 
 impl Day {
+    /// Reads the marks, and removes those that no longer count.
     async fn load<H: Host>(pass: &Pass<'_, H>) -> Result<Self, Problem> {
         let start = pass.host.now().saturating_sub(WINDOW);
-        let keys = ledger::keys(pass.host, SENT, Some(format!("{SENT}{start:013}/"))).await?;
+        let marks = ledger::keys(pass.host, SENT, None).await?;
+        let is_old = |mark: &&String| ledger::sent_time(mark).is_none_or(|time| time < start);
+        let old = marks.iter().filter(is_old).take(REMOVED_AT_ONCE);
+        let removals = old.map(|mark| ledger::remove(format!("{SENT}{mark}"))).collect();
+        pass.commit(removals).await?;
         Ok(Self {
-            sent: keys.iter().filter_map(|key| ledger::sent_time(key)).collect(),
+            sent: marks
+                .iter()
+                .filter_map(|mark| ledger::sent_time(mark))
+                .filter(|&time| time >= start)
+                .collect(),
         })
     }
 }

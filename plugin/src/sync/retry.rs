@@ -1,0 +1,56 @@
+//! T01: what was quarantined is looked at again after an upgrade: another version may know better.
+
+use super::{
+    Pass, Step,
+    deliver::{Candidate, deliver},
+};
+use crate::{
+    ledger::{self, Fate, LedgerRow, QUARANTINE, VERSION, ledger_key, quarantine_key},
+    ports::Host,
+};
+
+/// Messages tried again in one pass.
+const PER_PASS: usize = 200;
+
+/// Looks again at what another version of the component could not handle.
+pub(super) async fn retry_quarantined<H: Host>(pass: &mut Pass<'_, H>) -> Step {
+    let mut ids = Vec::new();
+    ledger::for_each::<String>(pass.host, QUARANTINE, None, |id, version| {
+        if version != VERSION && ids.len() < PER_PASS {
+            ids.push(id.to_owned());
+        }
+    })
+    .await?;
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let candidates = rows(pass, &ids)
+        .await?
+        .into_iter()
+        .zip(&ids)
+        .filter_map(|(row, id)| Some(Candidate::new(id.clone(), row?.thread, None)))
+        .collect();
+    deliver(pass, candidates).await?;
+    let released = rows(pass, &ids)
+        .await?
+        .into_iter()
+        .zip(&ids)
+        .filter_map(|(row, id)| {
+            let is_quarantined = matches!(
+                row,
+                Some(LedgerRow {
+                    fate: Fate::Quarantined(_),
+                    ..
+                })
+            );
+            (!is_quarantined).then(|| ledger::remove(quarantine_key(id)))
+        });
+    let released = released.collect();
+    Ok(pass.commit(released).await?)
+}
+
+async fn rows<H: Host>(pass: &Pass<'_, H>, ids: &[String]) -> Step<Vec<Option<LedgerRow>>> {
+    let keys = ids.iter().map(|id| ledger_key(id)).collect();
+    let rows = ledger::read_many::<LedgerRow>(pass.host, keys).await?;
+    Ok(rows.into_iter().map(|row| row.map(|(row, _)| row)).collect())
+}
