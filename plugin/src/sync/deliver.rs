@@ -75,13 +75,16 @@ enum Look {
     /// A rule needs no more than labels or time.
     Excluded(Rule, Summary),
     /// Headers, and the whole message where it was fetched at once.
-    Read {
-        summary: Summary,
-        envelope: Envelope,
-        parsed: Option<Box<Parsed>>,
-    },
+    Read(Box<Reading>),
     /// It can never be read.
     Unreadable(String),
+}
+
+/// A message as far as it was read.
+struct Reading {
+    summary: Summary,
+    envelope: Envelope,
+    parsed: Option<Parsed>,
 }
 
 /// Delivers candidates, group by group, each group committed.
@@ -248,21 +251,21 @@ async fn read<H: Host>(pass: &Pass<'_, H>, id: &str, is_known_thread: bool) -> R
     let summary = metadata.summary;
     Ok(match exclude_early(&summary, pass.connection.since) {
         Some(rule) => Look::Excluded(rule, summary),
-        None => Look::Read {
+        None => Look::Read(Box::new(Reading {
             summary,
             envelope,
             parsed: None,
-        },
+        })),
     })
 }
 
 fn parsed(summary: Summary, result: Result<Parsed, mail::ParseError>) -> Look {
     match result {
-        Ok(parsed) => Look::Read {
+        Ok(parsed) => Look::Read(Box::new(Reading {
             summary,
             envelope: parsed.envelope.clone(),
-            parsed: Some(Box::new(parsed)),
-        },
+            parsed: Some(parsed),
+        })),
         Err(error) => Look::Unreadable(error.to_string()),
     }
 }
@@ -304,13 +307,10 @@ async fn decide<H: Host>(
     let since = pass.connection.since;
     let mut addresses = Vec::new();
     for (_, _, look) in &looks {
-        if let Look::Read {
-            summary, envelope, ..
-        } = look
-        {
+        if let Look::Read(reading) = look {
             addresses.extend(addresses_that_matter(&Evidence {
-                summary,
-                envelope,
+                summary: &reading.summary,
+                envelope: &reading.envelope,
                 own_address,
                 since,
             }));
@@ -333,11 +333,12 @@ async fn decide<H: Host>(
                     },
                 );
             }
-            Look::Read {
-                summary,
-                envelope,
-                parsed,
-            } => {
+            Look::Read(reading) => {
+                let Reading {
+                    summary,
+                    envelope,
+                    parsed,
+                } = *reading;
                 rows.note_sent(&summary);
                 // A message the CRM meant to send is that message, however it got sent (S23).
                 if let Some(found) = sending::found_in_mailbox(pass, &summary, &envelope).await? {
@@ -366,7 +367,7 @@ async fn decide<H: Host>(
                         wanted.push(Wanted {
                             summary,
                             envelope,
-                            parsed: parsed.map(|parsed| *parsed),
+                            parsed,
                             delivery,
                         });
                     }
