@@ -23,14 +23,20 @@ async fn main() -> Result<()> {
     let folder = std::env::temp_dir().join("twinbox-embed");
     std::fs::create_dir_all(&folder)?;
     let plugin = Sandbox::new(SandboxConfig::default())?;
-    let plugin = plugin.load_file(Path::new("target/components/twinbox.wasm")).await?;
+    let plugin = plugin
+        .load_file(Path::new("target/components/twinbox.wasm"))
+        .await?;
     let database = Database::open(&folder.join("twinbox.db"), Durability::PowerLoss)?;
     let crm: Arc<dyn Crm> = Arc::new(EmbeddedCrm::new(database.clone())?); // yours instead
     let client = ClientConfig {
         client_id: "your-client-id".to_owned(),
         client_secret: "your-client-secret".to_owned().into(),
         redirect_uri: "https://crm.example/oauth/callback".to_owned(),
-        scopes: [&["openid".to_owned(), "email".to_owned()], &plugin.manifest().scopes[..]].concat(),
+        scopes: [
+            &["openid".to_owned(), "email".to_owned()],
+            &plugin.manifest().scopes[..],
+        ]
+        .concat(),
     };
     let provider = Provider::new(Endpoints::default(), client)?;
     let keys = SealingKeys::new(SealingKey::from_file(&folder.join("sealing.key"))?, Vec::new());
@@ -43,6 +49,9 @@ async fn main() -> Result<()> {
     // Where a user presses "Connect Gmail": send the browser there; `finish` takes what it brings back.
     let accounts = Accounts::new(host, vault, String::new());
     let (tenant, user) = (TenantId::new("acme"), UserId::new("sam"));
-    println!("{}", accounts.begin(&tenant, &user, "browser-session", None).await?);
+    println!(
+        "{}",
+        accounts.begin(&tenant, &user, "browser-session", None).await?
+    );
     Ok(())
 }

@@ -31,13 +31,12 @@ pub(super) struct Usage {
 impl Simulator {
     /// The one at `origin`, or a new one.
     pub(super) async fn start(origin: Option<String>) -> Result<Self, Failure> {
-        let (origin, server) = match origin {
-            Some(origin) => (origin.trim_end_matches('/').to_owned(), None),
-            None => {
-                let server =
-                    gmail_sim::Server::start(gmail_sim::Sim::new(gmail_sim::Config::default())).await?;
-                (server.origin(), Some(server))
-            }
+        let (origin, server) = if let Some(origin) = origin {
+            (origin.trim_end_matches('/').to_owned(), None)
+        } else {
+            let sim = gmail_sim::Sim::new(gmail_sim::Config::default());
+            let server = gmail_sim::Server::start(sim).await?;
+            (server.origin(), Some(server))
         };
         crate::tls::install();
         let client = Client::builder()
@@ -147,7 +146,6 @@ struct Stats {
     units: HashMap<String, u64>,
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn unreachable(error: reqwest::Error) -> Failure {
     Failure::new(
         "simulator",
