@@ -8,6 +8,7 @@ pub mod body;
 pub mod clock;
 pub mod contract;
 pub mod crm;
+pub mod problem;
 pub mod scope;
 pub mod sqlite;
 pub mod store;
