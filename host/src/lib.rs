@@ -13,3 +13,4 @@ pub mod scope;
 pub mod sqlite;
 pub mod store;
 pub mod vault;
+pub mod web;
