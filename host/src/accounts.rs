@@ -1,15 +1,20 @@
 //! From consent to connection and back: the vault's flow and the host's calls in the order that leaves
 //! nothing half-connected.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::{
-    contract::Problem,
+    contract::{Problem, Trigger},
     host::{Host, HostError},
+    schedule::Schedule,
     scope::{ConnectionId, Scope, TenantId, UserId},
     store::{Connection, ConnectionStatus},
     vault::{Begin, Callback, Consent, ConsentError, OAuthVault, VaultError},
+    web::{Connections, Trouble},
 };
 
 /// Connects mailboxes of users.
@@ -124,6 +129,76 @@ impl Accounts {
                 && connection.status != ConnectionStatus::Disconnected
         });
         Ok(known.map_or_else(new_id, |connection| connection.scope.connection))
+    }
+}
+
+/// What the pages need, over accounts and a schedule.
+#[derive(Clone)]
+pub struct Connected {
+    accounts: Accounts,
+    schedule: Arc<dyn Schedule>,
+}
+
+impl Connected {
+    /// Connections made by these accounts and run by this schedule.
+    pub fn new(accounts: Accounts, schedule: Arc<dyn Schedule>) -> Self {
+        Self { accounts, schedule }
+    }
+}
+
+#[async_trait]
+impl Connections for Connected {
+    async fn list(&self, tenant: &TenantId) -> Result<Vec<Connection>, Trouble> {
+        let listed = self.accounts.host.parts().registry.list().await;
+        let mut connections = listed.map_err(|error| Trouble::from(&HostError::from(error).problem()))?;
+        connections.retain(|connection| connection.scope.tenant == *tenant);
+        Ok(connections)
+    }
+
+    async fn begin(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        session: &str,
+        expected_address: Option<String>,
+    ) -> Result<Url, Trouble> {
+        let page = self.accounts.begin(tenant, user, session, expected_address).await;
+        page.map_err(|error| error.into())
+    }
+
+    async fn finish(&self, state: &str, session: &str, callback: Callback) -> Result<Connection, Trouble> {
+        let connection = self.accounts.finish(state, session, callback).await?;
+        self.schedule
+            .wake(&connection.scope.connection, Trigger::Reconnected);
+        Ok(connection)
+    }
+
+    async fn disconnect(&self, connection: &ConnectionId) -> Result<(), Trouble> {
+        let ended = self.accounts.host.disconnect(connection).await;
+        ended.map_err(|error| Trouble::from(&error.problem()))
+    }
+
+    fn wake(&self, connection: &ConnectionId, why: Trigger) {
+        self.schedule.wake(connection, why);
+    }
+}
+
+impl From<ConnectError> for Trouble {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Consent(
+                error @ (ConsentError::UnknownFlow
+                | ConsentError::Declined
+                | ConsentError::Refused(_)
+                | ConsentError::Identity(_)
+                | ConsentError::NotLasting),
+            ) => Self::new(
+                "consent",
+                format!("The mailbox was not connected: {error}."),
+                "Start again, and allow everything the page asks for.",
+            ),
+            other => Self::from(&other.problem()),
+        }
     }
 }
 

@@ -34,6 +34,7 @@ mod sqlite;
 pub mod store;
 mod tls;
 pub mod vault;
+pub mod web;
 
 pub use host::{Host, HostError, Parts, Ran};
 pub use sqlite::{Database, Durability};

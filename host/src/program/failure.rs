@@ -3,14 +3,8 @@
 use std::{fmt::Display, process::ExitCode};
 
 use crate::{
-    accounts::ConnectError,
-    contract::Problem,
-    crm::CrmError,
-    host::HostError,
-    problem::describe,
-    sandbox::LoadError,
-    store::StoreError,
-    vault::{ConsentError, VaultError},
+    accounts::ConnectError, contract::Problem, crm::CrmError, host::HostError, problem::describe,
+    sandbox::LoadError, store::StoreError, vault::VaultError, web::Trouble,
 };
 
 /// Something failed in general.
@@ -111,20 +105,8 @@ impl From<VaultError> for Failure {
 
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
-        match error {
-            ConnectError::Consent(
-                error @ (ConsentError::UnknownFlow
-                | ConsentError::Declined
-                | ConsentError::Refused(_)
-                | ConsentError::Identity(_)
-                | ConsentError::NotLasting),
-            ) => Self::new(
-                "consent",
-                error,
-                "Start again, and allow everything the page asks for.",
-            ),
-            other => other.problem().into(),
-        }
+        let trouble = Trouble::from(error);
+        Self::new(trouble.code, trouble.happened, trouble.advice)
     }
 }
 

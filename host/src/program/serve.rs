@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     Durability,
+    accounts::Connected,
     schedule::{LocalSchedule, Polling, Schedule},
+    scope::{TenantId, UserId},
+    web::{WebState, router},
 };
 
 /// Serves until it is told to end.
@@ -65,10 +68,17 @@ pub(super) async fn pages(
         let advice = "Another program may listen there; choose another address.";
         Failure::new("listen", format!("cannot listen on {listen}: {error}"), advice)
     })?;
-    let _ = (runtime, schedule, public, TENANT, USER);
+    let connections = Connected::new(runtime.accounts.clone(), schedule);
+    let state = WebState::new(
+        runtime.crm.clone(),
+        TenantId::new(TENANT),
+        UserId::new(USER),
+        Arc::new(connections),
+    )
+    .at(public.clone());
     // Live pages hold their connections open: ending does not wait for them.
     tokio::select! {
-        served = axum::serve(listener, axum::Router::new()) => served?,
+        served = axum::serve(listener, router(state)) => served?,
         () = asked_to_end() => {}
     }
     Ok(ExitCode::SUCCESS)

@@ -1,0 +1,285 @@
+//! The form for writing mail: an answer in a conversation, or a new mail.
+
+use std::collections::HashMap;
+
+use axum::{
+    extract::{Query, State},
+    response::Html as HtmlResponse,
+};
+
+use super::{
+    WebState,
+    connections::Trouble,
+    conversations::name_of,
+    failure::{Failure, described},
+    guard::{Visitor, random_text},
+    html::{Html, html},
+    layout::{self, Section},
+    message::mailbox_text,
+};
+use crate::{
+    contract::{Contact, Direction, Mailbox, WhenLimited},
+    crm::{Paging, StoredMessage},
+    store::{Connection, ConnectionStatus},
+};
+
+/// What the form is filled in with.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Draft {
+    /// The contact's id; empty: to be chosen.
+    pub(super) contact: String,
+    /// Id of the message it answers; empty: none.
+    pub(super) reply: String,
+    pub(super) to: String,
+    pub(super) cc: String,
+    pub(super) bcc: String,
+    pub(super) subject: String,
+    pub(super) text: String,
+    pub(super) wait: bool,
+}
+
+impl Draft {
+    /// An answer to the last message of a conversation.
+    pub(super) fn reply(contact: &Contact, messages: &[StoredMessage]) -> Self {
+        let to = address_of(contact, messages);
+        let mut draft = Self {
+            contact: contact.id.clone(),
+            to,
+            ..Self::default()
+        };
+        if let Some(last) = answerable(messages) {
+            draft.reply.clone_from(&last.id);
+            draft.subject = answer_subject(&last.message.subject);
+        }
+        draft
+    }
+
+    /// A message that was not sent, once more.
+    pub(super) fn again(contact: &Contact, unsent: &StoredMessage, messages: &[StoredMessage]) -> Self {
+        let message = &unsent.message;
+        let reply = answerable(messages)
+            .filter(|last| last.message.thread == message.thread)
+            .map(|last| last.id.clone());
+        Self {
+            contact: contact.id.clone(),
+            reply: reply.unwrap_or_default(),
+            to: list_text(&message.to),
+            cc: list_text(&message.cc),
+            bcc: list_text(&message.bcc),
+            subject: message.subject.clone(),
+            text: message.content.text.clone(),
+            wait: false,
+        }
+    }
+
+    pub(super) fn when_limited(&self) -> WhenLimited {
+        if self.wait {
+            WhenLimited::Wait
+        } else {
+            WhenLimited::Fail
+        }
+    }
+}
+
+/// `GET /compose`: a new mail. `contact` chooses the contact.
+pub(super) async fn page(
+    State(state): State<WebState>,
+    visitor: Visitor,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<HtmlResponse<String>, Failure> {
+    let draft = match query.get("contact") {
+        Some(id) => {
+            let contact = state.crm.contact(&state.tenant, id).await?;
+            Draft::reply(&contact, &[])
+        }
+        None => Draft::default(),
+    };
+    written(&state, &visitor, &draft, None).await
+}
+
+/// The page with a draft, and why it was not sent.
+pub(super) async fn written(
+    state: &WebState,
+    visitor: &Visitor,
+    draft: &Draft,
+    trouble: Option<&Trouble>,
+) -> Result<HtmlResponse<String>, Failure> {
+    let contacts = state.crm.list_contacts(&state.tenant, Paging::default()).await?;
+    let form = match mailbox(state).await? {
+        None => no_mailbox(),
+        Some(_) if contacts.is_empty() => html!(
+            "<p class=\"note\">There is nobody to write to yet. <a href=\"/contacts\">Add a contact</a> first.</p>"
+        ),
+        Some(mailbox) => form(draft, &mailbox, &contacts, visitor),
+    };
+    let trouble = trouble.map(|trouble| {
+        html!((described(trouble)) "<p class=\"note\">Nothing was sent. Files have to be chosen again.</p>")
+    });
+    let title = if draft.reply.is_empty() {
+        "New mail"
+    } else {
+        "Reply"
+    };
+    let main = html!("<main class=\"narrow\"><h1>" (title) "</h1>" (trouble) (form) "</main>");
+    Ok(layout::page(title, Section::Compose, &main))
+}
+
+/// The user's connection that mail goes through: one that syncs rather than one that waits for the
+/// user (S07: mail is queued until then).
+pub(super) async fn mailbox(state: &WebState) -> Result<Option<Connection>, Failure> {
+    let rank = |connection: &Connection| match connection.status {
+        ConnectionStatus::Active => 0,
+        ConnectionStatus::NeedsReconnect => 1,
+        ConnectionStatus::Connecting => 2,
+        ConnectionStatus::Disconnected => 3,
+    };
+    let own = own_connections(state).await?;
+    Ok(own
+        .into_iter()
+        .filter(|connection| connection.status != ConnectionStatus::Disconnected)
+        .min_by_key(|connection| (rank(connection), std::cmp::Reverse(connection.created_at))))
+}
+
+/// The user's own connections.
+pub(super) async fn own_connections(state: &WebState) -> Result<Vec<Connection>, Failure> {
+    let mut all = state.connections.list(&state.tenant).await?;
+    all.retain(|connection| connection.scope.tenant == state.tenant && connection.scope.user == state.user);
+    Ok(all)
+}
+
+/// What stands in place of the form while nothing is connected.
+pub(super) fn no_mailbox() -> Html {
+    html!(
+        "<p class=\"note\">Mail can be written once a mailbox is connected. "
+        "<a class=\"button\" href=\"/settings\">Settings</a></p>"
+    )
+}
+
+/// The form. Without a contact in the draft it has to be chosen from `contacts`.
+pub(super) fn form(draft: &Draft, mailbox: &Connection, contacts: &[Contact], visitor: &Visitor) -> Html {
+    let waits = (mailbox.status != ConnectionStatus::Active).then(|| {
+        html!(
+            "<p class=\"note\">The mailbox is not connected right now: what you write waits until it is.</p>"
+        )
+    });
+    html!(
+        "<form class=\"write\" method=\"post\" action=\"/send\" enctype=\"multipart/form-data\">" (visitor.field())
+        "<input type=\"hidden\" name=\"key\" autocomplete=\"off\" value=\"" (random_text()) "\">"
+        "<input type=\"hidden\" name=\"reply\" value=\"" (draft.reply) "\">"
+        (waits) "<p class=\"muted\">From " (mailbox.address) "</p>" (contact_field(draft, contacts))
+        (line("to", "To", &draft.to, "Several addresses are separated by commas"))
+        "<details" (html_if(!(draft.cc.is_empty() && draft.bcc.is_empty()), " open")) "><summary>Cc, Bcc</summary>"
+        (line("cc", "Cc", &draft.cc, "")) (line("bcc", "Bcc", &draft.bcc, "Nobody else sees these")) "</details>"
+        (line("subject", "Subject", &draft.subject, ""))
+        "<label>Text<textarea name=\"text\" rows=\"9\">" "\n" (draft.text) "</textarea></label>"
+        "<label>Files, up to 25 MB together as they are sent<input type=\"file\" name=\"files\" multiple></label>"
+        "<label>If the day's limit is reached<select name=\"limited\"><option value=\"fail\"" (html_if(!draft.wait, " selected"))
+        ">say so and do not send</option><option value=\"wait\"" (html_if(draft.wait, " selected"))
+        ">send when possible</option></select></label><p><button class=\"primary\">Send</button></p></form>"
+    )
+}
+
+fn html_if(condition: bool, markup: &'static str) -> Option<Html> {
+    condition.then(|| {
+        let mut html = Html::new();
+        html.literal(markup);
+        html
+    })
+}
+
+fn contact_field(draft: &Draft, contacts: &[Contact]) -> Html {
+    if contacts.is_empty() {
+        return html!("<input type=\"hidden\" name=\"contact\" value=\"" (draft.contact) "\">");
+    }
+    let options: Vec<Html> = contacts
+        .iter()
+        .map(|contact| {
+            let selected = html_if(contact.id == draft.contact, " selected");
+            let address = contact.addresses.first().map_or("", String::as_str);
+            html!(
+                "<option value=\"" (contact.id) "\"" (selected) ">" (name_of(contact)) " · " (address) "</option>"
+            )
+        })
+        .collect();
+    html!(
+        "<label>Contact<select name=\"contact\" required><option value=\"\">Choose…</option>" (options)
+        "</select></label><p class=\"muted\">Without an address below, the contact's first one is used.</p>"
+    )
+}
+
+fn line(name: &str, label: &str, value: &str, hint: &str) -> Html {
+    html!(
+        "<label>" (label) "<input type=\"text\" name=\"" (name) "\" value=\"" (value) "\" placeholder=\"" (hint) "\"></label>"
+    )
+}
+
+/// The contact's address that the last of its messages came from, or the first one.
+fn address_of(contact: &Contact, messages: &[StoredMessage]) -> String {
+    let is_theirs = |mailbox: &&Mailbox| {
+        contact
+            .addresses
+            .iter()
+            .any(|address| address.eq_ignore_ascii_case(&mailbox.address))
+    };
+    let last = messages
+        .iter()
+        .rev()
+        .filter(|stored| !stored.deleted && stored.message.direction == Direction::Inbound)
+        .find_map(|stored| {
+            let message = &stored.message;
+            message
+                .reply_to
+                .iter()
+                .find(is_theirs)
+                .or(Some(&message.sender).filter(is_theirs))
+        });
+    match (last, contact.addresses.first()) {
+        (Some(mailbox), _) => mailbox.address.clone(),
+        (None, Some(address)) => address.clone(),
+        (None, None) => String::new(),
+    }
+}
+
+/// The last message that a mailbox has.
+fn answerable(messages: &[StoredMessage]) -> Option<&StoredMessage> {
+    messages
+        .iter()
+        .rev()
+        .find(|stored| !stored.deleted && !stored.message.key.is_empty())
+}
+
+fn answer_subject(subject: &str) -> String {
+    let subject = subject.trim();
+    let answers = subject
+        .get(..3)
+        .is_some_and(|start| start.eq_ignore_ascii_case("re:"));
+    if answers {
+        subject.to_owned()
+    } else {
+        format!("Re: {subject}").trim_end().to_owned()
+    }
+}
+
+fn list_text(list: &[Mailbox]) -> String {
+    list.iter()
+        .map(|mailbox| match mailbox.name.as_deref() {
+            Some(name) if name.contains([',', ';', '<', '>', '"']) => {
+                format!("\"{}\" <{}>", name.replace('"', "'"), mailbox.address)
+            }
+            _ => mailbox_text(mailbox),
+        })
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_one_re_in_its_subject() {
+        assert_eq!(answer_subject("Offer"), "Re: Offer");
+        assert_eq!(answer_subject("RE: Offer"), "RE: Offer");
+        assert_eq!(answer_subject(""), "Re:");
+    }
+}

@@ -1,0 +1,78 @@
+//! What the pages need of the host to connect a mailbox.
+
+use async_trait::async_trait;
+use url::Url;
+
+use crate::{
+    contract::{Problem, Trigger},
+    problem::{Described, describe},
+    scope::{ConnectionId, TenantId, UserId},
+    store::Connection,
+    vault::Callback,
+};
+
+/// Why something could not be done, as people are shown it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{happened} {advice} [{code}]")]
+pub struct Trouble {
+    /// Stable, in kebab case.
+    pub code: &'static str,
+    /// What happened, one sentence.
+    pub happened: String,
+    /// What to do, one sentence.
+    pub advice: String,
+}
+
+impl Trouble {
+    /// A trouble in words of one's own.
+    pub fn new(code: &'static str, happened: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self {
+            code,
+            happened: happened.into(),
+            advice: advice.into(),
+        }
+    }
+}
+
+impl From<Described> for Trouble {
+    fn from(described: Described) -> Self {
+        Self {
+            code: described.code,
+            happened: described.happened,
+            advice: described.advice,
+        }
+    }
+}
+
+impl From<&Problem> for Trouble {
+    fn from(problem: &Problem) -> Self {
+        describe(problem).into()
+    }
+}
+
+/// Links to mailboxes, as the pages use them. The host implements it over its vault, registry and
+/// schedule.
+#[async_trait]
+pub trait Connections: Send + Sync {
+    /// The tenant's connections, of all its users, ended ones included.
+    async fn list(&self, tenant: &TenantId) -> Result<Vec<Connection>, Trouble>;
+
+    /// Begins a consent and answers the provider's page to send the browser to. Only the browser
+    /// session `session` can finish it. `expected_address` is the mailbox the user asked for (S03).
+    async fn begin(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        session: &str,
+        expected_address: Option<String>,
+    ) -> Result<Url, Trouble>;
+
+    /// Finishes a consent. On a refusal (S02, S03) nothing half-connected remains.
+    async fn finish(&self, state: &str, session: &str, callback: Callback) -> Result<Connection, Trouble>;
+
+    /// Ends a connection (S06). Idempotent.
+    async fn disconnect(&self, connection: &ConnectionId) -> Result<(), Trouble>;
+
+    /// Asks for a pass soon.
+    fn wake(&self, connection: &ConnectionId, why: Trigger);
+}

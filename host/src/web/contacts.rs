@@ -1,0 +1,70 @@
+//! Contacts: mail is synced with them and nobody else, so there has to be a way to add one.
+
+use axum::{
+    extract::State,
+    response::{Html as HtmlResponse, Redirect},
+};
+
+use super::{
+    WebState, addresses,
+    conversations::name_of,
+    failure::Failure,
+    guard::{CheckedForm, Visitor},
+    html::{Html, html, segment},
+    layout::{self, Section},
+};
+use crate::{
+    contract::Problem,
+    crm::{NewContact, Paging},
+};
+
+/// `GET /contacts`: the first 500, and a form for another one.
+pub(super) async fn list(
+    State(state): State<WebState>,
+    visitor: Visitor,
+) -> Result<HtmlResponse<String>, Failure> {
+    let contacts = state.crm.list_contacts(&state.tenant, Paging::default()).await?;
+    let items: Vec<Html> = contacts
+        .iter()
+        .map(|contact| {
+            html!(
+                "<li><a href=\"/conversations/" (segment(&contact.id)) "\">" (name_of(contact)) "</a> "
+                "<span class=\"muted\">" (contact.addresses.join(", ")) "</span></li>"
+            )
+        })
+        .collect();
+    let main = html!(
+        "<main class=\"narrow\"><h1>Contacts</h1><p class=\"muted\">Mail with these people is synced, from the time a "
+        "mailbox is connected. Other mail never leaves it.</p><ul class=\"plain\">" (items) "</ul>"
+        "<h2>Add a contact</h2><form class=\"write\" method=\"post\" action=\"/contacts\">" (visitor.field())
+        "<label>Name<input type=\"text\" name=\"name\"></label>"
+        "<label>Addresses, separated by commas<input type=\"text\" name=\"addresses\" required></label>"
+        "<p><button class=\"primary\">Add</button></p></form></main>"
+    );
+    Ok(layout::page("Contacts", Section::Contacts, &main))
+}
+
+/// `POST /contacts`.
+pub(super) async fn create(State(state): State<WebState>, form: CheckedForm) -> Result<Redirect, Failure> {
+    let invalid = |address: String| {
+        Failure::problem(
+            axum::http::StatusCode::UNPROCESSABLE_ENTITY,
+            &Problem::RecipientInvalid(address),
+        )
+    };
+    let list = addresses::parse(form.text("addresses")).map_err(invalid)?;
+    let name = form.text("name").trim().to_owned();
+    if list.is_empty() {
+        return Err(Failure::invalid(
+            "A contact needs an address.",
+            "Go back and give at least one.",
+        ));
+    }
+    let contact = NewContact {
+        name,
+        addresses: list.into_iter().map(|mailbox| mailbox.address).collect(),
+        ..NewContact::default()
+    };
+    let id = state.crm.create_contact(&state.tenant, contact).await?;
+    Ok(Redirect::to(&format!("/conversations/{}", segment(&id))))
+}

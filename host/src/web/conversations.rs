@@ -1,0 +1,196 @@
+//! The list of conversations, and one of them.
+
+use std::collections::HashMap;
+
+use axum::{
+    extract::{Path, Query, State},
+    response::{Html as HtmlResponse, Redirect},
+};
+
+use super::{
+    WebState,
+    compose::{self, Draft},
+    failure::Failure,
+    guard::{CheckedForm, Visitor},
+    html::{Html, html, segment},
+    layout::{self, Section, time},
+    message,
+};
+use crate::{
+    contract::{Contact, Flags, Trigger},
+    crm::{Conversation, Paging, StoredMessage},
+};
+
+/// Conversations on one page.
+const LIST_LENGTH: u32 = 50;
+/// Messages on one page.
+const MESSAGES: u32 = 50;
+
+/// `GET /`: the list. `page` counts from 0.
+pub(super) async fn list(
+    State(state): State<WebState>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<HtmlResponse<String>, Failure> {
+    let list = list_of(&state, number(&query, "page"), None).await?;
+    let main = html!(
+        "<main class=\"split list-only\">" (list)
+        "<section class=\"conversation empty\"><p class=\"muted\">Choose a conversation.</p></section></main>"
+    );
+    Ok(layout::page("Conversations", Section::Conversations, &main))
+}
+
+/// `GET /conversations/{contact}`. `earlier` leaves out so many of the newest messages; `again` fills
+/// the form with a message that was not sent.
+pub(super) async fn one(
+    State(state): State<WebState>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<HtmlResponse<String>, Failure> {
+    let contact = state.crm.contact(&state.tenant, &id).await?;
+    let earlier = number(&query, "earlier");
+    let paging = Paging {
+        offset: earlier,
+        limit: MESSAGES,
+    };
+    let messages = state.crm.conversation(&state.tenant, &id, paging).await?;
+    let draft = match query.get("again") {
+        Some(again) => {
+            let unsent = state.crm.message(&state.tenant, again).await?;
+            Draft::again(&contact, &unsent, &messages)
+        }
+        None => Draft::reply(&contact, &messages),
+    };
+    let form = match compose::mailbox(&state).await? {
+        Some(mailbox) => compose::form(&draft, &mailbox, &[], &visitor),
+        None => compose::no_mailbox(),
+    };
+    let list = list_of(&state, number(&query, "page"), Some(&id)).await?;
+    let main = html!(
+        "<main class=\"split\">" (list) "<section class=\"conversation\">"
+        (head(&contact, &messages, &visitor)) (older(&id, earlier, &messages))
+        "<div id=\"messages\" data-live=\"articles\">" (articles(&messages, &visitor)) "</div>"
+        "<section id=\"write\"><h2>" (if draft.reply.is_empty() { "Write" } else { "Reply" }) "</h2>" (form)
+        "</section></section></main>"
+    );
+    let title = name_of(&contact);
+    Ok(layout::page(title, Section::Conversations, &main))
+}
+
+/// `POST /conversations/{contact}/read`: marks all messages of the last page read (S17).
+pub(super) async fn mark_read(
+    State(state): State<WebState>,
+    Path(id): Path<String>,
+    _form: CheckedForm,
+) -> Result<Redirect, Failure> {
+    let messages = state
+        .crm
+        .conversation(&state.tenant, &id, Paging::default())
+        .await?;
+    let mut woken = Vec::new();
+    for stored in messages {
+        if !stored.message.flags.unread || stored.deleted {
+            continue;
+        }
+        let flags = Flags {
+            unread: false,
+            ..stored.message.flags
+        };
+        state.crm.set_flags(&state.tenant, &stored.id, flags).await?;
+        if !woken.contains(&stored.connection) {
+            state.connections.wake(&stored.connection, Trigger::CrmChange);
+            woken.push(stored.connection);
+        }
+    }
+    Ok(Redirect::to(&format!("/conversations/{}", segment(&id))))
+}
+
+/// What a contact is called.
+pub(super) fn name_of(contact: &Contact) -> &str {
+    match contact.name.trim() {
+        "" => contact.addresses.first().map_or("(no name)", String::as_str),
+        name => name,
+    }
+}
+
+fn number(query: &HashMap<String, String>, name: &str) -> u32 {
+    query
+        .get(name)
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(0)
+        .min(1_000_000)
+}
+
+async fn list_of(state: &WebState, page: u32, selected: Option<&str>) -> Result<Html, Failure> {
+    let paging = Paging {
+        offset: page * LIST_LENGTH,
+        limit: LIST_LENGTH + 1,
+    };
+    let mut conversations = state.crm.conversations(&state.tenant, paging).await?;
+    let more = conversations.len() > LIST_LENGTH as usize;
+    conversations.truncate(LIST_LENGTH as usize);
+    let items: Vec<Html> = conversations
+        .iter()
+        .map(|conversation| item(conversation, selected))
+        .collect();
+    let empty = (items.is_empty() && page == 0).then(|| {
+        html!(
+            "<p class=\"muted\">No mail yet. <a href=\"/settings\">Connect a mailbox</a> and "
+            "<a href=\"/contacts\">add a contact</a>; mail with them from then on appears here.</p>"
+        )
+    });
+    let newer = (page > 0).then(|| html!("<a href=\"/?page=" (page - 1) "\">Newer</a> "));
+    let older = more.then(|| html!("<a href=\"/?page=" (page + 1) "\">Older</a>"));
+    Ok(html!(
+        "<nav class=\"list\" id=\"list\" data-live=\"whole\" aria-label=\"Conversations\">" (empty)
+        "<ul>" (items) "</ul><p class=\"paging\">" (newer) (older) "</p></nav>"
+    ))
+}
+
+fn item(conversation: &Conversation, selected: Option<&str>) -> Html {
+    let contact = &conversation.contact;
+    let current = (selected == Some(&contact.id)).then(|| html!(" aria-current=\"true\""));
+    let unread = (conversation.unread > 0)
+        .then(|| html!(" <span class=\"count\" title=\"unread\">" (conversation.unread) "</span>"));
+    let class = if conversation.unread > 0 { "unread" } else { "" };
+    html!(
+        "<li class=\"" (class) "\"><a href=\"/conversations/" (segment(&contact.id)) "\"" (current) ">"
+        "<span class=\"who\">" (name_of(contact)) (unread) "</span>" (time(conversation.last_message_at))
+        "<span class=\"subject\">" (conversation.subject) "</span><span class=\"snippet\">"
+        (conversation.snippet) "</span></a></li>"
+    )
+}
+
+fn head(contact: &Contact, messages: &[StoredMessage], visitor: &Visitor) -> Html {
+    let unread = messages
+        .iter()
+        .any(|stored| stored.message.flags.unread && !stored.deleted);
+    let read = unread.then(|| {
+        html!(
+            "<form method=\"post\" action=\"/conversations/" (segment(&contact.id)) "/read\">"
+            (visitor.field()) "<button>Mark all read</button></form>"
+        )
+    });
+    html!(
+        "<div class=\"head\"><p class=\"back\"><a href=\"/\">All conversations</a></p><h1>" (name_of(contact)) "</h1>"
+        "<p class=\"muted\">" (contact.addresses.join(", ")) "</p>" (read) "</div>"
+    )
+}
+
+fn older(contact: &str, earlier: u32, messages: &[StoredMessage]) -> Html {
+    let path = format!("/conversations/{}", segment(contact));
+    let older = (messages.len() == MESSAGES as usize)
+        .then(|| html!("<a href=\"" (path) "?earlier=" (earlier + MESSAGES) "\">Earlier messages</a> "));
+    let newest = (earlier > 0).then(|| html!("<a href=\"" (path) "\">Newest messages</a>"));
+    html!("<p class=\"paging\">" (older) (newest) "</p>")
+}
+
+fn articles(messages: &[StoredMessage], visitor: &Visitor) -> Vec<Html> {
+    if messages.is_empty() {
+        return vec![html!("<p class=\"muted\">No messages here.</p>")];
+    }
+    messages
+        .iter()
+        .map(|stored| message::article(stored, visitor))
+        .collect()
+}

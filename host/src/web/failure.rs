@@ -1,0 +1,173 @@
+//! What people see when something cannot be done: what happened, what to do, and the code.
+
+use axum::{
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    connections::Trouble,
+    html::{Html, html},
+    layout::{self, Section},
+};
+use crate::{contract::Problem, crm::CrmError};
+
+/// An answer that is not what was asked for.
+#[derive(Debug)]
+pub(super) struct Failure {
+    status: StatusCode,
+    trouble: Trouble,
+    /// What can be done right here, such as a button.
+    remedy: Html,
+}
+
+impl Failure {
+    pub(super) fn new(status: StatusCode, trouble: Trouble) -> Self {
+        Self {
+            status,
+            trouble,
+            remedy: Html::new(),
+        }
+    }
+
+    /// The same with something to click on.
+    pub(super) fn with_remedy(self, remedy: Html) -> Self {
+        Self { remedy, ..self }
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            Trouble::new(
+                "not-found",
+                "There is nothing here under this address.",
+                "Go back to the conversations; it may have been removed.",
+            ),
+        )
+    }
+
+    pub(super) fn forbidden() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            Trouble::new(
+                "form-refused",
+                "The form did not come from a page of this session, so nothing was done.",
+                "Load the page anew and send the form again; cookies must be allowed.",
+            ),
+        )
+    }
+
+    pub(super) fn bad_form(status: StatusCode) -> Self {
+        Self::new(
+            status,
+            Trouble::new(
+                "form-invalid",
+                "The form could not be read, so nothing was done.",
+                "Load the page anew and fill the form in again.",
+            ),
+        )
+    }
+
+    /// Something filled in is not right.
+    pub(super) fn invalid(happened: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            Trouble::new("form-invalid", happened, advice),
+        )
+    }
+
+    pub(super) fn problem(status: StatusCode, problem: &Problem) -> Self {
+        Self::new(status, problem.into())
+    }
+
+    pub(super) fn no_host() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            Trouble::new(
+                "host-missing",
+                "The request does not say which host it is for.",
+                "Open the page by its address.",
+            ),
+        )
+    }
+
+    pub(super) fn foreign_host() -> Self {
+        Self::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            Trouble::new(
+                "foreign-host",
+                "These pages are not served under this name.",
+                "Open them as localhost, or let the operator configure the public address.",
+            ),
+        )
+    }
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        let status = match trouble.code {
+            "not-connected" | "not-found" => StatusCode::NOT_FOUND,
+            "rate-limited" | "provider-unavailable" | "crm-unavailable" | "storage-unavailable" => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        Self::new(status, trouble)
+    }
+}
+
+impl From<CrmError> for Failure {
+    fn from(error: CrmError) -> Self {
+        match error {
+            CrmError::NotFound => Self::not_found(),
+            CrmError::Refused(why) => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                Trouble::new(
+                    "refused",
+                    format!("This was not accepted: {why}."),
+                    "Change it and try again.",
+                ),
+            ),
+            CrmError::RateLimited(until) => {
+                Self::problem(StatusCode::SERVICE_UNAVAILABLE, &Problem::RateLimited(until))
+            }
+            other => {
+                tracing::warn!(error = %other, "a page could not be made");
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    Trouble::new(
+                        "crm-unavailable",
+                        "The stored mail cannot be read or written now.",
+                        "Try again in a moment; if it happens again, look at the log.",
+                    ),
+                )
+            }
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let main = html!(
+            "<main class=\"narrow\"><h1>That did not work</h1>" (described(&self.trouble)) (self.remedy)
+            "<p><a href=\"/\">Conversations</a> · <a href=\"/settings\">Settings</a></p></main>"
+        );
+        (
+            self.status,
+            layout::page("That did not work", Section::None, &main),
+        )
+            .into_response()
+    }
+}
+
+/// A trouble within a page.
+pub(super) fn described(trouble: &Trouble) -> Html {
+    html!(
+        "<div class=\"trouble\" role=\"alert\"><p><strong>" (trouble.happened) "</strong></p><p>"
+        (trouble.advice) "</p><p class=\"code\">" (trouble.code) "</p></div>"
+    )
+}
+
+pub(super) async fn no_such_page() -> Failure {
+    Failure::not_found()
+}

@@ -1,0 +1,144 @@
+//! Settings: the mailbox that is connected, how it is, and how to connect, change or end it.
+
+use std::collections::HashMap;
+
+use axum::{
+    extract::{Query, State},
+    response::{Html as HtmlResponse, Redirect},
+};
+
+use super::{
+    WebState,
+    compose::own_connections,
+    connections::Trouble,
+    failure::{Failure, described},
+    guard::{CheckedForm, Visitor},
+    html::{Html, html},
+    layout::{self, Section, time},
+    oauth::connect_form,
+};
+use crate::{
+    contract::{Problem, Trigger},
+    store::{Connection, ConnectionStatus},
+};
+
+/// `GET /settings`.
+pub(super) async fn page(
+    State(state): State<WebState>,
+    visitor: Visitor,
+) -> Result<HtmlResponse<String>, Failure> {
+    let all = own_connections(&state).await?;
+    let (ended, current): (Vec<_>, Vec<_>) = all
+        .into_iter()
+        .partition(|connection| connection.status == ConnectionStatus::Disconnected);
+    let cards: Vec<Html> = current
+        .iter()
+        .map(|connection| card(connection, &visitor))
+        .collect();
+    let connect = current.is_empty().then(|| {
+        html!(
+            "<div class=\"card\"><h3>Gmail</h3><p>Mail with your contacts appears here, and what you write here is sent "
+            "from your mailbox. Mail from before you connect stays where it is.</p>"
+            (connect_form(&visitor, "Connect Gmail", None)) "</div>"
+        )
+    });
+    let ended: Vec<Html> = ended
+        .iter()
+        .map(|connection| {
+            html!("<li>" (connection.address) " <span class=\"muted\">since " (time(connection.created_at)) ", disconnected</span></li>")
+        })
+        .collect();
+    let ended = (!ended.is_empty())
+        .then(|| html!("<h3>Earlier connections</h3><ul class=\"plain\">" (ended) "</ul>"));
+    let main = html!(
+        "<main class=\"narrow\"><h1>Settings</h1><h2>Email (2-way sync)</h2>"
+        "<div id=\"connections\" data-live=\"whole\">" (cards) "</div>" (connect) (ended) "</main>"
+    );
+    Ok(layout::page("Settings", Section::Settings, &main))
+}
+
+/// `POST /settings/sync`: asks for a pass now.
+pub(super) async fn sync(State(state): State<WebState>, form: CheckedForm) -> Result<Redirect, Failure> {
+    let connection = own(&state, form.text("connection")).await?;
+    state
+        .connections
+        .wake(&connection.scope.connection, Trigger::Manual);
+    Ok(Redirect::to("/settings"))
+}
+
+/// `GET /settings/disconnect`: what will happen (S06).
+pub(super) async fn confirm_disconnect(
+    State(state): State<WebState>,
+    visitor: Visitor,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<HtmlResponse<String>, Failure> {
+    let connection = own(&state, query.get("connection").map_or("", String::as_str)).await?;
+    let main = html!(
+        "<main class=\"narrow\"><h1>Disconnect " (connection.address) "?</h1><ul>"
+        "<li>Sync stops at once: new mail no longer comes in.</li>"
+        "<li>Messages that are here stay here, and nothing changes in the mailbox.</li>"
+        "<li>Mail that waits to be sent is not sent.</li>"
+        "<li>Access to the account is given back, unless another connection still uses the same account.</li>"
+        "<li>You can connect again at any time; mail from the time between does not come in.</li></ul>"
+        "<form method=\"post\" action=\"/settings/disconnect\">" (visitor.field()) (id_field(&connection))
+        "<p><button class=\"danger\">Disconnect</button> <a class=\"button\" href=\"/settings\">Keep it</a></p></form></main>"
+    );
+    Ok(layout::page("Disconnect", Section::Settings, &main))
+}
+
+/// `POST /settings/disconnect` (S06).
+pub(super) async fn disconnect(
+    State(state): State<WebState>,
+    form: CheckedForm,
+) -> Result<Redirect, Failure> {
+    let connection = own(&state, form.text("connection")).await?;
+    state.connections.disconnect(&connection.scope.connection).await?;
+    Ok(Redirect::to("/settings"))
+}
+
+/// The user's own connection with this id.
+async fn own(state: &WebState, id: &str) -> Result<Connection, Failure> {
+    own_connections(state)
+        .await?
+        .into_iter()
+        .find(|connection| connection.scope.connection.as_str() == id)
+        .ok_or_else(|| Trouble::from(&Problem::NotConnected).into())
+}
+
+fn card(connection: &Connection, visitor: &Visitor) -> Html {
+    let (class, state) = match connection.status {
+        ConnectionStatus::Connecting => ("open", "Connecting"),
+        ConnectionStatus::Active if connection.failures > 0 => ("open", "Connected, with trouble"),
+        ConnectionStatus::Active => ("good", "Connected"),
+        ConnectionStatus::NeedsReconnect => ("bad", "Needs to be connected again"),
+        ConnectionStatus::Disconnected => ("open", "Disconnected"),
+    };
+    let last = if let Some(at) = connection.last_run_at {
+        html!("Last sync " (time(at)) ".")
+    } else {
+        html!("Not synced yet.")
+    };
+    let next = connection.next_run_at.map(|at| html!(" Next " (time(at)) "."));
+    let problem = match (&connection.problem, connection.status) {
+        (Some(problem), _) => Some(problem.clone()),
+        (None, ConnectionStatus::NeedsReconnect) => Some(Problem::ReconnectNeeded),
+        (None, _) => None,
+    };
+    let problem = problem.map(|problem| described(&Trouble::from(&problem)));
+    let reconnect = (connection.status == ConnectionStatus::NeedsReconnect)
+        .then(|| connect_form(visitor, "Connect again", Some(&connection.address)));
+    html!(
+        "<div class=\"card\"><h3>" (connection.address) " <span class=\"badge " (class) "\">" (state) "</span></h3>"
+        "<p class=\"muted\">Gmail, since " (time(connection.created_at)) ". " (last) (next) "</p>" (problem) (reconnect)
+        "<div class=\"row\"><form method=\"post\" action=\"/settings/sync\">" (visitor.field()) (id_field(connection))
+        "<button>Sync now</button></form><form method=\"get\" action=\"/settings/disconnect\">" (id_field(connection))
+        "<button>Disconnect…</button></form></div>"
+        "<details><summary>Update the address</summary><p>New mail syncs with the new address; ongoing conversations stop "
+        "syncing from this one; messages that are here stay.</p>" (connect_form(visitor, "Update", None))
+        "</details></div>"
+    )
+}
+
+fn id_field(connection: &Connection) -> Html {
+    html!("<input type=\"hidden\" name=\"connection\" value=\"" (connection.scope.connection.as_str()) "\">")
+}

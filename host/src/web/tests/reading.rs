@@ -1,0 +1,163 @@
+use super::*;
+
+#[tokio::test]
+async fn the_list_and_the_conversation_show_delivered_mail_escaped() {
+    let site = Site::new().await;
+    site.put(message("k1", &site.bob)).await;
+    let list = site.get("/").await;
+    assert_eq!(list.status, StatusCode::OK);
+    for text in [
+        "Bob &lt;b&gt;",
+        "Hello &amp; &lt;welcome&gt;",
+        "How are you?",
+        ">1</span>",
+        "2026-03-01T09:30:00Z",
+    ] {
+        assert!(list.text.contains(text), "{text}");
+    }
+    let page = site.get(&format!("/conversations/{}", site.bob)).await.text;
+    for text in [
+        "bob@example.com",
+        "ann@example.com",
+        "carl@example.com",
+        "Hello &amp; &lt;welcome&gt;",
+        "SPF pass",
+        "DMARC fail",
+        "<summary>Quoted history</summary><div class=\"text\">&gt; old text</div>",
+        "value=\"Re: Hello &amp; &lt;welcome&gt;\"",
+        "name=\"to\" value=\"bob@example.com\"",
+    ] {
+        assert!(page.contains(text), "{text} is not in {page}");
+    }
+    assert!(!page.contains("<b>"));
+}
+
+#[tokio::test]
+async fn t07_a_body_has_no_script_and_blocks_remote_images_until_asked() {
+    let site = Site::new().await;
+    let mut mail = message("k1", &site.bob);
+    mail.content.html = Some(
+        "<p onclick=\"x()\">Hi<script>alert(1)</script></p><img data-remote-src=\"https://t.example/p.gif\">\
+         <img src=\"cid:logo@x\">"
+            .into(),
+    );
+    mail.attachments = vec![Attachment {
+        content_id: Some("logo@x".into()),
+        disposition: Disposition::Inline,
+        ..attachment("0.1", "logo.png", "image/png", 3)
+    }];
+    let id = site.put(mail).await;
+    let page = site.get(&format!("/conversations/{}", site.bob)).await.text;
+    let frame = page.split_once("<iframe").unwrap().1.split('>').next().unwrap();
+    assert!(
+        frame.contains("sandbox=\"") && !frame.contains("allow-scripts"),
+        "{frame}"
+    );
+    assert!(page.contains("?images=show"));
+
+    let blocked = site.get(&format!("/messages/{id}/body")).await;
+    let policy = blocked.header(header::CONTENT_SECURITY_POLICY);
+    assert!(policy.contains("default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'"));
+    assert!(policy.contains("sandbox") && !policy.contains("allow-scripts"));
+    assert!(!blocked.text.contains("script") && !blocked.text.contains("onclick"));
+    assert!(
+        blocked
+            .text
+            .contains("<img data-remote-src=\"https://t.example/p.gif\">")
+    );
+    assert!(!blocked.text.contains(" src=\"https:"));
+    assert!(
+        blocked
+            .text
+            .contains(&format!("<img src=\"/messages/{id}/parts/0.1\">"))
+    );
+
+    let shown = site.get(&format!("/messages/{id}/body?images=show")).await;
+    assert!(shown.text.contains("<img src=\"https://t.example/p.gif\">"));
+    assert!(
+        shown
+            .header(header::CONTENT_SECURITY_POLICY)
+            .contains("img-src 'self' data: https: http:")
+    );
+    assert!(!shown.text.contains("script"));
+}
+
+#[tokio::test]
+async fn an_attachment_is_a_download_and_only_a_plain_image_is_shown() {
+    let site = Site::new().await;
+    let mut mail = message("k1", &site.bob);
+    mail.attachments = vec![
+        attachment("1", "page.html", "text/html", 4),
+        attachment("2", "photo.png", "image/png", 4),
+        attachment("3", "drawing.svg", "image/svg+xml", 4),
+        attachment("4", "later.pdf", "application/pdf", 4),
+    ];
+    let id = site.put(mail.clone()).await;
+    for attachment in mail.attachments.iter().take(3) {
+        let bytes = crate::body::Body::Inline("<b/>".into());
+        site.crm
+            .put_attachment(&scope("t", "ann", "c"), "k1", attachment, bytes)
+            .await
+            .unwrap();
+    }
+    for (part, kind, how) in [
+        (
+            "1",
+            "application/octet-stream",
+            "attachment; filename=\"page.html\"",
+        ),
+        ("2", "image/png", "inline; filename=\"photo.png\""),
+        (
+            "3",
+            "application/octet-stream",
+            "attachment; filename=\"drawing.svg\"",
+        ),
+    ] {
+        let answer = site.get(&format!("/messages/{id}/parts/{part}")).await;
+        assert_eq!(answer.text, "<b/>");
+        assert_eq!(answer.header(header::CONTENT_TYPE), kind);
+        assert!(answer.header(header::CONTENT_DISPOSITION).starts_with(how));
+        assert_eq!(answer.header(header::X_CONTENT_TYPE_OPTIONS), "nosniff");
+        assert!(answer.header(header::CONTENT_SECURITY_POLICY).contains("sandbox"));
+    }
+    assert_eq!(
+        site.get(&format!("/messages/{id}/parts/4")).await.status,
+        StatusCode::NOT_FOUND
+    );
+    let page = site.get(&format!("/conversations/{}", site.bob)).await.text;
+    assert!(page.contains("later.pdf <span class=\"muted\">4 bytes, on its way"));
+}
+
+#[tokio::test]
+async fn s17_a_mark_is_set_and_the_sync_is_told() {
+    let site = Site::new().await;
+    let id = site.put(message("k1", &site.bob)).await;
+    let answer = site
+        .post(&format!("/messages/{id}/mark"), &[("as", "read")])
+        .await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER);
+    let stored = site.crm.message(&TenantId::new("t"), &id).await.unwrap();
+    assert!(!stored.message.flags.unread);
+    assert_eq!(
+        *site.links.woken.lock().unwrap(),
+        [(ConnectionId::new("c"), Trigger::CrmChange)]
+    );
+    let odd = site.post(&format!("/messages/{id}/mark"), &[("as", "odd")]).await;
+    assert_eq!(odd.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_live_page_hears_of_its_own_tenant_only() {
+    use futures_util::StreamExt;
+    let site = Site::new().await;
+    let eve = contact(&site.crm, "other", "Eve", "eve@example.com").await;
+    let asked = request("GET", "/events", "").body(Body::empty()).unwrap();
+    let response = site.router.clone().oneshot(asked).await.unwrap();
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
+    put(&site.crm, "other", message("k0", &eve)).await;
+    site.put(message("k1", &site.bob)).await;
+    let mut events = response.into_body().into_data_stream();
+    let first = events.next().await.unwrap().unwrap();
+    let first = String::from_utf8(first.to_vec()).unwrap();
+    assert!(first.contains(&site.bob) && !first.contains(&eve), "{first}");
+}
