@@ -93,7 +93,8 @@ impl Accounts {
         Ok(self.vault.begin(begin).await?.url)
     }
 
-    /// What the consent page sent the browser back with: a connection that syncs, or nothing.
+    /// What the consent page sent the browser back with: a connection that syncs, or nothing. A user has
+    /// one mailbox: another one they had connected ends, and what came by it stays (S05).
     pub async fn finish(
         &self,
         state: &str,
@@ -103,32 +104,45 @@ impl Accounts {
         let Consent { data, grant, tokens } = self.vault.finish(state, session, callback).await?;
         let asked: Asked =
             serde_json::from_str(&data).map_err(|error| VaultError::Unavailable(error.to_string()))?;
-        let id = self.connection_of(&asked, &grant.subject).await?;
+        let before = self.connections_of(&asked).await?;
+        let known = before
+            .iter()
+            .find(|connection| connection.scope.account == grant.subject);
+        let id = known.map_or_else(new_id, |connection| connection.scope.connection.clone());
         self.vault.adopt(&id, tokens).await?;
         let scope = Scope {
             tenant: asked.tenant,
             user: asked.user,
-            connection: id,
+            connection: id.clone(),
             account: grant.subject,
         };
-        Ok(self
+        let connected = self
             .host
             .connect(scope, asked.expected, self.settings.clone())
-            .await?)
+            .await?;
+        for other in before
+            .iter()
+            .map(|connection| &connection.scope.connection)
+            .filter(|other| **other != id)
+        {
+            // The new mailbox is connected whatever becomes of the old one's grant; its passes have ended.
+            if let Err(error) = self.host.disconnect(other).await {
+                tracing::warn!(connection = %other, %error, "the former mailbox was not released");
+            }
+        }
+        Ok(connected)
     }
 
-    /// The connection of this user to this account, if there is one that was not ended: connecting it
-    /// again goes on where it stopped (S07).
-    async fn connection_of(&self, asked: &Asked, account: &str) -> Result<ConnectionId, HostError> {
-        let connections = self.host.parts().registry.list().await?;
-        let known = connections.into_iter().find(|connection| {
-            let scope = &connection.scope;
-            scope.tenant == asked.tenant
-                && scope.user == asked.user
-                && scope.account == account
+    /// The connections of this user that were not ended. Connecting one again goes on where it stopped
+    /// (S07).
+    async fn connections_of(&self, asked: &Asked) -> Result<Vec<Connection>, HostError> {
+        let mut connections = self.host.parts().registry.list().await?;
+        connections.retain(|connection| {
+            connection.scope.tenant == asked.tenant
+                && connection.scope.user == asked.user
                 && connection.status != ConnectionStatus::Disconnected
         });
-        Ok(known.map_or_else(new_id, |connection| connection.scope.connection))
+        Ok(connections)
     }
 }
 

@@ -17,8 +17,9 @@ function showLocalTimes(root) {
 function fitFrames(root) {
   for (const frame of root.querySelectorAll("iframe")) {
     const fit = () => {
-      const body = frame.contentDocument && frame.contentDocument.documentElement;
-      if (body) frame.style.height = `${Math.min(body.scrollHeight + 8, 20000)}px`;
+      const root = frame.contentDocument && frame.contentDocument.documentElement;
+      // Its offset height is the content's; the scroll height would be the frame's own at least.
+      if (root) frame.style.height = `${Math.min(root.offsetHeight + 8, 20000)}px`;
     };
     frame.addEventListener("load", () => {
       fit();
