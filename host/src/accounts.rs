@@ -177,7 +177,7 @@ impl Connections for Connected {
         expected_address: Option<String>,
     ) -> Result<Url, Trouble> {
         let page = self.accounts.begin(tenant, user, session, expected_address).await;
-        page.map_err(|error| error.into())
+        page.map_err(Into::into)
     }
 
     async fn finish(&self, state: &str, session: &str, callback: Callback) -> Result<Connection, Trouble> {
