@@ -30,7 +30,8 @@ pub use mail::{Arrived, Mail};
 pub use mailbox::Mailbox;
 pub use mime::{File, bytes_of};
 pub use setup::{QuotaRule, Setup};
-pub use world::World;
+pub use wire::Moment;
+pub use world::{Died, World};
 
 /// The user's address.
 pub const ME: &str = "mia@acme.example";

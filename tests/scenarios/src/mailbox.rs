@@ -1,30 +1,32 @@
 //! A mailbox as its owner sees and uses it, in Gmail.
 
+use std::sync::Arc;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE};
 use gmail_sim::{MailboxView, MessageView};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::World;
+use crate::world::Platform;
 
 /// Somebody's mailbox.
-pub struct Mailbox<'w> {
-    world: &'w World,
+pub struct Mailbox {
+    platform: Arc<Platform>,
     address: String,
 }
 
-impl<'w> Mailbox<'w> {
-    pub(crate) fn new(world: &'w World, address: &str) -> Self {
+impl Mailbox {
+    pub(crate) fn new(platform: Arc<Platform>, address: &str) -> Self {
         Self {
-            world,
+            platform,
             address: address.to_owned(),
         }
     }
 
     /// All there is.
     pub fn view(&self) -> MailboxView {
-        self.world
-            .sim()
+        self.platform
+            .sim
             .mailbox(&self.address)
             .unwrap_or_else(|| panic!("there is no mailbox {}", self.address))
     }
@@ -124,7 +126,7 @@ impl<'w> Mailbox<'w> {
     }
 
     async fn call(&self, method: Method, path: &str, body: &Value) -> Value {
-        let platform = &self.world.platform;
+        let platform = &self.platform;
         let tokens = platform
             .sim
             .issue_token(&self.address, &["https://mail.google.com/"])

@@ -9,7 +9,7 @@ use twinbox_host::{
     clock::Clock,
     crm::{EmbeddedCrm, NewContact},
     egress::{Egress, Grants, Origin, StandIns},
-    quota::{Rates, TokenBuckets},
+    quota::{Rates, TokenBuckets, Unmetered},
     scope::{TenantId, UserId},
     store::SqliteStore,
     vault::{ClientConfig, Endpoints, OAuthVault, Provider, SealingKey, SealingKeys},
@@ -42,7 +42,6 @@ pub struct Setup {
     quota: QuotaRule,
     settings: String,
     contacts: Vec<NewContact>,
-    sends_per_day: Option<usize>,
 }
 
 impl Default for Setup {
@@ -52,7 +51,6 @@ impl Default for Setup {
             quota: QuotaRule::Off,
             settings: String::new(),
             contacts: vec![contact("Ann", &[ANN], 1)],
-            sends_per_day: None,
         }
     }
 }
@@ -110,10 +108,6 @@ impl Setup {
                 redirects: Redirects::AnyLoopback,
                 ..Client::demo()
             }],
-            limits: gmail_sim::Limits {
-                sends_per_day: self.sends_per_day,
-                ..gmail_sim::Limits::default()
-            },
             ..Config::default()
         };
         let sim = Sim::new(config);
@@ -168,13 +162,16 @@ async fn platform(setup: &Setup, sim: Sim, server: Server, clock: LeapingClock) 
     )
     .expect("parts");
     parts.clock = shared_clock.clone();
-    if let QuotaRule::Enforced(table) = setup.quota {
-        let rates = Rates {
-            account: table.per_user_minute(),
-            project: PROJECT_PER_MINUTE,
-        };
-        parts.quota = Arc::new(TokenBuckets::new(shared_clock, rates));
-    }
+    parts.quota = match setup.quota {
+        QuotaRule::Off => Arc::new(Unmetered::new(shared_clock)),
+        QuotaRule::Enforced(table) => {
+            let rates = Rates {
+                account: table.per_user_minute(),
+                project: PROJECT_PER_MINUTE,
+            };
+            Arc::new(TokenBuckets::new(shared_clock, rates))
+        }
+    };
     let host = Host::new(parts).expect("a host");
     let accounts = Accounts::new(host.clone(), vault, setup.settings.clone());
     let browser = reqwest::Client::builder()

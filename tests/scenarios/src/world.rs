@@ -11,18 +11,33 @@ use twinbox_host::{
     accounts::{Accounts, ConnectError},
     clock::Clock,
     contract::{AuditMode, AuditReport, Explanation, Problem, Subject, Trigger},
-    crm::{Delivery, EmbeddedCrm, NewContact, Paging, StoredMessage},
+    crm::{Counts, Delivery, EmbeddedCrm, NewContact, Paging, StoredMessage},
     scope::{ConnectionId, TenantId, UserId},
     store::Connection,
     vault::Callback,
 };
 
-use crate::{CrmFault, LeapingClock, Letter, Mail, Mailbox, Setup, crm::FaultyCrm, wire::Wire};
+use crate::{
+    CrmFault, LeapingClock, Letter, Mail, Mailbox, Setup,
+    crm::FaultyCrm,
+    wire::{Moment, Wire},
+};
 
 /// Passes after which a sync that never ends is taken for a loop.
 const MOST_PASSES: usize = 200;
+/// How often the schedule looks, ms.
+const POLL: u64 = 60_000;
 /// How far [`World::settle`] follows what a pass asks for, ms.
 const HORIZON: u64 = 3 * 3_600_000;
+
+/// Whether a pass died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Died {
+    /// At the request it was meant to die at.
+    Yes,
+    /// It was over before that.
+    No,
+}
 
 /// What several tenants share.
 pub(crate) struct Platform {
@@ -154,18 +169,39 @@ impl World {
     }
 
     /// Passes as the schedule would run them, time moved on to each, until nothing is left to do for the
-    /// next hours; all of them.
+    /// next hours and a last look a minute later finds nothing; all of them.
     pub async fn settle(&self) -> Vec<Ran> {
         let end = self.now() + HORIZON;
         let mut passes = Vec::new();
+        let mut is_idle = false;
         while passes.len() < MOST_PASSES {
             passes.push(self.pass().await.expect("a pass"));
             match self.connection_row().await.next_run_at {
                 Some(next) if next <= end => self.tick(next.saturating_sub(self.now())),
-                _ => return passes,
+                _ if is_idle => return passes,
+                _ => self.tick(POLL),
             }
+            let last = passes.last().map(|ran| ran.report.counts.seen);
+            is_idle = last == Some(0) && passes.len() > 1;
         }
         panic!("more than {MOST_PASSES} passes: a loop");
+    }
+
+    /// One pass that dies at a request, with the process it runs in, and the time it takes until the
+    /// connection is free again. `n` counts the pass's requests from 0.
+    pub async fn pass_that_dies(&self, n: usize, moment: Moment) -> Died {
+        let killed = self.platform.wire.kill_at(n, moment);
+        let died = tokio::select! {
+            ran = self.pass() => {
+                ran.expect("a pass");
+                Died::No
+            }
+            () = killed.notified() => Died::Yes,
+        };
+        self.platform.wire.let_live();
+        // Longer than any lease.
+        self.tick(20 * 60_000);
+        died
     }
 
     /// The connection as the host knows it.
@@ -200,9 +236,14 @@ impl World {
 
     /// Says which rule decided about one message.
     pub async fn explain(&self, id: &str) -> Explanation {
-        let subject = Subject::Message(id.to_owned());
+        let mut found = self.explain_all(Subject::Message(id.to_owned())).await;
+        found.pop().expect("a ledger row")
+    }
+
+    /// Explains a message, or all of a contact.
+    pub async fn explain_all(&self, subject: Subject) -> Vec<Explanation> {
         let found = self.platform.host.explain(self.connection_id(), subject).await;
-        found.expect("an explanation").pop().expect("a ledger row")
+        found.expect("an explanation")
     }
 
     /// The rule that decided about a message, in the words of the ledger.
@@ -243,6 +284,11 @@ impl World {
         self.platform.faulty.clear();
     }
 
+    /// Something happens just before the next request of a pass whose line contains `text`.
+    pub fn before_request(&self, text: &str, happening: impl Future<Output = ()> + Send + 'static) {
+        self.platform.wire.before(text, Box::pin(happening));
+    }
+
     /// The requests of the passes since the last call, as `GET /path?query`.
     pub fn requests(&self) -> Vec<String> {
         self.platform.wire.take()
@@ -254,13 +300,13 @@ impl World {
     }
 
     /// The user's mailbox, as they see it in Gmail.
-    pub fn gmail(&self) -> Mailbox<'_> {
+    pub fn gmail(&self) -> Mailbox {
         self.mailbox(&self.seat.mailbox)
     }
 
     /// Somebody's mailbox.
-    pub fn mailbox(&self, address: &str) -> Mailbox<'_> {
-        Mailbox::new(self, address)
+    pub fn mailbox(&self, address: &str) -> Mailbox {
+        Mailbox::new(self.platform.clone(), address)
     }
 
     /// A letter in the CRM to a contact, by name or address.
@@ -304,6 +350,11 @@ impl World {
     /// The subjects of a conversation, in its order.
     pub async fn subjects(&self, who: &str) -> Vec<String> {
         subjects(&self.conversation(who).await)
+    }
+
+    /// How much the tenant has.
+    pub async fn counts(&self) -> Counts {
+        self.platform.crm.counts(&self.seat.tenant).await.unwrap()
     }
 
     /// The bytes of a message's attachment.

@@ -190,7 +190,7 @@ async fn the_same_message_id_on_different_mails_makes_two_messages() {
 }
 
 #[tokio::test]
-async fn addresses_match_in_any_case_and_with_a_tag() {
+async fn addresses_match_in_any_case() {
     let world = World::connected().await;
     world.mail().from("ANN@Client.Example").subject("Loud").arrives();
     world.sync().await;

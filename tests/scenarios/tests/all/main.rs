@@ -5,5 +5,10 @@
     reason = "a failure here is the test's failure"
 )]
 
+mod attachments;
 mod connecting;
+mod drafts;
 mod inbound;
+mod limits;
+mod safety;
+mod sending;
