@@ -22,7 +22,7 @@ use crate::{
     rules::{
         Rule, s03_right_mailbox, s11_sent, s20_one_to_one,
         s21_limits::{self, AtLimit},
-        s23_exactly_once::{Intent, is_it, is_sent_as, recipient_keys},
+        s23_exactly_once::{Intent, Likeness, compare, compare_headers, recipient_keys},
     },
 };
 
@@ -288,11 +288,12 @@ async fn find_sent<H: Host>(
     row: OutboundRow,
     ids: DraftIds,
 ) -> Step<Fate> {
-    let mut found = find_in(&row, &ids, pass.gmail.thread(&ids.thread).await?);
+    let thread = pass.gmail.thread(&ids.thread).await?;
+    let mut found = find_in(pass, &row, &ids, thread).await?;
     if found.is_none() {
         for message in pass.gmail.list_sent().await?.messages.iter().take(LOOKED_AT) {
             match pass.gmail.metadata(&message.id).await {
-                Ok(metadata) => found = find_in(&row, &ids, vec![metadata]),
+                Ok(metadata) => found = find_in(pass, &row, &ids, vec![metadata]).await?,
                 Err(GmailError::Gone) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -307,12 +308,31 @@ async fn find_sent<H: Host>(
     unclear(pass, outbound, row, ids).await
 }
 
-fn find_in(row: &OutboundRow, ids: &DraftIds, messages: Vec<Metadata>) -> Option<Summary> {
+/// The message that was meant. One that is only alike must be in no ledger row: what has one came
+/// another way. Of several the newest is meant, for the draft was sent last.
+async fn find_in<H: Host>(
+    pass: &Pass<'_, H>,
+    row: &OutboundRow,
+    ids: &DraftIds,
+    messages: Vec<Metadata>,
+) -> Step<Option<Summary>> {
     let intent = intent(row, ids);
-    messages
-        .into_iter()
-        .find(|message| is_it(message, &intent))
-        .map(|message| message.summary)
+    let mut alike = Vec::new();
+    for message in messages {
+        match compare(&message, &intent) {
+            Some(Likeness::Exact) => return Ok(Some(message.summary)),
+            Some(Likeness::Alike) => alike.push(message.summary),
+            None => {}
+        }
+    }
+    alike.sort_by_key(|summary| summary.internal_date);
+    while let Some(summary) = alike.pop() {
+        let known = ledger::read::<LedgerRow>(pass.host, &ledger_key(&summary.id)).await?;
+        if known.is_none() {
+            return Ok(Some(summary));
+        }
+    }
+    Ok(None)
 }
 
 fn intent<'r>(row: &'r OutboundRow, ids: &'r DraftIds) -> Intent<'r> {
@@ -533,8 +553,11 @@ pub(super) async fn found_in_mailbox<H: Host>(
         let (OutboundState::Drafted(drafted) | OutboundState::Unconfirmed(drafted)) = &row.state else {
             continue;
         };
-        if !is_sent_as(summary, envelope, &intent(&row, drafted)) {
-            continue;
+        match compare_headers(summary, envelope, &intent(&row, drafted)) {
+            Some(Likeness::Exact) => {}
+            // A draft that still exists was not sent: this is mail that the user wrote.
+            Some(Likeness::Alike) if pass.gmail.draft(&drafted.draft).await?.is_none() => {}
+            _ => continue,
         }
         let ids = SentIds {
             message: summary.id.clone(),

@@ -8,6 +8,7 @@
 mod attachments;
 mod connecting;
 mod drafts;
+mod exactly_once;
 mod inbound;
 mod limits;
 mod safety;
