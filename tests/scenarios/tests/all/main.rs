@@ -9,6 +9,7 @@ mod attachments;
 mod connecting;
 mod drafts;
 mod exactly_once;
+mod gap;
 mod inbound;
 mod limits;
 mod safety;
