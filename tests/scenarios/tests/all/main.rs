@@ -11,6 +11,7 @@ mod drafts;
 mod exactly_once;
 mod gap;
 mod inbound;
+mod ledger;
 mod limits;
 mod safety;
 mod sending;
