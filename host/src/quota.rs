@@ -346,7 +346,7 @@ mod tests {
     }
 
     fn buckets(account: u64, project: u64) -> (Arc<ManualClock>, TokenBuckets) {
-        let clock = Arc::new(ManualClock::new(1_000_000));
+        let clock = Arc::new(ManualClock::at(1_000_000));
         let quota = TokenBuckets::new(clock.clone(), Rates { account, project });
         (clock, quota)
     }
@@ -403,7 +403,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_sending_penalty_bars_only_sending_also_when_unmetered() {
-        let clock = Arc::new(ManualClock::new(0));
+        let clock = Arc::new(ManualClock::at(0));
         let quota = Unmetered::new(clock);
         quota.report(&scope("a"), Penalty::SendingUntil(86_400_000));
         quota.acquire(&scope("a"), 1_000_000, Class::Live).await.unwrap();
