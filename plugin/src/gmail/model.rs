@@ -66,6 +66,9 @@ pub struct HistoryPage {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryRecord {
+    /// Its id, a decimal number of 64 bits: later changes have greater ones.
+    #[serde(default)]
+    pub id: String,
     /// Messages that appeared.
     #[serde(default)]
     pub messages_added: Vec<HistoryMessage>,

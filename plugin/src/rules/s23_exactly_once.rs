@@ -24,30 +24,37 @@ pub struct Intent<'a> {
 /// Tolerance between the host's clock and Gmail's, in milliseconds.
 const CLOCK_TOLERANCE: u64 = 120_000;
 
-/// Whether a message of the thread is the one that was meant: it carries SENT and is the draft's own, or
-/// was accepted after the intent with the same subject and recipients.
-pub fn is_it(message: &Metadata, intent: &Intent<'_>) -> bool {
-    is_sent_as(
+/// How sure it is that a message is the one that was meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Likeness {
+    /// It is: an id says so.
+    Exact,
+    /// It was accepted after the intent, with the same subject and recipients. So may be mail that the
+    /// user wrote: it counts only where the draft is gone and nothing else accounts for the message.
+    Alike,
+}
+
+/// Compares a message with the one that was meant. `None`: another one, or not sent.
+pub fn compare(message: &Metadata, intent: &Intent<'_>) -> Option<Likeness> {
+    compare_headers(
         &message.summary,
         &Envelope::from_headers(&message.headers()),
         intent,
     )
 }
 
-/// As [`is_it`], with the headers read.
-pub fn is_sent_as(summary: &Summary, envelope: &Envelope, intent: &Intent<'_>) -> bool {
+/// As [`compare`], with the headers read.
+pub fn compare_headers(summary: &Summary, envelope: &Envelope, intent: &Intent<'_>) -> Option<Likeness> {
     if !summary.has(label::SENT) || summary.has(label::DRAFT) {
-        return false;
+        return None;
     }
-    if summary.id == intent.draft_message_id {
-        return true;
+    if summary.id == intent.draft_message_id || envelope.message_id.as_deref() == Some(intent.message_id) {
+        return Some(Likeness::Exact);
     }
-    if envelope.message_id.as_deref() == Some(intent.message_id) {
-        return true;
-    }
-    summary.internal_date + CLOCK_TOLERANCE >= intent.at
+    let is_alike = summary.internal_date + CLOCK_TOLERANCE >= intent.at
         && same_subject(&envelope.subject, intent.subject)
-        && recipient_keys(envelope) == intent.recipients
+        && recipient_keys(envelope) == intent.recipients;
+    is_alike.then_some(Likeness::Alike)
 }
 
 /// The recipients of a message as keys, sorted.
@@ -90,31 +97,25 @@ mod tests {
     #[test]
     fn s23_a_sent_message_is_recognised_though_gmail_changed_its_ids() {
         let recipients = ["ann@a.example".to_owned()];
-        assert!(is_it(
-            &sent("other", "SENT", "<theirs@mail.gmail.com>", 1_000_500),
-            &intent(&recipients)
-        ));
+        let message = sent("other", "SENT", "<theirs@mail.gmail.com>", 1_000_500);
+        assert_eq!(compare(&message, &intent(&recipients)), Some(Likeness::Alike));
+        let message = sent("d1", "SENT", "<theirs@mail.gmail.com>", 1_000_500);
+        assert_eq!(compare(&message, &intent(&recipients)), Some(Likeness::Exact));
     }
 
     #[test]
     fn s23_an_older_message_or_one_to_others_is_not_it() {
         let recipients = ["ann@a.example".to_owned()];
-        assert!(!is_it(
-            &sent("other", "SENT", "<theirs@x>", 1_000),
-            &intent(&recipients)
-        ));
-        assert!(!is_it(
-            &sent("other", "SENT", "<theirs@x>", 1_000_500),
-            &intent(&["b@b.example".to_owned()])
-        ));
+        let older = sent("other", "SENT", "<theirs@x>", 1_000);
+        assert_eq!(compare(&older, &intent(&recipients)), None);
+        let theirs = sent("other", "SENT", "<theirs@x>", 1_000_500);
+        assert_eq!(compare(&theirs, &intent(&["b@b.example".to_owned()])), None);
     }
 
     #[test]
     fn s23_a_draft_is_not_sent_whatever_its_ids() {
         let recipients = ["ann@a.example".to_owned()];
-        assert!(!is_it(
-            &sent("d1", "DRAFT", "<mine@x>", 1_000_500),
-            &intent(&recipients)
-        ));
+        let draft = sent("d1", "DRAFT", "<mine@x>", 1_000_500);
+        assert_eq!(compare(&draft, &intent(&recipients)), None);
     }
 }

@@ -12,6 +12,8 @@ pub(super) struct Changed {
     pub(super) thread: String,
     /// Its labels when the page was read, if the page had them.
     pub(super) labels: Option<Vec<String>>,
+    /// Labels were added or removed, whether or not the page had them.
+    pub(super) relabelled: bool,
     /// It was deleted, not trashed.
     pub(super) deleted: bool,
 }
@@ -19,15 +21,14 @@ pub(super) struct Changed {
 /// The messages of a page, by id.
 pub(super) fn fold(records: &[HistoryRecord]) -> BTreeMap<String, Changed> {
     let mut changes: BTreeMap<String, Changed> = BTreeMap::new();
-    for record in records {
-        let added = record.messages_added.iter().map(|change| &change.message);
-        let labels = record
-            .labels_added
-            .iter()
-            .chain(&record.labels_removed)
-            .map(|change| &change.message);
-        for message in added.chain(labels) {
-            note(&mut changes, message);
+    let mut in_order: Vec<&HistoryRecord> = records.iter().collect();
+    in_order.sort_by_key(|record| record.id.parse::<u64>().unwrap_or_default());
+    for record in in_order {
+        for addition in &record.messages_added {
+            note(&mut changes, &addition.message);
+        }
+        for change in record.labels_added.iter().chain(&record.labels_removed) {
+            note(&mut changes, &change.message).relabelled = true;
         }
         for deletion in &record.messages_deleted {
             note(&mut changes, &deletion.message).deleted = true;
@@ -39,7 +40,7 @@ pub(super) fn fold(records: &[HistoryRecord]) -> BTreeMap<String, Changed> {
 fn note<'c>(changes: &'c mut BTreeMap<String, Changed>, message: &HistoryRef) -> &'c mut Changed {
     let change = changes.entry(message.id.clone()).or_default();
     change.thread.clone_from(&message.thread_id);
-    // Labels are those at the time of reading, so every record of a message tells the same.
+    // Labels are those at the time of reading, or those of the change: the last record is right either way.
     if message.label_ids.is_some() {
         change.labels.clone_from(&message.label_ids);
     }
@@ -52,6 +53,17 @@ mod tests {
 
     fn records(json: serde_json::Value) -> Vec<HistoryRecord> {
         serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn t04_the_labels_of_the_latest_record_count_in_whatever_order_records_come() {
+        let starred = serde_json::json!({"id": "a", "threadId": "t", "labelIds": ["STARRED"]});
+        let plain = serde_json::json!({"id": "a", "threadId": "t", "labelIds": []});
+        let changes = fold(&records(serde_json::json!([
+            {"id": "100", "labelsRemoved": [{"message": plain}]},
+            {"id": "99", "labelsAdded": [{"message": starred}]},
+        ])));
+        assert_eq!(changes["a"].labels.as_deref(), Some(&[][..]));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! T02: which rule decided, and on what.
 
+use super::crm_problem;
 use crate::{
     contract::{Explanation, Field, Problem, Subject},
     ledger::{self, CONNECTION, ConnectionRow, Fate, LedgerRow, ledger_key},
@@ -22,11 +23,12 @@ pub async fn explain<H: Host>(host: &H, subject: Subject) -> Result<Vec<Explanat
         }
         Subject::Contact(address) => {
             let wanted = address_key(&address);
+            let contacts = host.find_contacts(vec![address]).await.map_err(crm_problem)?;
             let mut explanations = Vec::new();
             ledger::for_each::<LedgerRow>(host, "ledger/", None, |id, row| {
                 let sender = row.sender.as_deref().and_then(address_key);
-                let is_contact =
-                    matches!(&row.fate, Fate::Delivered(delivered) if delivered.contact == address);
+                let is_contact = matches!(&row.fate, Fate::Delivered(delivered)
+                    if contacts.iter().any(|contact| contact.id == delivered.contact));
                 if explanations.len() < MOST && (is_contact || (wanted.is_some() && sender == wanted)) {
                     explanations.push(explanation(id, &row));
                 }

@@ -21,6 +21,8 @@ use crate::{
 const MESSAGES_PER_PASS: usize = 1_000;
 /// Messages whose rows are looked up at the same time.
 const LOOKED_UP_AT_ONCE: usize = 500;
+/// How long a message may be in the mailbox before searches find it, in milliseconds.
+const SEARCH_LAG: u64 = 60_000;
 /// The most messages one listing may have: a limit for memory, 16 bytes each.
 const MOST_LISTED: usize = 500_000;
 
@@ -122,10 +124,12 @@ pub(super) async fn unaccounted<H: Host>(pass: &Pass<'_, H>, listed: &[MessageRe
 async fn mark_deleted<H: Host>(pass: &Pass<'_, H>, listed: &[MessageRef]) -> Step {
     let present: BTreeSet<&str> = listed.iter().map(|message| message.id.as_str()).collect();
     let anchored_at = pass.connection.gap.map_or(0, |gap| gap.anchored_at);
+    let searchable_until = pass.host.now().saturating_sub(SEARCH_LAG);
     let mut deleted: Vec<(String, LedgerRow)> = Vec::new();
     ledger::for_each::<LedgerRow>(pass.host, "ledger/", None, |id, row| {
-        // What came after the anchor may be too new for the search; history tells about it.
-        let old_enough = row.received_at < anchored_at.saturating_sub(60_000);
+        // Of what came after the anchor, history tells. What is too new for the search now is old enough
+        // when the gap is listed once more.
+        let old_enough = row.received_at < anchored_at.min(searchable_until);
         let is_live = matches!(&row.fate, Fate::Delivered(delivered) if !delivered.deleted);
         if is_live && old_enough && !present.contains(id) {
             deleted.push((id.to_owned(), row));

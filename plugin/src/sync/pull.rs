@@ -12,7 +12,7 @@ use super::{
     run::Progress,
 };
 use crate::{
-    contract::{Change, MessageUpdate},
+    contract::{Change, Flags, MessageUpdate},
     gmail::{GmailError, HistoryPage},
     ledger::{self, ConnectionRow, Fate, LedgerRow, ledger_key, quarantine_key},
     ports::Host,
@@ -153,12 +153,17 @@ fn left_its_label(changed: &Changed) -> bool {
         .is_none_or(|labels| labels::excluded(labels).is_none())
 }
 
-/// Brings read, starred, archived, trashed and deleted to the CRM, from the page alone (S17).
+/// Brings read, starred, archived, trashed and deleted to the CRM (S17): from the page alone, unless it
+/// lacks the labels.
 async fn update_crm<H: Host>(pass: &Pass<'_, H>, updates: Vec<Update>) -> Step<Vec<Change>> {
     let mut rows = Vec::new();
     let mut messages = Vec::new();
     for Update { id, mut row, changed } in updates {
-        let flags = changed.labels.as_deref().map(flags);
+        let flags = match changed.labels.as_deref() {
+            Some(labels) => Some(flags(labels)),
+            None if changed.relabelled && !changed.deleted => ask_for_flags(pass, &id).await?,
+            None => None,
+        };
         if flags.is_none() && !changed.deleted {
             continue;
         }
@@ -181,4 +186,13 @@ async fn update_crm<H: Host>(pass: &Pass<'_, H>, updates: Vec<Update>) -> Step<V
         pass.count(|counts| counts.updates_in += number);
     }
     Ok(rows)
+}
+
+/// The flags of a message whose labels history left out; `None` when it is gone.
+async fn ask_for_flags<H: Host>(pass: &Pass<'_, H>, id: &str) -> Step<Option<Flags>> {
+    match pass.gmail.metadata(id).await {
+        Ok(metadata) => Ok(Some(flags(&metadata.summary.label_ids))),
+        Err(GmailError::Gone) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }

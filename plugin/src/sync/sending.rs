@@ -14,13 +14,14 @@ use crate::{
     contract::{Deferral, Outbound, OutboundKind, OutboundOutcome, Problem, SizeExcess},
     gmail::{Draft, GmailError, Metadata, Outcome, Summary, Upload, UploadError},
     ledger::{
-        self, DraftIds, OutboundRow, OutboundState, SentIds, intent_key, ledger_key, outbound_key, sent_key,
+        self, DraftIds, LedgerRow, OutboundRow, OutboundState, SentIds, intent_key, ledger_key, outbound_key,
+        sent_key,
     },
     mail::Envelope,
     ports::Host,
     rules::{
         s21_limits::{self, AtLimit},
-        s23_exactly_once::is_it,
+        s23_exactly_once::{Likeness, compare},
     },
 };
 use compose::{Composition, compose, recipients};
@@ -256,11 +257,12 @@ impl<H: Host> Errand<'_, '_, H> {
     /// The draft is gone, so it was sent, or somebody deleted it: look for it in its thread, then among the
     /// newest sent messages.
     async fn find_sent(&mut self, row: OutboundRow, ids: DraftIds) -> Step<Fate> {
-        let mut found = find_in(&row, &ids, self.pass.gmail.thread(&ids.thread).await?);
+        let thread = self.pass.gmail.thread(&ids.thread).await?;
+        let mut found = find_in(self.pass, &row, &ids, thread).await?;
         if found.is_none() {
             for message in self.pass.gmail.list_sent().await?.messages.iter().take(LOOKED_AT) {
                 match self.pass.gmail.metadata(&message.id).await {
-                    Ok(metadata) => found = find_in(&row, &ids, vec![metadata]),
+                    Ok(metadata) => found = find_in(self.pass, &row, &ids, vec![metadata]).await?,
                     Err(GmailError::Gone) => {}
                     Err(error) => return Err(error.into()),
                 }
@@ -348,10 +350,29 @@ fn random_text<H: Host>(pass: &Pass<'_, H>) -> String {
     })
 }
 
-fn find_in(row: &OutboundRow, ids: &DraftIds, messages: Vec<Metadata>) -> Option<Summary> {
+/// The message that was meant. One that is only alike must be in no ledger row: what has one came
+/// another way. Of several the newest is meant, for the draft was sent last.
+async fn find_in<H: Host>(
+    pass: &Pass<'_, H>,
+    row: &OutboundRow,
+    ids: &DraftIds,
+    messages: Vec<Metadata>,
+) -> Step<Option<Summary>> {
     let intent = intent(row, ids);
-    messages
-        .into_iter()
-        .find(|message| is_it(message, &intent))
-        .map(|message| message.summary)
+    let mut alike = Vec::new();
+    for message in messages {
+        match compare(&message, &intent) {
+            Some(Likeness::Exact) => return Ok(Some(message.summary)),
+            Some(Likeness::Alike) => alike.push(message.summary),
+            None => {}
+        }
+    }
+    alike.sort_by_key(|summary| summary.internal_date);
+    while let Some(summary) = alike.pop() {
+        let known = ledger::read::<LedgerRow>(pass.host, &ledger_key(&summary.id)).await?;
+        if known.is_none() {
+            return Ok(Some(summary));
+        }
+    }
+    Ok(None)
 }

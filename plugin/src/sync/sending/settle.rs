@@ -11,7 +11,7 @@ use crate::{
     ports::Host,
     rules::{
         Rule, s11_sent,
-        s23_exactly_once::{Intent, is_sent_as},
+        s23_exactly_once::{Intent, Likeness, compare_headers},
     },
     sync::{Pass, Step, message},
 };
@@ -150,8 +150,11 @@ pub(in crate::sync) async fn found_in_mailbox<H: Host>(
         let (OutboundState::Drafted(drafted) | OutboundState::Unconfirmed(drafted)) = &row.state else {
             continue;
         };
-        if !is_sent_as(summary, envelope, &intent(&row, drafted)) {
-            continue;
+        match compare_headers(summary, envelope, &intent(&row, drafted)) {
+            Some(Likeness::Exact) => {}
+            // A draft that still exists was not sent: this is mail that the user wrote.
+            Some(Likeness::Alike) if pass.gmail.draft(&drafted.draft).await?.is_none() => {}
+            _ => continue,
         }
         let ids = SentIds {
             message: summary.id.clone(),

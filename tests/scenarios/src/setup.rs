@@ -1,0 +1,227 @@
+//! What a world is made of before anything happens in it.
+
+use std::sync::{Arc, atomic::AtomicU32};
+
+use gmail_sim::{Behaviour, Client, Config, Quota, Redirects, Server, Sim, Table};
+use twinbox_host::{
+    Database, Host, Parts,
+    accounts::Accounts,
+    clock::Clock,
+    crm::{EmbeddedCrm, NewContact},
+    egress::{Egress, Grants, Origin, StandIns},
+    quota::{Rates, TokenBuckets, Unmetered},
+    scope::{TenantId, UserId},
+    store::SqliteStore,
+    vault::{ClientConfig, Endpoints, OAuthVault, Provider, SealingKey, SealingKeys},
+};
+
+use crate::{
+    ANN, LeapingClock, ME, World, component,
+    crm::FaultyCrm,
+    wire::Wire,
+    world::{Platform, Seat},
+};
+
+/// When every world begins, ms since the epoch (2026-09-21).
+const BEGINNING: i64 = 1_790_000_000_000;
+/// Units a minute of a whole project.
+const PROJECT_PER_MINUTE: u64 = 1_200_000;
+
+/// Whether Google's quota is enforced, and the host keeps to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuotaRule {
+    /// Counted only.
+    Off,
+    /// Enforced by the simulator, kept to by the host's token buckets.
+    Enforced(Table),
+}
+
+/// A world to be made.
+pub struct Setup {
+    behaviour: Behaviour,
+    quota: QuotaRule,
+    settings: String,
+    contacts: Vec<NewContact>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            behaviour: Behaviour::default(),
+            quota: QuotaRule::Off,
+            settings: String::new(),
+            contacts: vec![contact("Ann", &[ANN], 1)],
+        }
+    }
+}
+
+impl Setup {
+    /// Turns a switch of the simulator.
+    #[must_use]
+    pub fn behaviour(mut self, change: impl FnOnce(&mut Behaviour)) -> Self {
+        change(&mut self.behaviour);
+        self
+    }
+
+    /// Sets what is done about quota.
+    #[must_use]
+    pub fn quota(mut self, quota: QuotaRule) -> Self {
+        self.quota = quota;
+        self
+    }
+
+    /// Sets the plugin's settings, JSON.
+    #[must_use]
+    pub fn settings(mut self, settings: &str) -> Self {
+        settings.clone_into(&mut self.settings);
+        self
+    }
+
+    /// Adds a contact, created after those that are there; each address gets a mailbox.
+    #[must_use]
+    pub fn contact(mut self, name: &str, addresses: &[&str]) -> Self {
+        let order = self.contacts.len() as u64 + 1;
+        self.contacts.push(contact(name, addresses, order));
+        self
+    }
+
+    /// A world in which the user has connected the mailbox.
+    pub async fn connected(self) -> World {
+        let mut world = self.unconnected().await;
+        world.connect().await.expect("a connection");
+        world.requests();
+        world
+    }
+
+    /// A world in which nothing is connected yet.
+    pub async fn unconnected(self) -> World {
+        let (sim_clock, time) = gmail_sim::Clock::manual(BEGINNING);
+        let clock = LeapingClock::of(time);
+        let config = Config {
+            clock: sim_clock,
+            quota: match self.quota {
+                QuotaRule::Off => Quota::Count(Table::New),
+                QuotaRule::Enforced(table) => Quota::Enforce(table),
+            },
+            behaviour: self.behaviour.clone(),
+            clients: vec![Client {
+                redirects: Redirects::AnyLoopback,
+                ..Client::demo()
+            }],
+            ..Config::default()
+        };
+        let sim = Sim::new(config);
+        sim.create_user(ME, "Mia Meyer");
+        for contact in &self.contacts {
+            for address in &contact.addresses {
+                sim.create_user(address, &contact.name);
+            }
+        }
+        let server = Server::start(sim.clone()).await.expect("a free port");
+        let platform = platform(&self, sim, server, clock).await;
+        let seat = Seat {
+            tenant: TenantId::new("home"),
+            user: UserId::new("mia"),
+            mailbox: ME.to_owned(),
+        };
+        let world = World::new(Arc::new(platform), seat).await;
+        for contact in self.contacts {
+            world.create_contact(contact).await;
+        }
+        world
+    }
+}
+
+async fn platform(setup: &Setup, sim: Sim, server: Server, clock: LeapingClock) -> Platform {
+    let plugin = component::plugin().await;
+    let shared_clock: Arc<dyn Clock> = Arc::new(clock.clone());
+    let database = Database::in_memory().expect("a database");
+    let state = SqliteStore::new(database.clone()).expect("a store");
+    let crm = EmbeddedCrm::with_clock(database.clone(), shared_clock.clone()).expect("a CRM");
+    let faulty = Arc::new(FaultyCrm::new(crm.clone()));
+    let wire = Arc::new(Wire::new());
+
+    let origin = server.origin();
+    let mut stand_ins = StandIns::default();
+    for real in &plugin.manifest().origins {
+        stand_ins = stand_ins.with(Origin::parse(real).unwrap(), Origin::parse(&origin).unwrap());
+    }
+    let grants = Grants::parse(&plugin.manifest().origins).unwrap();
+    let egress = Egress::new(grants)
+        .unwrap()
+        .stand_ins(stand_ins)
+        .client(wire.clone());
+
+    let vault = vault(&origin, &plugin.manifest().scopes, database, shared_clock.clone());
+    let mut parts = Parts::new(
+        plugin,
+        &state,
+        Arc::new(vault.clone()),
+        faulty.clone(),
+        Arc::new(egress),
+    )
+    .expect("parts");
+    parts.clock = shared_clock.clone();
+    parts.quota = match setup.quota {
+        QuotaRule::Off => Arc::new(Unmetered::new(shared_clock)),
+        QuotaRule::Enforced(table) => {
+            let rates = Rates {
+                account: table.per_user_minute(),
+                project: PROJECT_PER_MINUTE,
+            };
+            Arc::new(TokenBuckets::new(shared_clock, rates))
+        }
+    };
+    let host = Host::new(parts).expect("a host");
+    let accounts = Accounts::new(host.clone(), vault, setup.settings.clone());
+    let browser = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .build()
+        .expect("a browser");
+    Platform {
+        sim,
+        origin,
+        _server: server,
+        clock,
+        host,
+        accounts,
+        crm,
+        faulty,
+        wire,
+        browser,
+        serial: AtomicU32::new(0),
+    }
+}
+
+fn vault(origin: &str, scopes: &[String], database: Database, clock: Arc<dyn Clock>) -> OAuthVault {
+    let at = |path: &str| format!("{origin}{path}");
+    let endpoints = Endpoints {
+        authorize: at("/o/oauth2/v2/auth"),
+        token: at("/token"),
+        revoke: at("/revoke"),
+        jwks: at("/oauth2/v3/certs"),
+        userinfo: at("/v1/userinfo"),
+        ..Endpoints::default()
+    };
+    let demo = Client::demo();
+    let sign_in = ["openid".to_owned(), "email".to_owned()];
+    let config = ClientConfig {
+        client_id: demo.id,
+        client_secret: demo.secret.unwrap_or_default().into(),
+        redirect_uri: "http://127.0.0.1:9/oauth/callback".to_owned(),
+        scopes: sign_in.into_iter().chain(scopes.iter().cloned()).collect(),
+    };
+    let provider = Provider::new(endpoints, config).expect("a provider");
+    let keys = SealingKeys::new(SealingKey::from_bytes(&[7; 32]), Vec::new());
+    OAuthVault::new(database, keys, provider, clock).expect("a vault")
+}
+
+fn contact(name: &str, addresses: &[&str], created_at: u64) -> NewContact {
+    NewContact {
+        name: name.to_owned(),
+        addresses: addresses.iter().map(|&address| address.to_owned()).collect(),
+        assigned_user: None,
+        created_at: Some(created_at),
+    }
+}

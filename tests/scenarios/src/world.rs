@@ -1,0 +1,422 @@
+//! One user of one tenant, with one mailbox: what happens there, and what is seen of it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use gmail_sim::{Consent, Decision, Fault, FaultKind, Server, Sim};
+use twinbox_host::{
+    Host, HostError, Ran,
+    accounts::{Accounts, ConnectError},
+    clock::Clock,
+    contract::{AuditMode, AuditReport, Explanation, Problem, Subject, Trigger},
+    crm::{Counts, Delivery, EmbeddedCrm, NewContact, Paging, StoredMessage},
+    scope::{ConnectionId, TenantId, UserId},
+    store::Connection,
+    vault::Callback,
+};
+
+use crate::{
+    CrmFault, LeapingClock, Letter, Mail, Mailbox, Setup,
+    crm::FaultyCrm,
+    wire::{Moment, Wire},
+};
+
+/// Passes after which a sync that never ends is taken for a loop.
+const MOST_PASSES: usize = 200;
+/// How often the schedule looks, ms.
+const POLL: u64 = 60_000;
+/// How far [`World::settle`] follows what a pass asks for, ms.
+const HORIZON: u64 = 3 * 3_600_000;
+
+/// Whether a pass died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Died {
+    /// At the request it was meant to die at.
+    Yes,
+    /// It was over before that.
+    No,
+}
+
+/// What several tenants share.
+pub(crate) struct Platform {
+    pub(crate) sim: Sim,
+    pub(crate) origin: String,
+    pub(crate) _server: Server,
+    pub(crate) clock: LeapingClock,
+    pub(crate) host: Host,
+    pub(crate) accounts: Accounts,
+    pub(crate) crm: EmbeddedCrm,
+    pub(crate) faulty: Arc<FaultyCrm>,
+    pub(crate) wire: Arc<Wire>,
+    pub(crate) browser: reqwest::Client,
+    /// Numbers what is made, so that no two are alike.
+    pub(crate) serial: AtomicU32,
+}
+
+/// Who looks at it.
+pub(crate) struct Seat {
+    pub(crate) tenant: TenantId,
+    pub(crate) user: UserId,
+    pub(crate) mailbox: String,
+}
+
+/// One user of one tenant, with one mailbox.
+pub struct World {
+    pub(crate) platform: Arc<Platform>,
+    pub(crate) seat: Seat,
+    connection: Option<ConnectionId>,
+}
+
+impl World {
+    /// A connected mailbox and the contact Ann.
+    pub async fn connected() -> Self {
+        Setup::default().connected().await
+    }
+
+    pub(crate) async fn new(platform: Arc<Platform>, seat: Seat) -> Self {
+        let crm = &platform.crm;
+        crm.create_tenant(&seat.tenant, "A tenant").await.unwrap();
+        crm.create_user(&seat.tenant, &seat.user, "A user").await.unwrap();
+        Self {
+            platform,
+            seat,
+            connection: None,
+        }
+    }
+
+    /// Another tenant whose user has the same mailbox; nothing is connected there yet.
+    pub async fn in_another_tenant(&self, tenant: &str) -> Self {
+        let seat = Seat {
+            tenant: TenantId::new(tenant),
+            user: UserId::new(tenant),
+            mailbox: self.seat.mailbox.clone(),
+        };
+        Self::new(self.platform.clone(), seat).await
+    }
+
+    /// Connects as a user would, saying yes to everything.
+    pub async fn connect(&mut self) -> Result<Connection, ConnectError> {
+        let mailbox = self.seat.mailbox.clone();
+        self.consent(&mailbox, Decision::All, Some(&mailbox)).await
+    }
+
+    /// Goes through the consent page: signs in as `account` and ticks what `decision` says. The user has
+    /// asked for the mailbox `expected`.
+    pub async fn consent(
+        &mut self,
+        account: &str,
+        decision: Decision,
+        expected: Option<&str>,
+    ) -> Result<Connection, ConnectError> {
+        let platform = &self.platform;
+        let expected = expected.map(str::to_owned);
+        let session = "a browser";
+        let page = platform
+            .accounts
+            .begin(&self.seat.tenant, &self.seat.user, session, expected)
+            .await?;
+        platform.sim.set_consent(Consent::Auto {
+            account: Some(account.to_owned()),
+            decision,
+        });
+        let answer = platform.browser.get(page).send().await.expect("the consent page");
+        let back = answer.headers()["location"].to_str().unwrap();
+        let back = reqwest::Url::parse(back).unwrap();
+        let value = |wanted: &str| {
+            back.query_pairs()
+                .find(|(name, _)| name == wanted)
+                .map(|(_, value)| value.into_owned())
+        };
+        let callback = match value("code") {
+            Some(code) => Callback::Code(code.into()),
+            None => Callback::Error(value("error").unwrap_or_default()),
+        };
+        let state = value("state").unwrap_or_default();
+        let connection = platform.accounts.finish(&state, session, callback).await?;
+        self.connection = Some(connection.scope.connection.clone());
+        Ok(connection)
+    }
+
+    /// Ends the connection.
+    pub async fn disconnect(&self) {
+        self.platform
+            .host
+            .disconnect(self.connection_id())
+            .await
+            .expect("a disconnect");
+    }
+
+    /// One pass.
+    pub async fn pass(&self) -> Result<Ran, HostError> {
+        self.platform
+            .host
+            .run(self.connection_id(), Trigger::Manual)
+            .await
+    }
+
+    /// Passes until one does not ask for another at once; that one.
+    pub async fn sync(&self) -> Ran {
+        for _ in 0..MOST_PASSES {
+            let ran = self.pass().await.expect("a pass");
+            let more = ran.report.problem.is_none() && ran.report.next.is_some_and(|next| next <= self.now());
+            if !more {
+                return ran;
+            }
+        }
+        panic!("more than {MOST_PASSES} passes: a loop");
+    }
+
+    /// Passes as the schedule would run them, time moved on to each, until nothing is left to do for the
+    /// next hours and a last look a minute later finds nothing; all of them.
+    pub async fn settle(&self) -> Vec<Ran> {
+        let end = self.now() + HORIZON;
+        let mut passes = Vec::new();
+        let mut is_idle = false;
+        while passes.len() < MOST_PASSES {
+            passes.push(self.pass().await.expect("a pass"));
+            match self.connection_row().await.next_run_at {
+                Some(next) if next <= end => self.tick(next.saturating_sub(self.now())),
+                _ if is_idle => return passes,
+                _ => self.tick(POLL),
+            }
+            let last = passes.last().map(|ran| ran.report.counts.seen);
+            is_idle = last == Some(0) && passes.len() > 1;
+        }
+        panic!("more than {MOST_PASSES} passes: a loop");
+    }
+
+    /// One pass that dies at a request, with the process it runs in, and the time it takes until the
+    /// connection is free again. `n` counts the pass's requests from 0.
+    pub async fn pass_that_dies(&self, n: usize, moment: Moment) -> Died {
+        let killed = self.platform.wire.kill_at(n, moment);
+        let died = tokio::select! {
+            ran = self.pass() => {
+                ran.expect("a pass");
+                Died::No
+            }
+            () = killed.notified() => Died::Yes,
+        };
+        self.platform.wire.let_live();
+        // Longer than any lease.
+        self.tick(20 * 60_000);
+        died
+    }
+
+    /// The connection as the host knows it.
+    pub async fn connection_row(&self) -> Connection {
+        let registry = &self.platform.host.parts().registry;
+        registry.find(self.connection_id()).await.unwrap().unwrap()
+    }
+
+    /// All connections of all tenants.
+    pub async fn connections(&self) -> Vec<Connection> {
+        self.platform.host.parts().registry.list().await.unwrap()
+    }
+
+    /// Compares mailbox and ledger.
+    pub async fn audit(&self, mode: AuditMode) -> AuditReport {
+        let audit = self.platform.host.audit(self.connection_id(), mode).await;
+        audit.expect("an audit")
+    }
+
+    /// Compares mailbox and ledger, and asserts that every message of the mailbox has a fate (T01).
+    pub async fn assert_all_accounted_for(&self) -> AuditReport {
+        let report = self.audit(AuditMode::ReportOnly).await;
+        assert_eq!(report.missing, Vec::<String>::new());
+        let excluded: u32 = report.excluded.iter().map(|rule| rule.count).sum();
+        let quarantined = u32::try_from(report.quarantined.len()).unwrap();
+        assert!(
+            report.delivered + excluded + report.gone + quarantined >= report.listed,
+            "{report:?}"
+        );
+        report
+    }
+
+    /// Says which rule decided about one message.
+    pub async fn explain(&self, id: &str) -> Explanation {
+        let mut found = self.explain_all(Subject::Message(id.to_owned())).await;
+        found.pop().expect("a ledger row")
+    }
+
+    /// Explains a message, or all of a contact.
+    pub async fn explain_all(&self, subject: Subject) -> Vec<Explanation> {
+        let found = self.platform.host.explain(self.connection_id(), subject).await;
+        found.expect("an explanation")
+    }
+
+    /// The rule that decided about a message, in the words of the ledger.
+    pub async fn rule(&self, id: &str) -> String {
+        self.explain(id).await.rule
+    }
+
+    /// Time passes.
+    pub fn tick(&self, milliseconds: u64) {
+        self.platform.clock.advance(milliseconds);
+    }
+
+    /// The time, ms since the epoch.
+    pub fn now(&self) -> u64 {
+        self.platform.clock.now()
+    }
+
+    /// The simulator.
+    pub fn sim(&self) -> &Sim {
+        &self.platform.sim
+    }
+
+    /// The next request of a method fails.
+    pub fn fault(&self, method: &str, kind: FaultKind) {
+        self.platform.sim.inject(Fault {
+            mailbox: Some(self.seat.mailbox.clone()),
+            ..Fault::next(method, kind)
+        });
+    }
+
+    /// The CRM fails.
+    pub fn crm_fault(&self, fault: CrmFault) {
+        self.platform.faulty.inject(fault);
+    }
+
+    /// The CRM fails no more.
+    pub fn crm_recovers(&self) {
+        self.platform.faulty.clear();
+    }
+
+    /// Something happens just before the next request of a pass whose line contains `text`.
+    pub fn before_request(&self, text: &str, happening: impl Future<Output = ()> + Send + 'static) {
+        self.platform.wire.before(text, Box::pin(happening));
+    }
+
+    /// The requests of the passes since the last call, as `GET /path?query`.
+    pub fn requests(&self) -> Vec<String> {
+        self.platform.wire.take()
+    }
+
+    /// Mail to write: from Ann to the user, unless told otherwise.
+    pub fn mail(&self) -> Mail<'_> {
+        Mail::new(self)
+    }
+
+    /// The user's mailbox, as they see it in Gmail.
+    pub fn gmail(&self) -> Mailbox {
+        self.mailbox(&self.seat.mailbox)
+    }
+
+    /// Somebody's mailbox.
+    pub fn mailbox(&self, address: &str) -> Mailbox {
+        Mailbox::new(self.platform.clone(), address)
+    }
+
+    /// A letter in the CRM to a contact, by name or address.
+    pub async fn letter(&self, who: &str) -> Letter<'_> {
+        Letter::to(self, who).await
+    }
+
+    /// A letter in the CRM that answers a message.
+    pub fn reply(&self, message: &StoredMessage) -> Letter<'_> {
+        Letter::answering(self, message)
+    }
+
+    /// Makes a contact; its id.
+    pub async fn create_contact(&self, contact: NewContact) -> String {
+        let created = self.platform.crm.create_contact(&self.seat.tenant, contact).await;
+        created.expect("a contact")
+    }
+
+    /// How many contacts there are.
+    pub async fn contacts(&self) -> usize {
+        self.all_contacts().await.len()
+    }
+
+    /// A contact's conversation, by name or address.
+    pub async fn conversation(&self, who: &str) -> Vec<StoredMessage> {
+        let contact = self.contact_id(who).await;
+        let conversation = self
+            .platform
+            .crm
+            .conversation(&self.seat.tenant, &contact, Paging::default());
+        conversation.await.expect("a conversation")
+    }
+
+    /// The only message of a conversation.
+    pub async fn only_message(&self, who: &str) -> StoredMessage {
+        let mut messages = self.conversation(who).await;
+        assert_eq!(messages.len(), 1, "{:?}", subjects(&messages));
+        messages.remove(0)
+    }
+
+    /// The subjects of a conversation, in its order.
+    pub async fn subjects(&self, who: &str) -> Vec<String> {
+        subjects(&self.conversation(who).await)
+    }
+
+    /// How much the tenant has.
+    pub async fn counts(&self) -> Counts {
+        self.platform.crm.counts(&self.seat.tenant).await.unwrap()
+    }
+
+    /// The bytes of a message's attachment.
+    pub async fn attachment(&self, message: &StoredMessage, part: &str) -> Vec<u8> {
+        let body = self
+            .platform
+            .crm
+            .attachment_body(&self.seat.tenant, &message.id, part);
+        let (_, body) = body.await.expect("an attachment");
+        body.collect(64 << 20).await.unwrap().to_vec()
+    }
+
+    /// What became of mail that was written in the CRM.
+    pub async fn delivery(&self, id: &str) -> Delivery {
+        self.message(id).await.delivery
+    }
+
+    /// The problem for which mail was not sent, if it was not.
+    pub async fn failure(&self, id: &str) -> Option<Problem> {
+        match self.delivery(id).await {
+            Delivery::Failed(problem) => Some(problem),
+            _ => None,
+        }
+    }
+
+    /// A message of the CRM.
+    pub async fn message(&self, id: &str) -> StoredMessage {
+        let found = self.platform.crm.message(&self.seat.tenant, id).await;
+        found.expect("a message")
+    }
+
+    pub(crate) fn connection_id(&self) -> &ConnectionId {
+        self.connection.as_ref().expect("a connected mailbox")
+    }
+
+    pub(crate) async fn contact_id(&self, who: &str) -> String {
+        let found = self.all_contacts().await.into_iter().find(|contact| {
+            contact.name == who
+                || contact
+                    .addresses
+                    .iter()
+                    .any(|address| address.eq_ignore_ascii_case(who))
+        });
+        found.unwrap_or_else(|| panic!("there is no contact {who}")).id
+    }
+
+    pub(crate) fn next_number(&self) -> u32 {
+        self.platform.serial.fetch_add(1, Ordering::Relaxed)
+    }
+
+    async fn all_contacts(&self) -> Vec<twinbox_host::contract::Contact> {
+        let contacts = self
+            .platform
+            .crm
+            .list_contacts(&self.seat.tenant, Paging::default());
+        contacts.await.unwrap()
+    }
+}
+
+fn subjects(messages: &[StoredMessage]) -> Vec<String> {
+    messages
+        .iter()
+        .map(|message| message.message.subject.clone())
+        .collect()
+}

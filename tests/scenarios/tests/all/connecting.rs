@@ -1,0 +1,176 @@
+//! S01 to S06: how a connection begins and ends.
+
+use gmail_sim::Decision;
+use scenarios::{ANN, ME, Setup, World};
+use twinbox_host::{HostError, accounts::ConnectError, contract::Problem, store::ConnectionStatus};
+
+#[tokio::test]
+async fn s01_sync_starts_by_itself_after_consent() {
+    let mut world = Setup::default().unconnected().await;
+    let connection = world.connect().await.unwrap();
+    assert_eq!(connection.address, ME);
+    assert_eq!(connection.status, ConnectionStatus::Active);
+    assert!(connection.next_run_at.is_some_and(|next| next <= world.now()));
+    world.mail().subject("Hello").arrives();
+    world.sync().await;
+    assert_eq!(world.subjects(ANN).await, ["Hello"]);
+}
+
+#[tokio::test]
+async fn s02_a_box_left_unticked_leaves_nothing_half_connected() {
+    let mut world = Setup::default().unconnected().await;
+    let refused = world.consent(ME, Decision::Only(Vec::new()), Some(ME)).await;
+    let problem = refused.unwrap_err().problem();
+    assert!(
+        matches!(problem, Problem::ScopeMissing(scopes) if scopes.iter().any(|scope| scope.ends_with("gmail.modify")))
+    );
+    assert!(world.connections().await.is_empty());
+    assert_eq!(world.gmail().view().grants, 0);
+}
+
+#[tokio::test]
+async fn s02_asking_again_after_a_refusal_connects() {
+    let mut world = Setup::default().unconnected().await;
+    world
+        .consent(ME, Decision::Only(Vec::new()), Some(ME))
+        .await
+        .unwrap_err();
+    world.connect().await.unwrap();
+    world.mail().subject("Hello").arrives();
+    world.sync().await;
+    assert_eq!(world.subjects(ANN).await, ["Hello"]);
+}
+
+#[tokio::test]
+async fn s01_a_user_who_says_no_is_not_connected() {
+    let mut world = Setup::default().unconnected().await;
+    let declined = world.consent(ME, Decision::Deny, Some(ME)).await;
+    assert!(matches!(declined, Err(ConnectError::Consent(_))));
+    assert!(world.connections().await.is_empty());
+}
+
+#[tokio::test]
+async fn s03_another_mailbox_than_the_one_asked_for_is_refused() {
+    let mut world = Setup::default().unconnected().await;
+    let refused = world.consent(ANN, Decision::All, Some(ME)).await;
+    let problem = refused.unwrap_err().problem();
+    assert!(
+        matches!(problem, Problem::WrongMailbox(mismatch) if mismatch.expected == ME && mismatch.found == ANN)
+    );
+    assert!(world.connections().await.is_empty());
+    assert_eq!(world.mailbox(ANN).view().grants, 0);
+}
+
+#[tokio::test]
+async fn s04_mail_from_before_the_connection_stays_out() {
+    let mut world = Setup::default().unconnected().await;
+    world.mail().subject("Before").arrives();
+    world.tick(60_000);
+    world.connect().await.unwrap();
+    world.mail().subject("After").arrives();
+    world.sync().await;
+    assert_eq!(world.subjects(ANN).await, ["After"]);
+}
+
+#[tokio::test]
+async fn s04_a_reply_in_an_old_thread_comes_in_and_its_older_siblings_do_not() {
+    let mut world = Setup::default().unconnected().await;
+    let old = world.mail().subject("Offer").arrives();
+    world.tick(60_000);
+    world.connect().await.unwrap();
+    let new = world
+        .mail()
+        .subject("Re: Offer")
+        .answering(&old.message_id)
+        .arrives();
+    assert_eq!(new.thread, old.thread);
+    world.gmail().label(&old.id, &["STARRED"], &["UNREAD"]).await;
+    world.sync().await;
+    assert_eq!(world.subjects(ANN).await, ["Re: Offer"]);
+    assert_eq!(world.rule(&old.id).await, "S04");
+}
+
+#[tokio::test]
+async fn s04_old_mail_that_is_imported_or_restored_stays_out() {
+    let mut world = Setup::default().unconnected().await;
+    let trashed = world
+        .mail()
+        .subject("In the trash")
+        .labelled(&["TRASH"])
+        .arrives();
+    world.tick(60_000);
+    world.connect().await.unwrap();
+    let old = world
+        .mail()
+        .subject("Imported")
+        .header("Date", "Mon, 01 Jan 2024 10:00:00 +0000");
+    let imported = world.gmail().import(&old.raw()).await;
+    world.gmail().untrash(&trashed.id).await;
+    world.sync().await;
+    assert_eq!(world.subjects(ANN).await, Vec::<String>::new());
+    assert_eq!(world.rule(&imported).await, "S04");
+    assert_eq!(world.rule(&trashed.id).await, "S04");
+}
+
+#[tokio::test]
+async fn s06_after_a_disconnect_later_mail_is_ignored_and_what_was_synced_stays() {
+    let world = World::connected().await;
+    world.mail().subject("Kept").arrives();
+    world.sync().await;
+    world.disconnect().await;
+    world.mail().subject("Ignored").arrives();
+    let refused = world.pass().await;
+    assert!(matches!(refused, Err(HostError::Refused(Problem::NotConnected))));
+    assert_eq!(world.subjects(ANN).await, ["Kept"]);
+    assert_eq!(world.gmail().view().grants, 0, "nobody else needs the grant");
+}
+
+#[tokio::test]
+async fn s06_the_token_is_revoked_only_when_no_other_tenant_needs_it() {
+    // The setting in which a revocation too early would end the other tenant's sync.
+    let setup = Setup::default().behaviour(|gmail| gmail.revoke_ends_all_grants = true);
+    let home = setup.connected().await;
+    let mut rival = home.in_another_tenant("rival").await;
+    rival.connect().await.unwrap();
+    home.disconnect().await;
+    assert!(home.gmail().view().grants > 0);
+    assert_eq!(rival.sync().await.report.problem, None);
+    rival.disconnect().await;
+    assert_eq!(home.gmail().view().grants, 0);
+}
+
+#[tokio::test]
+async fn s06_disconnecting_twice_is_no_error() {
+    let world = World::connected().await;
+    world.disconnect().await;
+    world.disconnect().await;
+    assert_eq!(
+        world.connection_row().await.status,
+        ConnectionStatus::Disconnected
+    );
+}
+
+#[tokio::test]
+async fn s07_a_withdrawn_grant_asks_for_a_reconnect_which_brings_what_was_missed() {
+    let mut world = World::connected().await;
+    world.sim().withdraw_consent(ME);
+    world.mail().subject("Meanwhile").arrives();
+    assert_eq!(world.sync().await.report.problem, Some(Problem::ReconnectNeeded));
+    assert_eq!(
+        world.connection_row().await.status,
+        ConnectionStatus::NeedsReconnect
+    );
+    world.connect().await.unwrap();
+    world.sync().await;
+    assert_eq!(world.subjects(ANN).await, ["Meanwhile"]);
+    assert_eq!(world.connections().await.len(), 1);
+}
+
+#[tokio::test]
+async fn s07_an_access_token_that_expired_is_renewed_without_a_word() {
+    let world = World::connected().await;
+    world.sim().expire_access_tokens(ME);
+    world.mail().subject("Hello").arrives();
+    assert_eq!(world.sync().await.report.problem, None);
+    assert_eq!(world.subjects(ANN).await, ["Hello"]);
+}

@@ -1,0 +1,17 @@
+//! The rules of the product, end to end. A module for each topic; a test for each promise.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failure here is the test's failure"
+)]
+
+mod attachments;
+mod connecting;
+mod drafts;
+mod exactly_once;
+mod gap;
+mod inbound;
+mod ledger;
+mod limits;
+mod safety;
+mod sending;
