@@ -26,10 +26,11 @@ run: build ## the demo: http://127.0.0.1:8080
 	target/release/twinbox demo
 
 test: component ## all tests
+	cargo build --locked -p twinbox-host -p gmail-sim --bins
 	@bash tests/run.sh
 
 bench: build ## the figures, one line each, and target/bench.json
-	cargo run --locked --release -q -p scenarios --bin bench
+	cargo run --locked --release -q -p proofs --bin bench
 
 lint: setup ## formatting and lints
 	cargo fmt --all --check

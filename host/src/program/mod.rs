@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod demo;
 mod failure;
+mod folder;
 mod runtime;
 mod serve;
 mod simulator;

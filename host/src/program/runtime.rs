@@ -7,7 +7,7 @@ use std::{
 
 use secrecy::SecretString;
 
-use super::failure::Failure;
+use super::{failure::Failure, folder::Presence};
 use crate::{
     Database, Durability, Host, Parts,
     accounts::Accounts,
@@ -55,6 +55,7 @@ pub(super) struct Runtime {
     pub(super) host: Host,
     pub(super) crm: EmbeddedCrm,
     pub(super) accounts: Accounts,
+    _presence: Option<Presence>,
 }
 
 impl Runtime {
@@ -62,6 +63,10 @@ impl Runtime {
         let database = open(plan.data.as_deref(), plan.durability)?;
         let plugin = load(plan.plugin.as_deref(), plan.data.as_deref()).await?;
         let state = SqliteStore::new(database.clone())?;
+        let presence = match &plan.data {
+            Some(folder) => Some(Presence::announce(folder, &state).await?),
+            None => None,
+        };
         let crm = EmbeddedCrm::new(database.clone())?;
         crm.create_tenant(&TenantId::new(TENANT), "Home").await?;
         crm.create_user(&TenantId::new(TENANT), &UserId::new(USER), "You")
@@ -84,7 +89,12 @@ impl Runtime {
         }
         let host = Host::new(parts)?;
         let accounts = Accounts::new(host.clone(), vault, plan.settings);
-        Ok(Self { host, crm, accounts })
+        Ok(Self {
+            host,
+            crm,
+            accounts,
+            _presence: presence,
+        })
     }
 }
 

@@ -1,0 +1,121 @@
+//! The figures, one line each: name, value, unit, limit; and the same in `target/bench.json`. A figure
+//! over its limit says `OVER`, and the program ends with 1. Run it on a quiet machine, as a release
+//! build: the limits are those of `docs/`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failure of these is the benchmark's failure"
+)]
+#![allow(clippy::cast_precision_loss, reason = "figures are shown with three decimals")]
+
+mod memory;
+mod native;
+mod processes;
+mod ratio;
+mod start;
+
+use std::{path::Path, process::ExitCode};
+
+use serde_json::{Value, json};
+
+/// What a figure must keep.
+#[derive(Clone, Copy)]
+enum Limit {
+    None,
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+struct Figure {
+    name: &'static str,
+    value: f64,
+    unit: &'static str,
+    limit: Limit,
+}
+
+fn main() -> ExitCode {
+    if cfg!(debug_assertions) {
+        eprintln!("The figures of a debug build say nothing: cargo run --release -p proofs --bin bench");
+    }
+    let mut figures = Vec::new();
+    let mut show = |figure: Figure| {
+        println!("{}", figure.line());
+        figures.push(figure);
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    show(start::component_size());
+    runtime.block_on(start::load(&mut show));
+    runtime.block_on(start::instances(&mut show));
+    runtime.block_on(ratio::compare(&mut show));
+    processes::thousand_messages(&mut show);
+    processes::idle(&mut show);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench.json");
+    let all: Vec<Value> = figures.iter().map(Figure::json).collect();
+    std::fs::write(path, serde_json::to_string_pretty(&all).unwrap() + "\n").unwrap();
+    if figures.iter().any(Figure::is_over) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+impl Figure {
+    fn is_over(&self) -> bool {
+        match self.limit {
+            Limit::None => false,
+            Limit::AtMost(limit) => self.value > limit,
+            Limit::AtLeast(limit) => self.value < limit,
+        }
+    }
+
+    fn line(&self) -> String {
+        let limit = match self.limit {
+            Limit::None => "-".to_owned(),
+            Limit::AtMost(limit) => format!("<={limit}"),
+            Limit::AtLeast(limit) => format!(">={limit}"),
+        };
+        let over = if self.is_over() { " OVER" } else { "" };
+        format!(
+            "{} {} {} {limit}{over}",
+            self.name,
+            rounded(self.value),
+            self.unit
+        )
+    }
+
+    fn json(&self) -> Value {
+        let (at_most, at_least) = match self.limit {
+            Limit::None => (None, None),
+            Limit::AtMost(limit) => (Some(limit), None),
+            Limit::AtLeast(limit) => (None, Some(limit)),
+        };
+        json!({
+            "name": self.name,
+            "value": rounded(self.value),
+            "unit": self.unit,
+            "at_most": at_most,
+            "at_least": at_least,
+            "over": self.is_over(),
+        })
+    }
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 1_000.0).round() / 1_000.0
+}
+
+/// The value that this share of the values does not exceed. Sorts them.
+fn quantile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an index of a slice"
+    )]
+    let index = (values.len() as f64 * share) as usize;
+    values[index.min(values.len() - 1)]
+}

@@ -1,0 +1,11 @@
+//! What the proofs and the benchmark share: real mail, the programs as they were built, and a world in
+//! one process around the real component.
+#![allow(
+    clippy::unwrap_used,
+    reason = "in tests and benchmarks, a failed unwrap is the failure"
+)]
+
+pub mod mail;
+pub mod mutate;
+pub mod programs;
+pub mod world;
