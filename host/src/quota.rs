@@ -1,11 +1,11 @@
 //! Turns at the provider's quota, shared by all connections of one provider project.
 //!
-//! [`TokenBuckets`] keeps two buckets for each turn: the account's and the project's. The lower a
-//! class, the fuller a bucket must stay behind it, so that mail somebody waits for never queues
-//! behind an audit. A wait of more than 30 s is not made: the pass ends and comes back.
+//! [`TokenBuckets`] counts each turn twice: for the account and for the project. The lower a class,
+//! the more of a minute's units it leaves to those before it, so that mail somebody waits for never
+//! queues behind an audit. A wait of more than 30 s is not made: the pass ends and comes back.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -18,6 +18,11 @@ use crate::{clock::Clock, scope::Scope};
 const LONGEST_PENALTY: u64 = 24 * 3_600_000;
 /// The longest a pass is kept waiting for its turn, ms.
 pub const LONGEST_WAIT: u64 = 30_000;
+
+/// The provider's sliding minute, and a second for requests that arrive later than their turn, ms.
+const MINUTE: u64 = 61_000;
+/// Turns are counted together for so long, ms.
+const SLOT: u64 = 500;
 
 /// Requests in flight per mailbox while the provider does not complain.
 const IN_FLIGHT: u32 = 8;
@@ -40,7 +45,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// The share of a bucket, in percent, that this class leaves to those before it.
+    /// The share of a minute's units, in percent, that this class leaves to those before it.
     fn reserve(self) -> u64 {
         match self {
             Self::Send => 0,
@@ -99,7 +104,7 @@ pub struct Rates {
     pub project: u64,
 }
 
-/// A bucket per account and one for the project, refilled by the clock.
+/// A minute's units per account and for the project, by the clock.
 pub struct TokenBuckets {
     clock: Arc<dyn Clock>,
     rates: Rates,
@@ -107,11 +112,10 @@ pub struct TokenBuckets {
 }
 
 impl TokenBuckets {
-    /// Full buckets.
+    /// Nothing taken yet.
     pub fn new(clock: Arc<dyn Clock>, rates: Rates) -> Self {
-        let now = clock.now();
         let state = State {
-            project: Bucket::full(rates.project, now),
+            project: Window::new(rates.project),
             accounts: Accounts::default(),
         };
         Self {
@@ -139,14 +143,14 @@ impl TokenBuckets {
             return Err(barred);
         }
         let ready = held
-            .bucket
+            .window
             .ready_at(units, class, now)
             .max(state.project.ready_at(units, class, now));
         if ready > now {
             return Err(ready);
         }
-        held.bucket.take(units);
-        state.project.take(units);
+        held.window.take(units, now);
+        state.project.take(units, now);
         Ok(())
     }
 }
@@ -233,7 +237,7 @@ impl Quota for Unmetered {
 }
 
 struct State {
-    project: Bucket,
+    project: Window,
     accounts: Accounts,
 }
 
@@ -258,7 +262,7 @@ impl Accounts {
 }
 
 struct Account {
-    bucket: Bucket,
+    window: Window,
     until: u64,
     sending_until: u64,
     in_flight: u32,
@@ -269,7 +273,7 @@ struct Account {
 impl Account {
     fn new(rate: u64, now: u64) -> Self {
         Self {
-            bucket: Bucket::full(rate, now),
+            window: Window::new(rate),
             until: 0,
             sending_until: 0,
             in_flight: IN_FLIGHT,
@@ -286,41 +290,54 @@ impl Account {
     }
 }
 
-/// Holds a minute's units at most. Counted in thousandths, so that slow rates refill evenly.
-struct Bucket {
+/// What was taken in the last minute. The provider counts by a sliding minute, so a bucket that
+/// refills while it is used would let nearly twice a minute's units through in one.
+struct Window {
     rate: u64,
-    level: u128,
-    at: u64,
+    /// When each slot ends, ms since the epoch, and what was taken in it, oldest first.
+    slots: VecDeque<(u64, u64)>,
+    sum: u64,
 }
 
-impl Bucket {
-    fn full(rate: u64, now: u64) -> Self {
+impl Window {
+    fn new(rate: u64) -> Self {
         Self {
             rate,
-            level: u128::from(rate) * 60_000,
-            at: now,
+            slots: VecDeque::new(),
+            sum: 0,
         }
-    }
-
-    fn refill(&mut self, now: u64) {
-        let passed = u128::from(now.saturating_sub(self.at));
-        let capacity = u128::from(self.rate) * 60_000;
-        self.level = (self.level + passed * u128::from(self.rate)).min(capacity);
-        self.at = self.at.max(now);
     }
 
     /// When `units` can be taken, with the class's reserve left behind.
     fn ready_at(&mut self, units: u64, class: Class, now: u64) -> u64 {
-        self.refill(now);
-        let reserved = u128::from(self.rate - usable(self.rate, class)) * 60_000;
-        let wanted = u128::from(units) * 60_000 + if units == 0 { 0 } else { reserved };
-        let lacking = wanted.saturating_sub(self.level);
-        let wait = lacking.div_ceil(u128::from(self.rate.max(1)));
-        now.saturating_add(u64::try_from(wait).unwrap_or(u64::MAX))
+        while let Some(&(end, taken)) = self.slots.front()
+            && end + MINUTE <= now
+        {
+            self.slots.pop_front();
+            self.sum -= taken;
+        }
+        let most = usable(self.rate, class);
+        let fits = |sum: u64| units == 0 || sum.saturating_add(units) <= most;
+        if fits(self.sum) {
+            return now;
+        }
+        let mut left = self.sum;
+        for (end, taken) in &self.slots {
+            left -= taken;
+            if fits(left) {
+                return end + MINUTE;
+            }
+        }
+        now + MINUTE
     }
 
-    fn take(&mut self, units: u64) {
-        self.level = self.level.saturating_sub(u128::from(units) * 60_000);
+    fn take(&mut self, units: u64, now: u64) {
+        let end = (now / SLOT + 1) * SLOT;
+        match self.slots.back_mut() {
+            Some((last, taken)) if *last >= end => *taken += units,
+            _ => self.slots.push_back((end, units)),
+        }
+        self.sum += units;
     }
 }
 
@@ -352,12 +369,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_bucket_answers_at_once_and_an_empty_one_says_when() {
+    async fn a_turn_comes_at_once_while_the_minute_has_units_and_else_it_is_said_when() {
         let (clock, quota) = buckets(600, 10_000);
         quota.acquire(&scope("a"), 600, Class::Send).await.unwrap();
         let error = quota.acquire(&scope("a"), 600, Class::Send).await.unwrap_err();
-        assert_eq!(error, QuotaError::WaitUntil(1_060_000));
-        clock.advance(60_000);
+        assert_eq!(error, QuotaError::WaitUntil(1_061_500));
+        clock.advance(61_500);
         quota.acquire(&scope("a"), 600, Class::Send).await.unwrap();
     }
 
@@ -365,14 +382,38 @@ mod tests {
     fn an_audit_leaves_half_of_the_quota_to_the_others() {
         let (_, quota) = buckets(1_000, 100_000);
         assert_eq!(quota.try_take("a", 500, Class::Audit), Ok(()));
-        assert_eq!(quota.try_take("a", 500, Class::Audit), Err(1_030_000));
+        assert_eq!(quota.try_take("a", 500, Class::Audit), Err(1_061_500));
         assert_eq!(quota.try_take("a", 500, Class::Send), Ok(()));
+    }
+
+    #[test]
+    fn no_minute_holds_more_than_its_units_however_they_are_spread() {
+        let (clock, quota) = buckets(600, 100_000);
+        let mut turns: Vec<u64> = Vec::new();
+        for _ in 0..2_000 {
+            if quota.try_take("a", 7, Class::Send).is_ok() {
+                turns.push(clock.now());
+            }
+            clock.advance(97);
+        }
+        let most = |at: u64| {
+            turns
+                .iter()
+                .filter(|turn| (at..at + 60_000).contains(turn))
+                .count()
+        };
+        let busiest = turns.iter().map(|at| most(*at)).max().unwrap();
+        assert!(
+            (80..=85).contains(&busiest),
+            "{busiest} turns of 7 in a minute of 600"
+        );
     }
 
     #[tokio::test]
     async fn a_short_wait_is_waited_for() {
         let (clock, quota) = buckets(600, 10_000);
         quota.acquire(&scope("a"), 600, Class::Send).await.unwrap();
+        clock.advance(52_000);
         let scope = scope("a");
         let waiting = quota.acquire(&scope, 100, Class::Send);
         let moving = async {
@@ -384,7 +425,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_accounts_share_the_projects_bucket() {
+    async fn all_accounts_share_the_projects_minute() {
         let (_, quota) = buckets(1_000, 1_000);
         quota.acquire(&scope("a"), 1_000, Class::Send).await.unwrap();
         let error = quota.acquire(&scope("b"), 1_000, Class::Send).await;

@@ -15,3 +15,4 @@ mod ledger;
 mod limits;
 mod safety;
 mod sending;
+mod switches;
