@@ -66,8 +66,9 @@ impl Cache {
         let path = self.path(digest);
         if let Some(code) = self.read(&path, digest) {
             // SAFETY: the tag was verified, so this host wrote the code under this engine's
-            // compatibility hash; `code` is the buffer that was verified, not the file again.
-            match unsafe { Component::deserialize(engine, &code) } {
+            // compatibility hash; `code` is the buffer that was verified, not the file again;
+            // its tag is left out.
+            match unsafe { Component::deserialize(engine, code.get(TAG..).unwrap_or_default()) } {
                 Ok(component) => return Ok(component),
                 Err(error) => tracing::warn!(%error, "a compiled component is of no use"),
             }
@@ -86,12 +87,11 @@ impl Cache {
         self.folder.join(format!("{digest}-{engine}.cwasm"))
     }
 
-    /// The code of a file, if its tag is right.
+    /// Tag and code of a file, if the tag is right.
     fn read(&self, path: &Path, digest: &str) -> Option<Vec<u8>> {
-        let mut bytes = fs::read(path).ok()?;
-        let tag = bytes.get(..TAG)?.to_vec();
-        bytes.drain(..TAG);
-        if self.mac(digest, &bytes).verify_slice(&tag).is_err() {
+        let bytes = fs::read(path).ok()?;
+        let (tag, code) = bytes.split_at_checked(TAG)?;
+        if self.mac(digest, code).verify_slice(tag).is_err() {
             tracing::warn!(digest, "a compiled component was not written by this host");
             return None;
         }
