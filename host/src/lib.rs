@@ -20,6 +20,7 @@ pub mod contract;
 pub mod crm;
 pub mod egress;
 mod host;
+mod key_file;
 pub mod problem;
 #[cfg(feature = "program")]
 #[doc(hidden)]

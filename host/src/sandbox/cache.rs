@@ -18,11 +18,11 @@ use std::{
 };
 
 use hmac::{Hmac, Mac};
-use rand::RngCore;
 use sha2::{Digest, Sha256};
 use wasmtime::{Engine, component::Component};
 
 use super::LoadError;
+use crate::key_file::create_once;
 
 /// Bytes of the key and of a tag.
 const KEY: usize = 32;
@@ -122,18 +122,9 @@ impl Cache {
 
 /// The key, made when it is not there.
 fn key(path: &Path) -> io::Result<[u8; KEY]> {
+    create_once(path, &rand::random::<[u8; KEY]>())?;
     let mut key = [0; KEY];
-    match private().create_new(true).open(path) {
-        Ok(mut file) => {
-            rand::rng().fill_bytes(&mut key);
-            file.write_all(&key)?;
-            file.sync_all()?;
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            fs::File::open(path)?.read_exact(&mut key)?;
-        }
-        Err(error) => return Err(error),
-    }
+    fs::File::open(path)?.read_exact(&mut key)?;
     Ok(key)
 }
 

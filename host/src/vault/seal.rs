@@ -14,6 +14,8 @@ use chacha20poly1305::{
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use sha2::{Digest, Sha256};
 
+use crate::key_file::create_once;
+
 use super::VaultError;
 
 const FORMAT: u8 = 1;
@@ -74,7 +76,8 @@ impl SealingKey {
         match std::fs::read_to_string(path) {
             Ok(text) => Self::from_text(&text.into()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                write_new_key(path)?;
+                let key = general_purpose::STANDARD.encode(rand::random::<[u8; 32]>());
+                create_once(path, key.as_bytes())?;
                 Self::from_text(&std::fs::read_to_string(path)?.into())
             }
             Err(error) => Err(error.into()),
@@ -163,23 +166,6 @@ fn hexadecimal(text: &str) -> Option<Vec<u8>> {
 }
 
 /// `create_new` leaves a key that another process has just made alone.
-fn write_new_key(path: &Path) -> io::Result<()> {
-    use std::io::Write;
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Ok(mut file) => {
-            let key = general_purpose::STANDARD.encode(rand::random::<[u8; 32]>());
-            file.write_all(key.as_bytes())?;
-            file.sync_all()
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
