@@ -2,6 +2,7 @@
 //! one process around the real component.
 #![allow(
     clippy::unwrap_used,
+    clippy::missing_panics_doc,
     reason = "in tests and benchmarks, a failed unwrap is the failure"
 )]
 

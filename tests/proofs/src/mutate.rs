@@ -111,12 +111,11 @@ fn replace_text(raw: &[u8], what: &[u8], with: &[u8], rng: &mut StdRng) -> Vec<u
         .filter(|&at| raw[at..at + what.len()].eq_ignore_ascii_case(what))
         .collect();
     let mut changed = raw.to_vec();
-    match pick(&found, rng) {
-        Some(&at) => drop(changed.splice(at..at + what.len(), with.iter().copied())),
-        None => {
-            let field = [b"Content-Type: text/html; ", with, b"\n"].concat();
-            drop(changed.splice(0..0, field));
-        }
+    if let Some(&at) = pick(&found, rng) {
+        drop(changed.splice(at..at + what.len(), with.iter().copied()));
+    } else {
+        let field = [b"Content-Type: text/html; ", with, b"\n"].concat();
+        drop(changed.splice(0..0, field));
     }
     changed
 }
