@@ -71,10 +71,10 @@ fn undocumented(resolve: &Resolve) -> Vec<String> {
             bare.push(path);
         }
     };
-    for (_, package) in resolve.packages.iter() {
+    for (_, package) in &resolve.packages {
         item(package.name.to_string(), &package.docs);
     }
-    for (_, interface) in resolve.interfaces.iter() {
+    for (_, interface) in &resolve.interfaces {
         let at = interface.name.clone().unwrap_or_default();
         item(at.clone(), &interface.docs);
         for (name, function) in &interface.functions {
@@ -94,7 +94,7 @@ fn undocumented(resolve: &Resolve) -> Vec<String> {
             }
         }
     }
-    for (_, world) in resolve.worlds.iter() {
+    for (_, world) in &resolve.worlds {
         item(world.name.clone(), &world.docs);
         for (key, imported) in world.imports.iter().chain(&world.exports) {
             if let WorldItem::Function(function) = imported {
