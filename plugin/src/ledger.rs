@@ -292,6 +292,16 @@ pub async fn read_many<T: DeserializeOwned>(
     Ok(rows)
 }
 
+/// The ledger rows of these messages, in the order of their ids.
+pub async fn rows_of(
+    host: &impl Storage,
+    ids: impl IntoIterator<Item = &String>,
+) -> Result<Vec<Option<LedgerRow>>, Problem> {
+    let keys = ids.into_iter().map(|id| ledger_key(id)).collect();
+    let rows = read_many::<LedgerRow>(host, keys).await?;
+    Ok(rows.into_iter().map(|row| row.map(|(row, _)| row)).collect())
+}
+
 /// Every row under a prefix, a page at a time, in the order of their keys.
 pub async fn for_each<T: DeserializeOwned>(
     host: &impl Storage,

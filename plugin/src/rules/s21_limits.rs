@@ -1,7 +1,7 @@
 //! S21: 500 messages per day per mailbox (rolling 24 hours; 2,000 for Workspace) and 25 MB per message,
 //! checked before anything is sent. Attachments count as they are encoded.
 
-use crate::contract::{Problem, SizeExcess, WhenLimited};
+use crate::contract::{Problem, SizeExcess};
 
 /// The window of the daily limit, in milliseconds.
 pub const WINDOW: u64 = 24 * 3_600_000;
@@ -27,23 +27,6 @@ pub fn blocked_until(sent: &[u64], limit: u32) -> Option<u64> {
     let over = sent.len().checked_sub(limit as usize)?;
     // One more may go as soon as so many have left the window that fewer than `limit` are in it.
     sent.get(over).map(|time| time + WINDOW)
-}
-
-/// What to do with a message that the daily limit stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AtLimit {
-    /// It fails.
-    Fail,
-    /// It waits.
-    Wait,
-}
-
-/// As the user chose.
-pub fn at_limit(choice: WhenLimited) -> AtLimit {
-    match choice {
-        WhenLimited::Fail => AtLimit::Fail,
-        WhenLimited::Wait => AtLimit::Wait,
-    }
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ async fn take_page<H: Host>(pass: &mut Pass<'_, H>, page: HistoryPage) -> Step {
         },
     };
     let changes = fold(&page.history);
-    let known = known_rows(pass, &changes).await?;
+    let known = ledger::rows_of(pass.host, changes.keys()).await?;
     let sorted = sort(changes, known);
     let mut rows = sorted.rows;
     rows.extend(update_crm(pass, sorted.updates).await?);
@@ -85,15 +85,6 @@ async fn take_page<H: Host>(pass: &mut Pass<'_, H>, page: HistoryPage) -> Step {
     let after = ConnectionRow { stuck: None, ..after };
     pass.commit_connection(after, rows).await?;
     Ok(())
-}
-
-async fn known_rows<H: Host>(
-    pass: &Pass<'_, H>,
-    changes: &BTreeMap<String, Changed>,
-) -> Step<Vec<Option<LedgerRow>>> {
-    let keys = changes.keys().map(|id| ledger_key(id)).collect();
-    let rows = ledger::read_many::<LedgerRow>(pass.host, keys).await?;
-    Ok(rows.into_iter().map(|row| row.map(|(row, _)| row)).collect())
 }
 
 /// What a page's changes ask for.

@@ -5,7 +5,7 @@ use super::{
     deliver::{Candidate, deliver},
 };
 use crate::{
-    ledger::{self, Fate, LedgerRow, QUARANTINE, VERSION, ledger_key, quarantine_key},
+    ledger::{self, Fate, LedgerRow, QUARANTINE, VERSION, quarantine_key},
     ports::Host,
 };
 
@@ -24,14 +24,14 @@ pub(super) async fn retry_quarantined<H: Host>(pass: &mut Pass<'_, H>) -> Step {
     if ids.is_empty() {
         return Ok(());
     }
-    let candidates = rows(pass, &ids)
+    let candidates = ledger::rows_of(pass.host, &ids)
         .await?
         .into_iter()
         .zip(&ids)
         .filter_map(|(row, id)| Some(Candidate::new(id.clone(), row?.thread, None)))
         .collect();
     deliver(pass, candidates).await?;
-    let released = rows(pass, &ids)
+    let released = ledger::rows_of(pass.host, &ids)
         .await?
         .into_iter()
         .zip(&ids)
@@ -47,10 +47,4 @@ pub(super) async fn retry_quarantined<H: Host>(pass: &mut Pass<'_, H>) -> Step {
         });
     let released = released.collect();
     Ok(pass.commit(released).await?)
-}
-
-async fn rows<H: Host>(pass: &Pass<'_, H>, ids: &[String]) -> Step<Vec<Option<LedgerRow>>> {
-    let keys = ids.iter().map(|id| ledger_key(id)).collect();
-    let rows = ledger::read_many::<LedgerRow>(pass.host, keys).await?;
-    Ok(rows.into_iter().map(|row| row.map(|(row, _)| row)).collect())
 }

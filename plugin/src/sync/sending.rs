@@ -11,7 +11,7 @@ use std::fmt::Write;
 
 use super::{Pass, Step, send::Day};
 use crate::{
-    contract::{Deferral, Outbound, OutboundKind, OutboundOutcome, Problem, SizeExcess},
+    contract::{Deferral, Outbound, OutboundKind, OutboundOutcome, Problem, SizeExcess, WhenLimited},
     gmail::{Draft, GmailError, Metadata, Outcome, Summary, Upload, UploadError},
     ledger::{
         self, DraftIds, LedgerRow, OutboundRow, OutboundState, SentIds, intent_key, ledger_key, outbound_key,
@@ -20,7 +20,7 @@ use crate::{
     mail::Envelope,
     ports::Host,
     rules::{
-        s21_limits::{self, AtLimit},
+        s21_limits,
         s23_exactly_once::{Likeness, compare},
     },
 };
@@ -121,9 +121,9 @@ impl<H: Host> Errand<'_, '_, H> {
     fn over_limit(&self) -> Option<Fate> {
         let until = s21_limits::blocked_until(&self.day.sent, self.pass.settings.daily_limit)?;
         let problem = Problem::DailyLimit(until);
-        Some(match s21_limits::at_limit(self.outbound.when_limited) {
-            AtLimit::Fail => failed(problem),
-            AtLimit::Wait => Fate::Waits(Deferral { until, problem }),
+        Some(match self.outbound.when_limited {
+            WhenLimited::Fail => failed(problem),
+            WhenLimited::Wait => Fate::Waits(Deferral { until, problem }),
         })
     }
 
