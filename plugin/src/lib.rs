@@ -21,6 +21,7 @@ pub mod contract;
 pub mod gmail;
 pub mod ledger;
 pub mod mail;
+pub mod mutation;
 pub mod ports;
 pub mod rules;
 pub mod settings;

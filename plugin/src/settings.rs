@@ -5,6 +5,7 @@ use serde::Deserialize;
 use crate::{
     contract::{Problem, SettingsError},
     gmail::UnitTable,
+    mutation::Mutation,
     rules::s21_limits::CONSUMER_MESSAGES,
 };
 
@@ -16,6 +17,23 @@ pub struct Settings {
     pub quota_table: UnitTable,
     /// The most messages sent in 24 hours (S21): 500, or 2,000 for Workspace.
     pub daily_limit: u32,
+    /// A deliberate bug.
+    #[cfg(feature = "mutations")]
+    pub mutation: Option<Mutation>,
+}
+
+impl Settings {
+    /// Whether the component has this deliberate bug.
+    #[cfg(feature = "mutations")]
+    pub fn has(self, mutation: Mutation) -> bool {
+        self.mutation == Some(mutation)
+    }
+
+    /// Whether the component has this deliberate bug: no.
+    #[cfg(not(feature = "mutations"))]
+    pub const fn has(self, _: Mutation) -> bool {
+        false
+    }
 }
 
 impl Default for Settings {
@@ -23,6 +41,8 @@ impl Default for Settings {
         Self {
             quota_table: UnitTable::default(),
             daily_limit: CONSUMER_MESSAGES,
+            #[cfg(feature = "mutations")]
+            mutation: None,
         }
     }
 }

@@ -87,14 +87,20 @@ pub struct Egress {
 impl Egress {
     /// A way out to the origins that the operator grants, over the network.
     pub fn new(grants: Grants) -> Result<Self, ClientError> {
-        Ok(Self {
-            client: Arc::new(ReqwestClient::new()?),
-            resolver: Arc::new(SystemResolver::default()),
+        let client = Arc::new(ReqwestClient::new()?);
+        Ok(Self::over(client, Arc::new(SystemResolver::default()), grants))
+    }
+
+    /// The same over another client and resolver, such as a simulated world's.
+    pub fn over(client: Arc<dyn HttpClient>, resolver: Arc<dyn Resolver>, grants: Grants) -> Self {
+        Self {
+            client,
+            resolver,
             grants,
             stand_ins: StandIns::default(),
             addresses: AddressRule::PublicOnly,
             limits: EgressLimits::default(),
-        })
+        }
     }
 
     /// Origins that stand in for granted ones, for tests: the guest and the checks still see the

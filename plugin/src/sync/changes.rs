@@ -20,10 +20,17 @@ pub(super) struct Changed {
 
 /// The messages of a page, by id.
 pub(super) fn fold(records: &[HistoryRecord]) -> BTreeMap<String, Changed> {
-    let mut changes: BTreeMap<String, Changed> = BTreeMap::new();
     let mut in_order: Vec<&HistoryRecord> = records.iter().collect();
     in_order.sort_by_key(|record| record.id.parse::<u64>().unwrap_or_default());
-    for record in in_order {
+    fold_as_listed(in_order)
+}
+
+/// The same, if the records are in order.
+pub(super) fn fold_as_listed<'r>(
+    records: impl IntoIterator<Item = &'r HistoryRecord>,
+) -> BTreeMap<String, Changed> {
+    let mut changes: BTreeMap<String, Changed> = BTreeMap::new();
+    for record in records {
         for addition in &record.messages_added {
             note(&mut changes, &addition.message);
         }

@@ -182,7 +182,7 @@ async fn decide<H: Host>(
     rows: &mut Rows,
 ) -> Step<Vec<Wanted>> {
     let own_address = pass.connection.address.as_str();
-    let since = pass.connection.since;
+    let since = pass.since();
     let mut addresses = Vec::new();
     for looked in &looks {
         if let Look::Read(reading) = &looked.look {

@@ -13,6 +13,7 @@ use crate::{
     contract::{Class, MessageUpdate, Problem},
     gmail::MessageRef,
     ledger::{self, ConnectionRow, Fate, LedgerRow, ledger_key},
+    mutation::Mutation,
     ports::Host,
     rules::t04_gap::{Gap, list_after},
 };
@@ -37,7 +38,7 @@ pub(super) async fn anchor_again<H: Host>(pass: &mut Pass<'_, H>) -> Step {
     let connection = ConnectionRow {
         cursor: profile.history_id,
         page: None,
-        gap: Some(gap),
+        gap: (!pass.settings.has(Mutation::GapLeftOpen)).then_some(gap),
         ..pass.connection.clone()
     };
     pass.commit_connection(connection, Vec::new()).await?;
@@ -63,7 +64,13 @@ pub(super) async fn close<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
         return Ok(Progress::More);
     }
     mark_deleted(pass, &listed).await?;
+    let cursor = if pass.settings.has(Mutation::AnchorAfterListing) {
+        pass.gmail.profile().await?.history_id
+    } else {
+        pass.connection.cursor.clone()
+    };
     let connection = ConnectionRow {
+        cursor,
         gap: gap.listed(pass.host.now()),
         ..pass.connection.clone()
     };

@@ -29,6 +29,7 @@ use crate::{
     gmail::{Gmail, GmailError},
     ledger::{self, CONNECTION, ConnectionRow, ConnectionState},
     mail::Sanitiser,
+    mutation::Mutation,
     ports::Host,
     settings::Settings,
 };
@@ -148,6 +149,14 @@ impl<'h, H: Host> Pass<'h, H> {
         self.version = stored.ok_or(Problem::Superseded)?.1;
         self.connection = connection;
         Ok(())
+    }
+
+    /// Mail accepted before this time stays out (S04), ms since the epoch.
+    pub(crate) fn since(&self) -> u64 {
+        if self.settings.has(Mutation::PastMailTaken) {
+            return 0;
+        }
+        self.connection.since
     }
 
     pub(crate) fn features(&self) -> &Features {

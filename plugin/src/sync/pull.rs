@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Pass, Step,
-    changes::{Changed, fold},
+    changes::{Changed, fold, fold_as_listed},
     deliver::{Candidate, deliver},
     gap,
     message::flags,
@@ -15,6 +15,7 @@ use crate::{
     contract::{Change, Flags, MessageUpdate},
     gmail::{GmailError, HistoryPage},
     ledger::{self, ConnectionRow, Fate, LedgerRow, ledger_key, quarantine_key},
+    mutation::Mutation,
     ports::Host,
     rules::{Rule, labels},
 };
@@ -64,7 +65,10 @@ pub(super) async fn pull<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
 }
 
 async fn take_page<H: Host>(pass: &mut Pass<'_, H>, page: HistoryPage) -> Step {
-    let after = match page.next_page_token {
+    let next_page = page
+        .next_page_token
+        .filter(|_| !pass.settings.has(Mutation::LaterPagesSkipped));
+    let after = match next_page {
         Some(token) => ConnectionRow {
             page: Some(token),
             ..pass.connection.clone()
@@ -75,8 +79,18 @@ async fn take_page<H: Host>(pass: &mut Pass<'_, H>, page: HistoryPage) -> Step {
             ..pass.connection.clone()
         },
     };
-    let changes = fold(&page.history);
-    let known = ledger::rows_of(pass.host, changes.keys()).await?;
+    let changes = if pass.settings.has(Mutation::LabelChangesUnordered) {
+        fold_as_listed(&page.history)
+    } else {
+        fold(&page.history)
+    };
+    let mut known = ledger::rows_of(pass.host, changes.keys()).await?;
+    if pass.settings.has(Mutation::PageAppliedTwice) {
+        known.fill(None);
+    }
+    if pass.settings.has(Mutation::CursorBeforeMessages) {
+        pass.commit_connection(after.clone(), Vec::new()).await?;
+    }
     let sorted = sort(changes, known);
     let mut rows = sorted.rows;
     rows.extend(update_crm(pass, sorted.updates).await?);
@@ -150,6 +164,9 @@ async fn update_crm<H: Host>(pass: &Pass<'_, H>, updates: Vec<Update>) -> Step<V
     let mut rows = Vec::new();
     let mut messages = Vec::new();
     for Update { id, mut row, changed } in updates {
+        if changed.deleted && pass.settings.has(Mutation::DeletionsIgnored) {
+            continue;
+        }
         let flags = match changed.labels.as_deref() {
             Some(labels) => Some(flags(labels)),
             None if changed.relabelled && !changed.deleted => ask_for_flags(pass, &id).await?,

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     contract::{Class, Deferral, OutboundOutcome, Problem},
     ledger::{self, SENT},
+    mutation::Mutation,
     ports::Host,
     rules::s21_limits::WINDOW,
 };
@@ -89,6 +90,9 @@ impl Day {
         let old = marks.iter().filter(is_old).take(REMOVED_AT_ONCE);
         let removals = old.map(|mark| ledger::remove(format!("{SENT}{mark}"))).collect();
         pass.commit(removals).await?;
+        if pass.settings.has(Mutation::DayNotCounted) {
+            return Ok(Self { sent: Vec::new() });
+        }
         Ok(Self {
             sent: marks
                 .iter()

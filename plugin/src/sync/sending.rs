@@ -18,6 +18,7 @@ use crate::{
         sent_key,
     },
     mail::Envelope,
+    mutation::Mutation,
     ports::Host,
     rules::{
         s21_limits,
@@ -112,9 +113,10 @@ impl<H: Host> Errand<'_, '_, H> {
             references: composition.references.clone(),
             ..row
         };
-        self.pass
-            .commit(vec![ledger::put(outbound_key(&self.outbound.id), &row)?])
-            .await?;
+        if !self.pass.settings.has(Mutation::IntentNotStored) {
+            let intent = ledger::put(outbound_key(&self.outbound.id), &row)?;
+            self.pass.commit(vec![intent]).await?;
+        }
         self.upload(row, composition).await
     }
 
@@ -199,9 +201,10 @@ impl<H: Host> Errand<'_, '_, H> {
             ..row
         };
         let mark = ledger::mark(intent_key(&self.outbound.id));
-        self.pass
-            .commit(vec![ledger::put(outbound_key(&self.outbound.id), &row)?, mark])
-            .await?;
+        let drafted = ledger::put(outbound_key(&self.outbound.id), &row)?;
+        if !self.pass.settings.has(Mutation::DraftNotStored) {
+            self.pass.commit(vec![drafted, mark]).await?;
+        }
         self.dispatch(row, ids).await
     }
 
@@ -257,6 +260,9 @@ impl<H: Host> Errand<'_, '_, H> {
     /// The draft is gone, so it was sent, or somebody deleted it: look for it in its thread, then among the
     /// newest sent messages.
     async fn find_sent(&mut self, row: OutboundRow, ids: DraftIds) -> Step<Fate> {
+        if self.pass.settings.has(Mutation::ResentWhenUnclear) {
+            return Box::pin(self.draft(row)).await;
+        }
         let thread = self.pass.gmail.thread(&ids.thread).await?;
         let mut found = find_in(self.pass, &row, &ids, thread).await?;
         if found.is_none() {

@@ -12,6 +12,7 @@ use crate::{
     gmail::{Gmail, GmailError, RawMessage, Summary},
     ledger::Fate,
     mail::{self, Parsed},
+    mutation::Mutation,
     ports::Host,
     rules::s19_attachments::{Fetch, RAW_LIMIT, answer_limit, fetch},
     sync::{Pass, Step, Stop, message::message},
@@ -145,7 +146,7 @@ async fn put<H: Host>(pass: &Pass<'_, H>, ready: Vec<Ready>, rows: &mut Rows) ->
 
 /// Puts messages. One whose outcome is unknown is looked for before it is put again, once.
 async fn put_messages<H: Host>(pass: &Pass<'_, H>, messages: Vec<Message>) -> Step<Vec<PutOutcome>> {
-    if pass.features().server_idempotency {
+    if pass.features().server_idempotency || pass.settings.has(Mutation::PageAppliedTwice) {
         let mut outcomes = pass.host.put_messages(messages.clone()).await?;
         for (message, outcome) in messages.into_iter().zip(&mut outcomes) {
             if *outcome == PutOutcome::Unknown {

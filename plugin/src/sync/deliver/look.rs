@@ -7,6 +7,7 @@ use crate::{
     gmail::{GmailError, RawMessage, Summary},
     ledger::ThreadRow,
     mail::{self, Envelope, Parsed},
+    mutation::Mutation,
     ports::Host,
     rules::{
         self, Rule, exclude_early,
@@ -75,6 +76,7 @@ pub(super) async fn look_at<H: Host>(
                 thread: candidate.thread.clone(),
                 look,
             }),
+            Err(_) if pass.settings.has(Mutation::RowDroppedOnError) => {}
             Err(error) => stop = stop.or(Some(StoppedAt::gmail(&candidate.id, error))),
         }
     }
@@ -106,6 +108,9 @@ async fn look<H: Host>(
         Err(GmailError::Refused { status, message }) => {
             Ok(Look::Unreadable(format!("Gmail: {status} {message}")))
         }
+        Err(GmailError::Unavailable { .. }) if pass.settings.has(Mutation::OutageQuarantines) => {
+            Ok(Look::Unreadable("Gmail did not answer".to_owned()))
+        }
         result => result,
     }
 }
@@ -115,7 +120,7 @@ async fn read<H: Host>(pass: &Pass<'_, H>, id: &str, is_known_thread: bool) -> R
     if is_known_thread
         && let RawMessage::Whole { summary, raw } = pass.gmail.raw(id, answer_limit(SMALL_LIMIT)).await?
     {
-        return Ok(match exclude_early(&summary, pass.connection.since) {
+        return Ok(match exclude_early(&summary, pass.since()) {
             Some(rule) => Look::Excluded(rule, summary),
             None => parsed(summary, mail::parse(&raw)),
         });
@@ -123,7 +128,7 @@ async fn read<H: Host>(pass: &Pass<'_, H>, id: &str, is_known_thread: bool) -> R
     let metadata = pass.gmail.metadata(id).await?;
     let envelope = Envelope::from_headers(&metadata.headers());
     let summary = metadata.summary;
-    Ok(match exclude_early(&summary, pass.connection.since) {
+    Ok(match exclude_early(&summary, pass.since()) {
         Some(rule) => Look::Excluded(rule, summary),
         None => Look::Read(Box::new(Reading {
             summary,

@@ -1,0 +1,144 @@
+//! `simulate`: many worlds, or one of them in words.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Context;
+use clap::Parser;
+use simulation::{Laboratory, Mutation, Outcome, Plan, Telling, shrink, sweep};
+
+/// Runs the real component in simulated worlds and checks how each of them ends.
+#[derive(Parser)]
+struct Arguments {
+    /// How many worlds.
+    #[arg(long, default_value_t = 1_000)]
+    seeds: u64,
+    /// The first seed; by default one that was never used before.
+    #[arg(long)]
+    from: Option<u64>,
+    /// One world, told call by call.
+    #[arg(long, conflicts_with_all = ["seeds", "from"])]
+    seed: Option<u64>,
+    /// With --seed: makes a failing world as small as it gets first.
+    #[arg(long, requires = "seed")]
+    shrink: bool,
+    /// Failures after which a sweep stops.
+    #[arg(long, default_value_t = 5)]
+    failures: usize,
+    /// Threads; by default one for each core.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// A deliberate bug; needs a component built with the feature `mutations`.
+    #[arg(long)]
+    mutation: Option<String>,
+    /// The component; by default the one that was built.
+    #[arg(long)]
+    component: Option<PathBuf>,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let laboratory = laboratory(&arguments)?;
+    match arguments.seed {
+        Some(seed) => Ok(one(&laboratory, seed, arguments.shrink)),
+        None => many(&laboratory, &arguments),
+    }
+}
+
+fn laboratory(arguments: &Arguments) -> anyhow::Result<Laboratory> {
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
+    let mutation = match &arguments.mutation {
+        None => None,
+        Some(name) => Some(Mutation::named(name).with_context(|| {
+            let known: Vec<&str> = Mutation::ALL.iter().map(|mutation| mutation.name()).collect();
+            format!("there is no mutation {name}; there are {}", known.join(", "))
+        })?),
+    };
+    let file = match mutation {
+        Some(Mutation::Component(_)) => "twinbox-mutations.wasm",
+        _ => "twinbox.wasm",
+    };
+    let component = arguments
+        .component
+        .clone()
+        .unwrap_or_else(|| target.join("components").join(file));
+    let laboratory = Laboratory::load(&component, &target.join("simulation-cache"))?;
+    Ok(laboratory.with(mutation))
+}
+
+/// One world, in words.
+fn one(laboratory: &Laboratory, seed: u64, smaller: bool) -> ExitCode {
+    let mut plan = Plan::of(seed);
+    if smaller {
+        plan = shrink(laboratory, &plan);
+    }
+    println!("{:#?}", plan.shape);
+    let outcome = laboratory.run(&plan, Telling::EveryCall);
+    for line in &outcome.lines {
+        println!("{line}");
+    }
+    println!("fingerprint {:016x}", outcome.fingerprint);
+    verdict(&outcome)
+}
+
+fn verdict(outcome: &Outcome) -> ExitCode {
+    for violation in &outcome.violations {
+        println!("VIOLATION {}: {}", violation.rule, violation.text);
+    }
+    if outcome.violations.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn many(laboratory: &Laboratory, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let from = arguments.from.map_or_else(fresh, Ok)?;
+    let threads = arguments.threads.map_or_else(cores, Ok)?;
+    let seeds = from..from + arguments.seeds;
+    println!("seeds {} to {}", seeds.start, seeds.end - 1);
+    let began = Instant::now();
+    let found = sweep(laboratory, seeds, threads, arguments.failures)?;
+    let seconds = began.elapsed().as_secs_f64();
+    println!("\nmet                                            times");
+    for (name, count) in found.coverage.iter() {
+        println!("{name:<44} {count:>8}");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+    let rate = found.worlds as f64 / seconds;
+    println!(
+        "\n{} worlds in {seconds:.1} s, {rate:.1} a second on {threads} threads, {} broke a rule",
+        found.worlds,
+        found.failures.len()
+    );
+    for failure in &found.failures {
+        println!(
+            "seed {}: {}: {}",
+            failure.seed, failure.violation.rule, failure.violation.text
+        );
+    }
+    let Some(first) = found.failures.first() else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    println!("\nseed {}, as small as it gets:", first.seed);
+    let plan = shrink(laboratory, &Plan::of(first.seed));
+    let outcome = laboratory.run(&plan, Telling::EveryCall);
+    for line in &outcome.lines {
+        println!("{line}");
+    }
+    println!("To see it again: simulate --seed {} --shrink", first.seed);
+    Ok(ExitCode::FAILURE)
+}
+
+/// Seeds that were never used before: the time's.
+fn fresh() -> anyhow::Result<u64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    Ok(since.as_secs() * 1_000_000)
+}
+
+fn cores() -> anyhow::Result<usize> {
+    Ok(std::thread::available_parallelism()?.get())
+}

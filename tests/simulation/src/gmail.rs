@@ -1,0 +1,320 @@
+//! What people do in Gmail and write to it, outside of Twinbox.
+
+use std::collections::BTreeSet;
+
+use axum::http;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE};
+use bytes::Bytes;
+use gmail_sim::{Delivery, MessageView, Sim};
+use serde_json::{Value, json};
+
+use crate::{
+    plan::{Act, BodyKind, Folder, Mail, Place, Shape, Writing},
+    world::START,
+};
+
+/// Scope of a person who uses Gmail.
+const EVERYTHING: &str = "https://mail.google.com/";
+/// How old an imported message is, ms.
+const OLD: u64 = 3 * 24 * 3_600_000;
+
+/// The people and what only they know.
+pub(crate) struct People {
+    sim: Sim,
+    shape: Shape,
+    tokens: Vec<Option<String>>,
+    serial: u32,
+    topics: BTreeSet<(usize, u32)>,
+}
+
+/// What a person's act did to a message, for the model.
+#[derive(Clone, Debug)]
+pub(crate) enum Done {
+    /// It left for good.
+    Deleted(Box<MessageView>),
+    /// Its labels changed.
+    Relabelled(String),
+    /// A draft was made of it, or it is one no more.
+    Other,
+}
+
+impl People {
+    pub(crate) fn new(sim: Sim, shape: Shape) -> Self {
+        let tokens = vec![None; shape.mailboxes];
+        Self {
+            sim,
+            shape,
+            tokens,
+            serial: 0,
+            topics: BTreeSet::new(),
+        }
+    }
+
+    /// A number nothing else has; it is in the text of a message, so that the message is known anywhere.
+    pub(crate) fn serial(&mut self) -> u32 {
+        self.serial += 1;
+        self.serial
+    }
+
+    /// Mail comes from outside; its id.
+    pub(crate) fn deliver(&mut self, mail: &Mail, now: u64) -> Option<String> {
+        let owner = Shape::mailbox(mail.mailbox);
+        let others = mail.others.iter().map(|person| self.shape.address(*person));
+        let others: Vec<String> = others.collect();
+        let (to, cc) = match mail.place {
+            Place::To => ([vec![owner.clone()], others].concat(), Vec::new()),
+            Place::Cc => (others, vec![owner.clone()]),
+            Place::Bcc => (others, Vec::new()),
+        };
+        let is_first = self.topics.insert((mail.mailbox, mail.topic));
+        let head = Head {
+            from: self.shape.address(mail.from),
+            to,
+            cc,
+            subject: topic(mail.topic, is_first),
+            message_id: if is_first {
+                root(mail.mailbox, mail.topic)
+            } else {
+                format!("<{}@out.example>", self.serial + 1)
+            },
+            reference: (!is_first).then(|| root(mail.mailbox, mail.topic)),
+            at: now,
+        };
+        let serial = self.serial();
+        let raw = write(&head, serial, mail.body);
+        let (at, labels) = match mail.folder {
+            Folder::Inbox => (None, None),
+            Folder::Spam => (None, Some(vec!["SPAM".to_owned(), "UNREAD".to_owned()])),
+            Folder::Imported => (i64::try_from(now.saturating_sub(OLD)).ok(), None),
+        };
+        let delivered = self.sim.deliver(&Delivery {
+            mailbox: owner,
+            raw: raw.into(),
+            at,
+            key: None,
+            labels,
+        });
+        delivered.map(|delivered| delivered.id)
+    }
+
+    /// The owner of a mailbox sends mail.
+    pub(crate) fn send(&mut self, mailbox: usize, to: &[usize], cc: &[usize], writing: Writing, now: u64) {
+        let serial = self.serial();
+        let raw = self.letter(mailbox, to, cc, writing, serial, now);
+        self.call(mailbox, "POST", "messages/send", &json!({"raw": raw}));
+    }
+
+    /// The owner of a mailbox does something to one of its messages.
+    pub(crate) fn act(&mut self, mailbox: usize, act: Act, pick: usize, now: u64) -> Option<Done> {
+        let view = self.sim.mailbox(&Shape::mailbox(mailbox))?;
+        let drafts: Vec<&(String, String)> = view
+            .drafts
+            .iter()
+            .filter(|(_, message)| is_own_draft(&view.messages, message))
+            .collect();
+        let draft = (!drafts.is_empty()).then(|| drafts[pick % drafts.len()].0.clone());
+        match (act, draft) {
+            (Act::Draft, _) => {
+                let raw = self.draft(mailbox, now);
+                self.call(mailbox, "POST", "drafts", &json!({"message": {"raw": raw}}));
+                return Some(Done::Other);
+            }
+            (Act::Redraft, Some(draft)) => {
+                let raw = self.draft(mailbox, now);
+                self.call(
+                    mailbox,
+                    "PUT",
+                    &format!("drafts/{draft}"),
+                    &json!({"message": {"raw": raw}}),
+                );
+                return Some(Done::Other);
+            }
+            (Act::SendDraft, Some(draft)) => {
+                self.call(mailbox, "POST", "drafts/send", &json!({"id": draft}));
+                return Some(Done::Other);
+            }
+            _ => {}
+        }
+        let mail: Vec<&MessageView> = view
+            .messages
+            .iter()
+            .filter(|message| !message.has("DRAFT"))
+            .collect();
+        if mail.is_empty() {
+            return None;
+        }
+        let message = mail[pick % mail.len()].clone();
+        let path = |verb: &str| format!("messages/{}/{verb}", message.id);
+        let relabel = |add: &[&str], remove: &[&str]| json!({"addLabelIds": add, "removeLabelIds": remove});
+        let none = json!({});
+        let (verb, path, body) = match act {
+            Act::Read => ("POST", path("modify"), relabel(&[], &["UNREAD"])),
+            Act::Unread => ("POST", path("modify"), relabel(&["UNREAD"], &[])),
+            Act::Star => ("POST", path("modify"), relabel(&["STARRED"], &[])),
+            Act::Archive => ("POST", path("modify"), relabel(&[], &["INBOX"])),
+            Act::Spam => ("POST", path("modify"), relabel(&["SPAM"], &["INBOX"])),
+            Act::NotSpam if message.has("SPAM") => ("POST", path("modify"), relabel(&["INBOX"], &["SPAM"])),
+            Act::Trash => ("POST", path("trash"), none),
+            Act::Untrash => ("POST", path("untrash"), none),
+            Act::Delete => ("DELETE", format!("messages/{}", message.id), none),
+            _ => return None,
+        };
+        let status = self.call(mailbox, verb, &path, &body);
+        if status >= 300 {
+            return None;
+        }
+        Some(if act == Act::Delete {
+            Done::Deleted(Box::new(message))
+        } else {
+            Done::Relabelled(message.id)
+        })
+    }
+
+    fn draft(&mut self, mailbox: usize, now: u64) -> String {
+        let serial = self.serial();
+        let to = serial as usize % self.shape.people;
+        self.letter(mailbox, &[to], &[], Writing::New, serial, now)
+    }
+
+    fn letter(
+        &self,
+        mailbox: usize,
+        to: &[usize],
+        cc: &[usize],
+        writing: Writing,
+        serial: u32,
+        now: u64,
+    ) -> String {
+        let address = |person: &usize| self.shape.address(*person);
+        let head = Head {
+            from: Shape::mailbox(mailbox),
+            to: to.iter().map(address).collect(),
+            cc: cc.iter().map(address).collect(),
+            subject: match writing {
+                Writing::New => format!("Written in Gmail {serial}"),
+                Writing::Forward => format!("Fwd: News {serial}"),
+            },
+            message_id: format!("<own-{serial}@corp.example>"),
+            reference: None,
+            at: now,
+        };
+        URL_SAFE.encode(write(&head, serial, BodyKind::Plain))
+    }
+
+    /// A request of the mailbox's owner; the status.
+    fn call(&mut self, mailbox: usize, verb: &str, path: &str, body: &Value) -> u16 {
+        for _ in 0..2 {
+            let token = match &self.tokens[mailbox] {
+                Some(token) => token.clone(),
+                None => {
+                    let issued = self.sim.issue_token(&Shape::mailbox(mailbox), &[EVERYTHING]);
+                    let token = issued.map(|tokens| tokens.access_token).unwrap_or_default();
+                    self.tokens[mailbox] = Some(token.clone());
+                    token
+                }
+            };
+            let request = http::Request::builder()
+                .method(verb)
+                .uri(format!("https://gmail.googleapis.com/gmail/v1/users/me/{path}"))
+                .header("authorization", format!("Bearer {token}"))
+                .header("content-type", "application/json")
+                .body(Bytes::from(body.to_string()));
+            #[expect(clippy::expect_used, reason = "all of its parts are written here")]
+            let status = self.sim.handle(request.expect("a request")).status().as_u16();
+            if status != 401 {
+                return status;
+            }
+            self.tokens[mailbox] = None;
+        }
+        401
+    }
+}
+
+/// Drafts of the user, not of the CRM.
+fn is_own_draft(messages: &[MessageView], id: &str) -> bool {
+    messages
+        .iter()
+        .find(|message| message.id == id)
+        .and_then(|message| message.subject())
+        .is_some_and(|subject| subject.starts_with("Written in Gmail"))
+}
+
+/// The head of a message.
+struct Head {
+    from: String,
+    to: Vec<String>,
+    cc: Vec<String>,
+    subject: String,
+    message_id: String,
+    reference: Option<String>,
+    at: u64,
+}
+
+fn topic(number: u32, is_first: bool) -> String {
+    if is_first {
+        format!("Topic {number}")
+    } else {
+        format!("Re: Topic {number}")
+    }
+}
+
+fn root(mailbox: usize, topic: u32) -> String {
+    format!("<topic-{topic}-{mailbox}@out.example>")
+}
+
+/// The mark by which a message is known anywhere.
+pub(crate) fn mark(serial: u32) -> String {
+    format!("SERIAL-{serial}.")
+}
+
+/// The mark in a message or its text.
+pub(crate) fn mark_in(text: &str) -> Option<&str> {
+    let start = text.find("SERIAL-")?;
+    let end = text[start..].find('.')?;
+    Some(&text[start..=start + end])
+}
+
+fn write(head: &Head, serial: u32, body: BodyKind) -> Vec<u8> {
+    let mark = mark(serial);
+    let mut text = format!(
+        "From: Somebody <{}>\r\nSubject: {}\r\nMessage-ID: {}\r\nDate: {}\r\nMIME-Version: 1.0\r\n",
+        head.from,
+        head.subject,
+        head.message_id,
+        date(head.at)
+    );
+    for (name, list) in [("To", &head.to), ("Cc", &head.cc)] {
+        if !list.is_empty() {
+            text.push_str(&format!("{name}: {}\r\n", list.join(", ")));
+        }
+    }
+    if let Some(reference) = &head.reference {
+        text.push_str(&format!("In-Reply-To: {reference}\r\nReferences: {reference}\r\n"));
+    }
+    text.push_str(&match body {
+        BodyKind::Plain => {
+            format!("Content-Type: text/plain; charset=utf-8\r\n\r\nGr\u{fc}\u{df}e {mark}\r\n")
+        }
+        BodyKind::Html => format!(
+            "Content-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n{mark}\r\n\
+             --b\r\nContent-Type: text/html\r\n\r\n<p onclick=x()>{mark}</p><script>x()</script>\r\n--b--\r\n"
+        ),
+        BodyKind::Attachment => format!(
+            "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n{mark}\r\n\
+             --b\r\nContent-Type: application/octet-stream\r\nContent-Disposition: attachment; filename=a.bin\r\n\r\n\
+             bytes of {mark}\r\n--b--\r\n"
+        ),
+        BodyKind::Broken => format!(
+            "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n{mark}\r\n\
+             --b\r\nContent-Type: text/html; charset=\"no such\r\nContent-Transfer-Encoding: base64\r\n\r\n=Z!"
+        ),
+    });
+    text.into_bytes()
+}
+
+/// RFC 5322, for a time after [`START`] by less than a day or two.
+fn date(at: u64) -> String {
+    let seconds = at.saturating_sub(START) / 1_000;
+    let (hours, minutes, seconds) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("Tue, 22 Sep 2026 {hours:02}:{minutes:02}:{seconds:02} +0000")
+}

@@ -1,0 +1,491 @@
+//! What must hold when a world has come to rest. The expectations come from what people did and from the
+//! rules as `product.md` words them, not from the component's code: addresses, labels and times alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gmail_sim::{MailboxView, MessageView};
+use serde_json::Value;
+use twinbox_host::{
+    contract::{Contact, Direction, Flags},
+    scope::ConnectionId,
+    store::ConnectionStatus,
+};
+
+use crate::{
+    director::tenant_id,
+    gmail::mark_in,
+    plan::{Plan, Shape},
+    ports::crm::{Delivery, Queued, Row, TenantCrm},
+    world::{State, World},
+};
+
+/// Something that must not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The rule it is against.
+    pub rule: &'static str,
+    /// What was seen.
+    pub text: String,
+}
+
+/// One connection of a tenant, from its beginning to its end.
+#[derive(Clone, Debug)]
+pub(crate) struct Generation {
+    pub(crate) id: ConnectionId,
+    /// When the user pressed Connect, ms since the epoch.
+    pub(crate) began: u64,
+    /// When the user was told that it is connected.
+    pub(crate) connected: Option<u64>,
+    /// When the user was told that it is ended, or pressed Disconnect.
+    pub(crate) ended: Option<u64>,
+}
+
+impl Generation {
+    pub(crate) fn begun(id: ConnectionId, began: u64) -> Self {
+        Self {
+            id,
+            began,
+            connected: None,
+            ended: None,
+        }
+    }
+}
+
+/// What people did that the end no longer shows.
+#[derive(Default)]
+pub(crate) struct History {
+    /// Messages that were deleted for good, by mailbox.
+    pub(crate) deleted: Vec<(usize, MessageView)>,
+    /// Messages whose labels were changed, by mailbox.
+    pub(crate) relabelled: BTreeSet<(usize, String)>,
+    /// Mailboxes whose history expired.
+    pub(crate) expired: BTreeSet<usize>,
+}
+
+/// Whether a message has to be in a tenant's CRM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expected {
+    Must,
+    MustNot,
+    /// It depends on what was quicker.
+    May,
+}
+
+/// Judges a world at rest.
+pub(crate) fn check(world: &World, plan: &Plan, lives: &[Vec<Generation>], history: &History) {
+    let views: Vec<MailboxView> = (0..plan.shape.mailboxes)
+        .filter_map(|mailbox| world.sim.mailbox(&Shape::mailbox(mailbox)))
+        .collect();
+    let mut state = world.lock();
+    let mut found = Vec::new();
+    for (number, lives) in lives.iter().enumerate() {
+        if let Some(crm) = state.crm.tenants.get(&tenant_id(number)) {
+            let mailbox = plan.shape.tenants[number].mailbox;
+            let judge = Judge {
+                state: &state,
+                plan,
+                history,
+                crm,
+                lives,
+                tenant: number,
+                mailbox,
+                view: &views[mailbox],
+            };
+            judge.judge(&mut found);
+        }
+    }
+    for (mailbox, view) in views.iter().enumerate() {
+        strays(mailbox, view, &mut found);
+    }
+    for (rule, text) in found {
+        state.violation(rule, text);
+    }
+    let sent = count(&state, |state| matches!(state, Delivery::Sent(_)));
+    state.coverage.add("mail sent from the CRM", sent);
+    let failed = count(&state, |state| *state == Delivery::Failed);
+    state.coverage.add("mail reported as failed", failed);
+    let unconfirmed = count(&state, |state| *state == Delivery::Unconfirmed);
+    state.coverage.add("mail reported as unconfirmed", unconfirmed);
+    let put: usize = state.crm.tenants.values().map(|crm| crm.rows.len()).sum();
+    state.coverage.add("messages delivered to a CRM", put as u64);
+}
+
+fn count(state: &State, wanted: impl Fn(&Delivery) -> bool) -> u64 {
+    let queued = state.crm.tenants.values().flat_map(|crm| &crm.outbound);
+    queued.filter(|queued| wanted(&queued.state)).count() as u64
+}
+
+type Found = Vec<(&'static str, String)>;
+
+/// Drafts that nobody will ever send: those of the CRM are used up or taken away.
+fn strays(mailbox: usize, view: &MailboxView, found: &mut Found) {
+    for (_, id) in &view.drafts {
+        let message = view.messages.iter().find(|message| message.id == *id);
+        let subject = message.and_then(MessageView::subject).unwrap_or_default();
+        if !subject.starts_with("Written in Gmail") {
+            found.push(("S23", format!("a stray draft in mailbox {mailbox}: {subject}")));
+        }
+    }
+}
+
+/// One tenant's end.
+struct Judge<'w> {
+    state: &'w State,
+    plan: &'w Plan,
+    history: &'w History,
+    crm: &'w TenantCrm,
+    lives: &'w [Generation],
+    tenant: usize,
+    mailbox: usize,
+    view: &'w MailboxView,
+}
+
+impl Judge<'_> {
+    fn judge(&self, found: &mut Found) {
+        let mut rows: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+        for row in &self.crm.rows {
+            rows.entry(&row.message.key).or_default().push(row);
+        }
+        let deleted = self
+            .history
+            .deleted
+            .iter()
+            .filter(|(mailbox, _)| *mailbox == self.mailbox);
+        let deleted: Vec<&MessageView> = deleted.map(|(_, view)| view).collect();
+        let alive = self.view.messages.iter().map(|message| (message, Presence::Alive));
+        let gone = deleted.iter().map(|message| (*message, Presence::Deleted));
+        for (message, presence) in alive.chain(gone) {
+            let key = format!("gmail/{}/{}", self.view.email, message.id);
+            let rows = rows.remove(key.as_str()).unwrap_or_default();
+            self.judge_message(message, presence, &rows, found);
+        }
+        for (key, _) in rows {
+            found.push((
+                "S10",
+                format!("tenant {} has {key}, which nobody wrote", self.tenant),
+            ));
+        }
+        for queued in &self.crm.outbound {
+            self.judge_outbound(queued, &deleted, found);
+        }
+        self.judge_ledger(found);
+        self.judge_day(found);
+    }
+
+    fn judge_message(&self, message: &MessageView, presence: Presence, rows: &[&Row], found: &mut Found) {
+        let wanted = self.contact(message);
+        let expected = match &wanted {
+            None => Expected::MustNot,
+            Some(_) => self.expected(message, presence),
+        };
+        let id = &message.id;
+        let here = format!("tenant {}, message {id} ({:?})", self.tenant, message.labels);
+        match (expected, rows) {
+            (Expected::Must, []) => found.push(("T01", format!("{here} is missing"))),
+            (Expected::MustNot, [row, ..]) => {
+                let contact = &row.message.contact_id;
+                found.push(("S10", format!("{here} is with {contact} and must not be")));
+            }
+            (_, [_, _, ..]) => found.push(("S23", format!("{here} is there {} times", rows.len()))),
+            (_, [row]) => self.judge_row(message, presence, row, wanted.as_ref(), found),
+            (_, []) => {}
+        }
+    }
+
+    fn judge_row(
+        &self,
+        message: &MessageView,
+        presence: Presence,
+        row: &Row,
+        wanted: Option<&(Contact, Direction)>,
+        found: &mut Found,
+    ) {
+        let here = format!("tenant {}, message {}", self.tenant, message.id);
+        if let Some((contact, direction)) = wanted {
+            if row.message.contact_id != contact.id {
+                let got = &row.message.contact_id;
+                found.push(("S15", format!("{here} is with {got} instead of {}", contact.id)));
+            }
+            if row.message.direction != *direction {
+                found.push(("S11", format!("{here} is {:?}", row.message.direction)));
+            }
+        }
+        let raw = String::from_utf8_lossy(&message.raw);
+        if mark_in(&raw) != mark_in(&row.message.content.text) {
+            found.push(("S10", format!("{here} says {:?}", row.message.content.text)));
+        }
+        for attachment in &row.message.attachments {
+            let key = (row.message.key.clone(), attachment.part.clone());
+            let part = &attachment.part;
+            match self.crm.attachments.get(&key) {
+                None => found.push(("S19", format!("{here} lacks the bytes of part {part}"))),
+                Some(bytes) => {
+                    let mark = mark_in(&String::from_utf8_lossy(bytes)).map(str::to_owned);
+                    if mark.is_some() && mark.as_deref() != mark_in(&raw) {
+                        found.push(("S19", format!("{here} has another's bytes as part {part}")));
+                    }
+                }
+            }
+        }
+        if self.active() != Some(&row.by) {
+            return;
+        }
+        match presence {
+            Presence::Deleted if !row.is_deleted => {
+                found.push(("S17", format!("{here} was deleted in Gmail and not in the CRM")));
+            }
+            Presence::Alive if row.is_deleted => {
+                found.push(("S17", format!("{here} is deleted in the CRM and not in Gmail")));
+            }
+            // What was read or starred inside a gap of the history is not carried over yet.
+            Presence::Alive if !self.history.expired.contains(&self.mailbox) => {
+                let flags = flags(message);
+                if row.message.flags != flags {
+                    let got = row.message.flags;
+                    found.push(("S17", format!("{here} has {got:?} instead of {flags:?}")));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Exactly once, or reported as failed (S23).
+    fn judge_outbound(&self, queued: &Queued, deleted: &[&MessageView], found: &mut Found) {
+        let mark = mark_in(&queued.outbound.text);
+        let is_it = |message: &&MessageView| {
+            message.has("SENT") && mark_in(&String::from_utf8_lossy(&message.raw)) == mark
+        };
+        let sent: Vec<&str> = self
+            .view
+            .messages
+            .iter()
+            .chain(deleted.iter().copied())
+            .filter(is_it)
+            .map(|message| message.id.as_str())
+            .collect();
+        let here = format!("tenant {}, {}", self.tenant, queued.outbound.id);
+        let is_over = self.active() != Some(&queued.connection);
+        match &queued.state {
+            _ if sent.len() > 1 => found.push(("S23", format!("{here} was sent {} times", sent.len()))),
+            Delivery::Sent(report) => {
+                let keys: Vec<String> = sent
+                    .iter()
+                    .map(|id| format!("gmail/{}/{id}", self.view.email))
+                    .collect();
+                if keys != [report.key.clone()] {
+                    found.push(("S23", format!("{here} is reported as {} and is {sent:?}", report.key)));
+                }
+                if self.crm.rows.iter().any(|row| row.message.key == report.key) {
+                    found.push(("S23", format!("{here} is in its conversation twice")));
+                }
+            }
+            Delivery::Failed if !sent.is_empty() => {
+                found.push(("S23", format!("{here} is reported as failed and was sent")));
+            }
+            Delivery::Waits if !is_over => found.push(("S23", format!("{here} is still waiting"))),
+            Delivery::Unconfirmed if !is_over && !self.may_be_unconfirmed() => {
+                found.push(("S23", format!("{here} is unconfirmed without a reason: {sent:?}")));
+            }
+            _ => {}
+        }
+    }
+
+    /// What the sync cannot find again it has to leave to the user: mail that was deleted meanwhile, or
+    /// that Gmail calls by another id while the host's clock is wrong.
+    fn may_be_unconfirmed(&self) -> bool {
+        self.history.deleted.iter().any(|(mailbox, _)| *mailbox == self.mailbox)
+            || !self.history.relabelled.is_empty()
+            || self.state.skew.iter().any(|skew| *skew != 0)
+    }
+
+    /// Every message since the connection is in the ledger, and none is quarantined but for a reason.
+    fn judge_ledger(&self, found: &mut Found) {
+        let Some(life) = self.lives.last().filter(|_| self.active().is_some()) else {
+            return;
+        };
+        let rows: BTreeMap<&str, &[u8]> = self.state.store.scan(&life.id, "ledger/").collect();
+        for message in &self.view.messages {
+            let is_new = life.connected.is_some_and(|at| date(message) >= at);
+            if is_new && !message.has("DRAFT") && !rows.contains_key(message.id.as_str()) {
+                let text = format!("tenant {}, message {} has no ledger row", self.tenant, message.id);
+                found.push(("T01", text));
+            }
+        }
+        for (id, row) in rows {
+            let row: Value = serde_json::from_slice(row).unwrap_or_default();
+            let reason = &row["fate"]["quarantined"];
+            let failures = self.state.wire.unanswered.get(id).copied().unwrap_or_default();
+            if !reason.is_null() && failures < 3 {
+                let text = format!("tenant {}, message {id} is quarantined: {reason}", self.tenant);
+                found.push(("T01", text));
+            }
+        }
+    }
+
+    /// S21, where one tenant has the mailbox for itself: two count each what they have seen.
+    fn judge_day(&self, found: &mut Found) {
+        let tenants = self.plan.shape.tenants.iter();
+        if tenants.filter(|tenant| tenant.mailbox == self.mailbox).count() > 1 {
+            return;
+        }
+        let mut times: Vec<u64> = self.crm.outbound.iter().filter_map(sent_at).collect();
+        times.sort_unstable();
+        let limit = self.plan.shape.tenants[self.tenant].daily_limit as usize;
+        let is_over = |window: &[u64]| window[limit] - window[0] < 24 * 3_600_000;
+        if times.windows(limit + 1).any(is_over) {
+            found.push((
+                "S21",
+                format!("tenant {} sent more than {limit} in a day", self.tenant),
+            ));
+        }
+    }
+
+    /// The connection that is there at the end.
+    fn active(&self) -> Option<&ConnectionId> {
+        let life = self.lives.last()?;
+        let row = self.state.store.registry.get(&life.id)?;
+        (row.status == ConnectionStatus::Active).then_some(&life.id)
+    }
+
+    fn expected(&self, message: &MessageView, presence: Presence) -> Expected {
+        let expectations = self.lives.iter().map(|life| self.expected_by(life, message, presence));
+        let expectations: Vec<Expected> = expectations.collect();
+        if expectations.contains(&Expected::Must) {
+            Expected::Must
+        } else if expectations.contains(&Expected::May) {
+            Expected::May
+        } else {
+            Expected::MustNot
+        }
+    }
+
+    fn expected_by(&self, life: &Generation, message: &MessageView, presence: Presence) -> Expected {
+        // Gmail tells its time in whole seconds (S04).
+        if date(message) + 1_000 < life.began || self.is_own(message) == Own::ThisTenant {
+            return Expected::MustNot;
+        }
+        let Some(connected) = life.connected else {
+            return Expected::May;
+        };
+        if life.ended.is_some_and(|ended| date(message) > ended) && self.plan.shape.hosts == 1 {
+            return Expected::MustNot;
+        }
+        let is_hidden = ["DRAFT", "SPAM", "TRASH"].iter().any(|label| message.has(label));
+        let was_relabelled = self
+            .history
+            .relabelled
+            .contains(&(self.mailbox, message.id.clone()));
+        if is_hidden && (message.has("DRAFT") || !was_relabelled) {
+            return Expected::MustNot;
+        }
+        let is_sure = date(message) >= connected
+            && life.ended.is_none()
+            && presence == Presence::Alive
+            && !is_hidden
+            && self.active() == Some(&life.id)
+            && self.is_own(message) == Own::No
+            && self.state.wire.unanswered.get(&message.id).copied().unwrap_or_default() < 3;
+        if is_sure { Expected::Must } else { Expected::May }
+    }
+
+    /// Whether the message is one that a CRM sent.
+    fn is_own(&self, message: &MessageView) -> Own {
+        if !message.has("SENT") {
+            return Own::No;
+        }
+        let raw = String::from_utf8_lossy(&message.raw);
+        let mark = mark_in(&raw);
+        for (tenant, crm) in &self.state.crm.tenants {
+            if crm
+                .outbound
+                .iter()
+                .any(|queued| mark_in(&queued.outbound.text) == mark)
+            {
+                return if *tenant == tenant_id(self.tenant) {
+                    Own::ThisTenant
+                } else {
+                    Own::AnotherTenant
+                };
+            }
+        }
+        Own::No
+    }
+
+    /// S10 to S16: whose conversation it belongs to.
+    fn contact(&self, message: &MessageView) -> Option<(Contact, Direction)> {
+        let own = self.view.email.as_str();
+        let raw = String::from_utf8_lossy(&message.raw);
+        let (direction, addresses) = if message.has("SENT") {
+            let recipients = [header(&raw, "To"), header(&raw, "Cc")].concat();
+            (Direction::Outbound, recipients)
+        } else {
+            (Direction::Inbound, header(&raw, "From"))
+        };
+        let owner = |address: &String| {
+            let contacts = self.crm.contacts.iter();
+            let with_address = contacts.filter(|contact| {
+                contact
+                    .addresses
+                    .iter()
+                    .any(|known| known.eq_ignore_ascii_case(address))
+            });
+            with_address.min_by_key(|contact| contact.created_at)
+        };
+        let mut addresses = addresses.iter().filter(|address| *address != own);
+        Some((addresses.find_map(owner)?.clone(), direction))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    Alive,
+    Deleted,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Own {
+    No,
+    ThisTenant,
+    AnotherTenant,
+}
+
+fn sent_at(queued: &Queued) -> Option<u64> {
+    match &queued.state {
+        Delivery::Sent(sent) => Some(sent.at),
+        _ => None,
+    }
+}
+
+fn date(message: &MessageView) -> u64 {
+    u64::try_from(message.internal_date).unwrap_or_default()
+}
+
+/// S17: what Gmail's labels mean in a CRM.
+fn flags(message: &MessageView) -> Flags {
+    Flags {
+        unread: message.has("UNREAD"),
+        starred: message.has("STARRED"),
+        archived: !message.has("INBOX") && !message.has("SENT"),
+        trashed: message.has("TRASH"),
+    }
+}
+
+/// The addresses of a header field. What is read here was written by this crate or by the component: one
+/// field of a name, at most folded.
+fn header(raw: &str, name: &str) -> Vec<String> {
+    let head = raw.split("\r\n\r\n").next().unwrap_or_default();
+    let unfolded = head.replace("\r\n ", " ").replace("\r\n\t", " ");
+    let Some(value) = unfolded
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+    else {
+        return Vec::new();
+    };
+    value
+        .split(',')
+        .map(|part| {
+            let address = part.split('<').next_back().unwrap_or(part);
+            address.trim().trim_end_matches('>').to_lowercase()
+        })
+        .collect()
+}

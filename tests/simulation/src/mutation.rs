@@ -1,0 +1,45 @@
+//! Deliberate bugs, to prove that the checker finds such bugs.
+
+/// A deliberate bug. All but the last are in the component, which has to be built with the feature
+/// `mutations` and is told by its settings which one to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutation {
+    /// In the component, by its name there.
+    Component(&'static str),
+    /// The store commits for whoever held the lease once.
+    StaleLease,
+}
+
+impl Mutation {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::Component("cursor-before-messages"),
+        Self::Component("row-dropped-on-error"),
+        Self::Component("anchor-after-listing"),
+        Self::Component("gap-left-open"),
+        Self::Component("page-applied-twice"),
+        Self::Component("later-pages-skipped"),
+        Self::Component("resent-when-unclear"),
+        Self::Component("intent-not-stored"),
+        Self::Component("draft-not-stored"),
+        Self::Component("day-not-counted"),
+        Self::Component("outage-quarantines"),
+        Self::Component("deletions-ignored"),
+        Self::Component("label-changes-unordered"),
+        Self::Component("past-mail-taken"),
+        Self::StaleLease,
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Component(name) => name,
+            Self::StaleLease => "stale-lease",
+        }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mutation| mutation.name() == name)
+    }
+}

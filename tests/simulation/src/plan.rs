@@ -1,0 +1,406 @@
+//! What will happen in one world: everything a seed decides before the world starts. A plan is plain
+//! data, so that a failing one can be made smaller event by event and run again.
+
+use gmail_sim::{Behaviour, Fault};
+
+mod generate;
+
+/// All that happens in one world.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where it came from; also seeds latencies while it runs.
+    pub seed: u64,
+    /// Who is there.
+    pub shape: Shape,
+    /// What happens, by time.
+    pub events: Vec<Event>,
+}
+
+/// Who is there and how they are.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// Gmail mailboxes, `m0@corp.example` and so on.
+    pub mailboxes: usize,
+    /// People outside, `p0@out.example` and so on. Person `people + n` is the owner of mailbox `n`.
+    pub people: usize,
+    /// CRM accounts, each with one user who has one connection.
+    pub tenants: Vec<Tenant>,
+    /// Hosts that run passes over the same store: one or two.
+    pub hosts: usize,
+    /// How Gmail behaves where that is uncertain.
+    pub behaviour: Behaviour,
+    /// Units a minute that the host allows each account.
+    pub rate: u64,
+    /// What the CRMs can do.
+    pub crm: CrmKind,
+    /// Messages of a listing's page; less than Gmail's own where paging is to be met.
+    pub page: u32,
+}
+
+/// One CRM account.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    /// The mailbox its user connects.
+    pub mailbox: usize,
+    /// Its contacts.
+    pub contacts: Vec<Contact>,
+    /// Mail its user may send in 24 hours.
+    pub daily_limit: u32,
+}
+
+/// One contact of a tenant.
+#[derive(Clone, Debug)]
+pub struct Contact {
+    /// Whom it stands for.
+    pub person: usize,
+    /// When it was created; of several for one person the first gets the mail (S16).
+    pub created_at: u64,
+}
+
+/// How a CRM takes a message twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrmKind {
+    /// It knows a key it has seen.
+    Idempotent,
+    /// It stores whatever comes; the plugin has to ask first.
+    Forgetful,
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// When, in milliseconds after the world's start.
+    pub at: u64,
+    /// What.
+    pub what: What,
+}
+
+/// What can happen.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// A tenant's user connects, or connects again after the connection was ended.
+    Connect {
+        /// Which.
+        tenant: usize,
+    },
+    /// A tenant's user disconnects.
+    Disconnect {
+        /// Which.
+        tenant: usize,
+    },
+    /// Mail comes to a mailbox from outside.
+    Arrives(Mail),
+    /// The owner of a mailbox does something to a message in Gmail.
+    Gmail {
+        /// Whose.
+        mailbox: usize,
+        /// What.
+        act: Act,
+        /// Which message: an index into those there are, modulo their number.
+        pick: usize,
+    },
+    /// The owner of a mailbox sends mail with Gmail.
+    UserSends {
+        /// Whose.
+        mailbox: usize,
+        /// To whom.
+        to: Vec<usize>,
+        /// In copy.
+        cc: Vec<usize>,
+        /// Whether it is a new message or a forwarded one.
+        writing: Writing,
+    },
+    /// The user of a tenant writes mail in the CRM.
+    CrmSends {
+        /// Which tenant.
+        tenant: usize,
+        /// Which of its contacts, modulo their number.
+        contact: usize,
+        /// In copy.
+        cc: Vec<usize>,
+        /// A new conversation, or the latest one with that contact.
+        threading: Threading,
+        /// Bytes of an attachment; none if 0.
+        attachment: usize,
+        /// What to do when the day is full.
+        patience: Patience,
+    },
+    /// Gmail fails.
+    Fault(Fault),
+    /// A port of the host fails, or the host itself.
+    Trap(Trap),
+    /// A tenant's CRM is down for so long, ms.
+    CrmOutage {
+        /// Which tenant.
+        tenant: usize,
+        /// How long, ms.
+        lasts: u64,
+    },
+    /// Gmail is down for so long, ms.
+    GmailOutage {
+        /// How long, ms.
+        lasts: u64,
+    },
+    /// Gmail answers a mailbox 429 for so long, ms, and says until when.
+    Blocked {
+        /// Which mailbox.
+        mailbox: usize,
+        /// How long, ms.
+        lasts: u64,
+        /// What is refused.
+        what: Blocked,
+    },
+    /// All history ids of a mailbox up to now expire.
+    HistoryExpires {
+        /// Which.
+        mailbox: usize,
+    },
+    /// All access tokens of a mailbox expire.
+    TokensExpire {
+        /// Which.
+        mailbox: usize,
+    },
+    /// The owner of a mailbox takes the grant back; some minutes later they connect again (S07).
+    GrantWithdrawn {
+        /// Which.
+        mailbox: usize,
+    },
+    /// A host's clock jumps.
+    ClockJumps {
+        /// Which host.
+        host: usize,
+        /// By how much, ms.
+        by: i64,
+    },
+    /// A push tells of a mailbox's change, this often.
+    Push {
+        /// Which mailbox.
+        mailbox: usize,
+        /// Copies.
+        copies: u32,
+    },
+    /// Somebody else writes the connection's row: the next commit of a pass finds it changed.
+    Conflict {
+        /// Which tenant.
+        tenant: usize,
+    },
+}
+
+/// What Gmail refuses for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// Everything.
+    Everything,
+    /// Sending.
+    Sending,
+}
+
+/// Mail from outside.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    /// Whose mailbox.
+    pub mailbox: usize,
+    /// Who wrote it.
+    pub from: usize,
+    /// Where the owner's address is.
+    pub place: Place,
+    /// Others it is addressed to.
+    pub others: Vec<usize>,
+    /// Mail of one topic is one thread.
+    pub topic: u32,
+    /// What it looks like.
+    pub body: BodyKind,
+    /// Where Gmail puts it.
+    pub folder: Folder,
+}
+
+/// Where the owner's address is in arriving mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In To.
+    To,
+    /// In Cc.
+    Cc,
+    /// Nowhere.
+    Bcc,
+}
+
+/// What a body looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyKind {
+    /// Plain text.
+    Plain,
+    /// Text and HTML.
+    Html,
+    /// Text and an attachment.
+    Attachment,
+    /// A multipart that was cut in the middle.
+    Broken,
+}
+
+/// Where Gmail puts arriving mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folder {
+    /// The inbox, unread.
+    Inbox,
+    /// Spam.
+    Spam,
+    /// The inbox, but accepted days before: an import.
+    Imported,
+}
+
+/// What a user does to a message in Gmail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Reads it.
+    Read,
+    /// Marks it unread.
+    Unread,
+    /// Stars it.
+    Star,
+    /// Archives it.
+    Archive,
+    /// Moves it to the trash.
+    Trash,
+    /// Takes it out of the trash.
+    Untrash,
+    /// Calls it spam.
+    Spam,
+    /// Says it is not spam.
+    NotSpam,
+    /// Deletes it for good.
+    Delete,
+    /// Writes a draft.
+    Draft,
+    /// Changes a draft, which makes a new message of it.
+    Redraft,
+    /// Sends a draft.
+    SendDraft,
+}
+
+/// What the user writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writing {
+    /// A new message.
+    New,
+    /// A forwarded one (S12).
+    Forward,
+}
+
+/// How mail of the CRM is threaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threading {
+    /// A conversation of its own.
+    New,
+    /// An answer to the contact's latest message, if there is one.
+    Reply,
+}
+
+/// What to do when the day is full (S21).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Fail.
+    Fail,
+    /// Send when possible.
+    Wait,
+}
+
+/// Something goes wrong at the n-th call that fits.
+#[derive(Clone, Debug)]
+pub struct Trap {
+    /// Whose call; any host's if absent.
+    pub host: Option<usize>,
+    /// Which call.
+    pub port: Port,
+    /// Calls that pass before.
+    pub skip: u32,
+    /// What goes wrong.
+    pub kind: TrapKind,
+}
+
+/// The calls a host makes on behalf of a pass or for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Port {
+    /// Any of them.
+    Any,
+    /// Keys are read.
+    StoreRead,
+    /// A commit.
+    Commit,
+    /// A lease is taken or given back.
+    Lease,
+    /// The connection's record.
+    Registry,
+    /// Contacts are looked up.
+    CrmFind,
+    /// Messages are put.
+    CrmPut,
+    /// Messages are updated.
+    CrmUpdate,
+    /// Attachments go either way.
+    CrmAttachment,
+    /// Mail to send is asked for.
+    CrmNext,
+    /// What became of mail is reported.
+    CrmReport,
+    /// A grant or a token.
+    Vault,
+    /// A request to Gmail.
+    Http,
+    /// Waiting.
+    Sleep,
+}
+
+/// What goes wrong at a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TrapKind {
+    /// It fails and nothing happened.
+    FailBefore,
+    /// It fails although it happened.
+    FailAfter,
+    /// The CRM asks to wait.
+    CrmLimited,
+    /// The CRM does not say what became of the messages.
+    CrmUnknown,
+    /// The host dies before the call.
+    CrashBefore,
+    /// The host dies after the call, before it hears the answer.
+    CrashAfter,
+    /// The host stands still before the call, for longer than any lease.
+    Stall,
+}
+
+impl TrapKind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::FailBefore,
+        Self::FailAfter,
+        Self::CrmLimited,
+        Self::CrmUnknown,
+        Self::CrashBefore,
+        Self::CrashAfter,
+        Self::Stall,
+    ];
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn of(seed: u64) -> Self {
+        generate::plan(seed)
+    }
+}
+
+impl Shape {
+    /// The address of a person.
+    pub fn address(&self, person: usize) -> String {
+        match person.checked_sub(self.people) {
+            Some(mailbox) => Self::mailbox(mailbox),
+            None => format!("p{person}@out.example"),
+        }
+    }
+
+    /// The address of a mailbox.
+    pub fn mailbox(number: usize) -> String {
+        format!("m{number}@corp.example")
+    }
+}

@@ -1,0 +1,349 @@
+//! From a seed to a plan. Most worlds are small and have a few kinds of trouble each, because trouble of
+//! every kind at once hides more than it finds.
+
+use gmail_sim::{Behaviour, Fault, FaultKind, HistoryLabels, HistoryOrder, ThreadRule};
+use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
+
+use super::{
+    Act, Blocked, BodyKind, Contact, CrmKind, Event, Folder, Mail, Patience, Place, Plan, Port, Shape, Tenant,
+    Threading, Trap, TrapKind, What, Writing,
+};
+
+/// When the last event happens at the latest, ms after the start.
+const HORIZON: u64 = 25 * 60_000;
+/// Methods of Gmail that faults strike, with those that change something more often.
+const METHODS: [&str; 14] = [
+    "history.list",
+    "history.list",
+    "messages.get",
+    "messages.get",
+    "messages.list",
+    "getProfile",
+    "drafts.create",
+    "drafts.create",
+    "drafts.send",
+    "drafts.send",
+    "drafts.get",
+    "drafts.list",
+    "threads.get",
+    "token",
+];
+
+pub(super) fn plan(seed: u64) -> Plan {
+    let mut draw = Draw(SmallRng::seed_from_u64(seed));
+    let shape = draw.shape();
+    let mut events = draw.connects(&shape);
+    let number = draw.0.random_range(4..28);
+    for _ in 0..number {
+        let what = draw.work(&shape);
+        events.push(draw.at(what));
+    }
+    for _ in 0..draw.0.random_range(0..7) {
+        let what = draw.trouble(&shape);
+        events.push(draw.at(what));
+    }
+    events.sort_by_key(|event| event.at);
+    Plan { seed, shape, events }
+}
+
+struct Draw(SmallRng);
+
+impl Draw {
+    fn one_in(&mut self, times: u32) -> bool {
+        self.0.random_ratio(1, times)
+    }
+
+    fn at(&mut self, what: What) -> Event {
+        Event {
+            at: self.0.random_range(0..HORIZON),
+            what,
+        }
+    }
+
+    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        #[expect(clippy::expect_used, reason = "all lists are written here and not empty")]
+        *of.choose(&mut self.0).expect("a choice")
+    }
+
+    fn shape(&mut self) -> Shape {
+        let tenants = self.pick(&[1, 1, 1, 2, 2, 3]);
+        let mailboxes = self.0.random_range(1..=tenants);
+        let people = self.0.random_range(2..=5);
+        let tenants = (0..tenants)
+            .map(|number| self.tenant(number % mailboxes, people + mailboxes))
+            .collect();
+        Shape {
+            mailboxes,
+            people,
+            tenants,
+            hosts: self.pick(&[1, 1, 2]),
+            behaviour: self.behaviour(),
+            rate: self.pick(&[6_000, 6_000, 1_500, 700]),
+            crm: self.pick(&[CrmKind::Idempotent, CrmKind::Idempotent, CrmKind::Forgetful]),
+            page: self.pick(&[500, 500, 3, 2]),
+        }
+    }
+
+    fn tenant(&mut self, mailbox: usize, everybody: usize) -> Tenant {
+        let mut contacts = Vec::new();
+        for person in 0..everybody {
+            for _ in 0..self.pick(&[0, 1, 1, 1, 2]) {
+                let created_at = self.0.random_range(1..1_000_000);
+                contacts.push(Contact { person, created_at });
+            }
+        }
+        Tenant {
+            mailbox,
+            contacts,
+            daily_limit: self.pick(&[500, 500, 500, 2]),
+        }
+    }
+
+    fn behaviour(&mut self) -> Behaviour {
+        let common = Behaviour::default();
+        if self.one_in(4) {
+            return common;
+        }
+        let mut rarely = |usual: bool| if self.one_in(3) { !usual } else { usual };
+        let behaviour = Behaviour {
+            rewrite_message_id: rarely(common.rewrite_message_id),
+            sender_keeps_bcc: rarely(common.sender_keeps_bcc),
+            bcc_recipient_sees_self: rarely(common.bcc_recipient_sees_self),
+            send_threads_without_id: rarely(common.send_threads_without_id),
+            merge_self_sent: rarely(common.merge_self_sent),
+            draft_send_keeps_id: rarely(common.draft_send_keeps_id),
+            base64_padding: rarely(common.base64_padding),
+            attachment_ids_change: rarely(common.attachment_ids_change),
+            decode_header_words: rarely(common.decode_header_words),
+            add_trace_headers: rarely(common.add_trace_headers),
+            history_duplicates: rarely(common.history_duplicates),
+            history_empty_pages: rarely(common.history_empty_pages),
+            history_grouped: rarely(common.history_grouped),
+            ..common
+        };
+        Behaviour {
+            history_order: self.pick(&[HistoryOrder::Chronological, HistoryOrder::Shuffled]),
+            history_labels: self.pick(&[
+                HistoryLabels::Current,
+                HistoryLabels::Current,
+                HistoryLabels::AtChange,
+                HistoryLabels::Absent,
+            ]),
+            thread_rule: self.pick(&[ThreadRule::Strict, ThreadRule::SameSubject, ThreadRule::IdAlone]),
+            search_lag_ms: self.pick(&[0, 0, 5_000, 45_000]),
+            history_lag_ms: self.pick(&[0, 0, 0, 3_000]),
+            history_gap: self.pick(&[1, 40, 10_000]),
+            ..behaviour
+        }
+    }
+
+    fn connects(&mut self, shape: &Shape) -> Vec<Event> {
+        let connect = |tenant| What::Connect { tenant };
+        let mut events: Vec<Event> = (0..shape.tenants.len())
+            .map(|tenant| Event {
+                at: self.0.random_range(0..120_000),
+                what: connect(tenant),
+            })
+            .collect();
+        if self.one_in(8) {
+            let tenant = self.0.random_range(0..shape.tenants.len());
+            let at = self.0.random_range(HORIZON / 3..HORIZON);
+            let what = What::Disconnect { tenant };
+            events.push(Event { at, what });
+            if self.one_in(2) {
+                let at = at + self.0.random_range(1_000..300_000);
+                let what = connect(tenant);
+                events.push(Event { at, what });
+            }
+        }
+        events
+    }
+
+    fn work(&mut self, shape: &Shape) -> What {
+        let mailbox = self.0.random_range(0..shape.mailboxes);
+        match self.0.random_range(0..20) {
+            0..9 => What::Arrives(self.mail(mailbox, shape)),
+            9..13 => What::Gmail {
+                mailbox,
+                act: self.pick(&[
+                    Act::Read,
+                    Act::Unread,
+                    Act::Star,
+                    Act::Archive,
+                    Act::Trash,
+                    Act::Untrash,
+                    Act::Spam,
+                    Act::NotSpam,
+                    Act::Delete,
+                    Act::Draft,
+                    Act::Redraft,
+                    Act::SendDraft,
+                ]),
+                pick: self.0.random_range(0..1_000),
+            },
+            13..15 => What::UserSends {
+                mailbox,
+                to: self.people(shape, 1..3),
+                cc: self.people(shape, 0..3),
+                writing: self.pick(&[Writing::New, Writing::New, Writing::Forward]),
+            },
+            15..19 => What::CrmSends {
+                tenant: self.0.random_range(0..shape.tenants.len()),
+                contact: self.0.random_range(0..100),
+                cc: self.people(shape, 0..2),
+                threading: self.pick(&[Threading::New, Threading::Reply]),
+                attachment: self.pick(&[0, 0, 0, 2_000]),
+                patience: self.pick(&[Patience::Fail, Patience::Wait]),
+            },
+            _ => What::Push {
+                mailbox,
+                copies: self.0.random_range(1..4),
+            },
+        }
+    }
+
+    fn mail(&mut self, mailbox: usize, shape: &Shape) -> Mail {
+        // Person `people + mailbox` is the owner.
+        let from = loop {
+            let from = self.0.random_range(0..shape.people + shape.mailboxes);
+            if from != shape.people + mailbox {
+                break from;
+            }
+        };
+        Mail {
+            mailbox,
+            from,
+            place: self.pick(&[Place::To, Place::To, Place::To, Place::Cc, Place::Bcc]),
+            others: self.people(shape, 0..3),
+            topic: self.0.random_range(0..6),
+            body: self.pick(&[
+                BodyKind::Plain,
+                BodyKind::Plain,
+                BodyKind::Html,
+                BodyKind::Attachment,
+                BodyKind::Broken,
+            ]),
+            folder: self.pick(&[
+                Folder::Inbox,
+                Folder::Inbox,
+                Folder::Inbox,
+                Folder::Inbox,
+                Folder::Inbox,
+                Folder::Inbox,
+                Folder::Spam,
+                Folder::Imported,
+            ]),
+        }
+    }
+
+    fn people(&mut self, shape: &Shape, number: std::ops::Range<usize>) -> Vec<usize> {
+        let number = self.0.random_range(number);
+        let everybody = shape.people + shape.mailboxes;
+        (0..number).map(|_| self.0.random_range(0..everybody)).collect()
+    }
+
+    fn trouble(&mut self, shape: &Shape) -> What {
+        let mailbox = self.0.random_range(0..shape.mailboxes);
+        let tenant = self.0.random_range(0..shape.tenants.len());
+        match self.0.random_range(0..24) {
+            0..7 => What::Fault(self.fault(mailbox)),
+            7..18 => What::Trap(self.trap(shape)),
+            18 => What::CrmOutage {
+                tenant,
+                lasts: self.0.random_range(1_000..600_000),
+            },
+            19 => {
+                let lasts = self.0.random_range(1_000..600_000);
+                let what = self.pick(&[Blocked::Everything, Blocked::Sending]);
+                self.pick_what(&[
+                    What::GmailOutage { lasts },
+                    What::Blocked { mailbox, lasts, what },
+                ])
+            }
+            20 => What::HistoryExpires { mailbox },
+            21 => What::TokensExpire { mailbox },
+            22 => self.pick_what(&[
+                What::GrantWithdrawn { mailbox },
+                What::Conflict { tenant },
+                What::Conflict { tenant },
+            ]),
+            _ => What::ClockJumps {
+                host: self.0.random_range(0..shape.hosts),
+                by: self.0.random_range(-90_000..90_000),
+            },
+        }
+    }
+
+    fn pick_what(&mut self, of: &[What]) -> What {
+        #[expect(clippy::expect_used, reason = "all lists are written here and not empty")]
+        of.choose(&mut self.0).expect("a choice").clone()
+    }
+
+    fn fault(&mut self, mailbox: usize) -> Fault {
+        let kind = match self.0.random_range(0..9) {
+            0 => FaultKind::BackendBefore(self.pick(&[500, 502, 503, 504])),
+            1 => FaultKind::BackendAfter(self.pick(&[500, 502, 503, 504])),
+            2 => FaultKind::Html,
+            3 => FaultKind::RetryAfter(self.0.random_range(0..120_000)),
+            4 => FaultKind::RateLimited,
+            5 => FaultKind::Concurrent,
+            6 => FaultKind::Unauthorized,
+            7 => FaultKind::DropBefore,
+            _ => FaultKind::DropAfter,
+        };
+        Fault {
+            mailbox: Some(Shape::mailbox(mailbox)),
+            method: Some(self.pick(&METHODS).to_owned()),
+            skip: self.0.random_range(0..4),
+            times: self.pick(&[1, 1, 1, 2, 5]),
+            kind,
+        }
+    }
+
+    fn trap(&mut self, shape: &Shape) -> Trap {
+        let host = self.0.random_range(0..shape.hosts);
+        let (port, kind, skip) = match self.0.random_range(0..20) {
+            0..4 => (Port::Any, TrapKind::CrashBefore, 60),
+            4..8 => (Port::Any, TrapKind::CrashAfter, 60),
+            8 | 9 => (self.pick(&[Port::Commit, Port::CrmPut, Port::Http]), TrapKind::CrashAfter, 6),
+            // Two hosts that both ask before they put can still put twice: only the CRM could tell.
+            10 | 11 if shape.crm == CrmKind::Idempotent => (
+                self.pick(&[Port::Any, Port::Commit, Port::Http, Port::CrmPut]),
+                TrapKind::Stall,
+                12,
+            ),
+            12 => (Port::CrmPut, TrapKind::CrmUnknown, 2),
+            13 => (
+                self.pick(&[Port::CrmPut, Port::CrmFind, Port::CrmUpdate, Port::CrmNext]),
+                TrapKind::CrmLimited,
+                3,
+            ),
+            14 => (Port::Commit, TrapKind::FailAfter, 6),
+            15 => (Port::CrmPut, TrapKind::FailAfter, 3),
+            16 => (Port::CrmReport, self.pick(&[TrapKind::FailBefore, TrapKind::FailAfter]), 2),
+            17 => (Port::Http, self.pick(&[TrapKind::FailBefore, TrapKind::FailAfter]), 12),
+            _ => (
+                self.pick(&[
+                    Port::StoreRead,
+                    Port::Commit,
+                    Port::Lease,
+                    Port::Registry,
+                    Port::CrmFind,
+                    Port::CrmPut,
+                    Port::CrmUpdate,
+                    Port::CrmAttachment,
+                    Port::CrmNext,
+                    Port::Vault,
+                ]),
+                TrapKind::FailBefore,
+                4,
+            ),
+        };
+        Trap {
+            host: Some(host),
+            port,
+            skip: self.0.random_range(0..skip),
+            kind,
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! A CRM in memory, which remembers everything it was told, so that the model can judge it.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use twinbox_host::{
+    body::Body,
+    contract::{
+        Attachment, ChangePage, Contact, Features, Message, MessageUpdate, Outbound, OutboundOutcome,
+        PutOutcome, Sent, UpdateOutcome,
+    },
+    crm::{Crm, CrmError},
+    scope::{ConnectionId, Scope, TenantId},
+};
+
+use super::Ports;
+use crate::{
+    plan::{CrmKind, Port, TrapKind},
+    world::{State, Turn, World},
+};
+
+/// How long a CRM that asks to wait asks for, ms.
+const LIMITED_FOR: u64 = 45_000;
+/// The largest attachment here, bytes.
+const ATTACHMENT: usize = 1 << 20;
+
+/// All tenants' CRMs.
+#[derive(Default)]
+pub(crate) struct CrmState {
+    pub(crate) tenants: BTreeMap<TenantId, TenantCrm>,
+}
+
+/// One tenant's.
+pub(crate) struct TenantCrm {
+    pub(crate) kind: CrmKind,
+    pub(crate) contacts: Vec<Contact>,
+    /// What was put, in order; twice the same key only if it was stored twice.
+    pub(crate) rows: Vec<Row>,
+    /// What was written here, in order.
+    pub(crate) outbound: Vec<Queued>,
+    /// Bytes by message key and part.
+    pub(crate) attachments: BTreeMap<(String, String), Bytes>,
+    /// Down until then, ms since the epoch.
+    pub(crate) down_until: u64,
+}
+
+/// A message that was put.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) by: ConnectionId,
+    pub(crate) message: Message,
+    pub(crate) is_deleted: bool,
+}
+
+/// Mail that was written in the CRM.
+#[derive(Clone, Debug)]
+pub(crate) struct Queued {
+    pub(crate) connection: ConnectionId,
+    pub(crate) outbound: Outbound,
+    pub(crate) attachment: Bytes,
+    pub(crate) state: Delivery,
+}
+
+/// What is known of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Delivery {
+    Waits,
+    Sent(Sent),
+    Failed,
+    Unconfirmed,
+}
+
+impl TenantCrm {
+    pub(crate) fn new(kind: CrmKind, contacts: Vec<Contact>) -> Self {
+        Self {
+            kind,
+            contacts,
+            rows: Vec::new(),
+            outbound: Vec::new(),
+            attachments: BTreeMap::new(),
+            down_until: 0,
+        }
+    }
+
+    /// Whether the message with this key is here, put or sent.
+    fn knows(&self, key: &str) -> bool {
+        let is_sent = |queued: &Queued| matches!(&queued.state, Delivery::Sent(sent) if sent.key == key);
+        self.rows.iter().any(|row| row.message.key == key) || self.outbound.iter().any(is_sent)
+    }
+
+    fn put(&mut self, by: &ConnectionId, message: &Message) -> PutOutcome {
+        if self.kind == CrmKind::Idempotent && self.knows(&message.key) {
+            return PutOutcome::Already(message.key.clone());
+        }
+        self.rows.push(Row {
+            by: by.clone(),
+            message: message.clone(),
+            is_deleted: false,
+        });
+        PutOutcome::Stored(message.key.clone())
+    }
+
+    fn update(&mut self, update: &MessageUpdate) -> UpdateOutcome {
+        let found = self.rows.iter_mut().filter(|row| row.message.key == update.key);
+        let mut outcome = UpdateOutcome::Gone;
+        for row in found {
+            if let Some(flags) = update.flags {
+                row.message.flags = flags;
+            }
+            row.is_deleted |= update.deleted;
+            outcome = UpdateOutcome::Done;
+        }
+        outcome
+    }
+}
+
+impl State {
+    fn report(&mut self, scope: &Scope, id: &str, outcome: &OutboundOutcome) -> Result<(), CrmError> {
+        let tenant = self
+            .crm
+            .tenants
+            .get_mut(&scope.tenant)
+            .ok_or(CrmError::NotFound)?;
+        let queued = tenant.outbound.iter_mut().find(|queued| queued.outbound.id == id);
+        let queued = queued.ok_or(CrmError::NotFound)?;
+        let contradiction = match (&queued.state, outcome) {
+            (Delivery::Sent(known), OutboundOutcome::Sent(sent)) => known.key != sent.key,
+            (Delivery::Sent(_), OutboundOutcome::Failed(_) | OutboundOutcome::Unconfirmed(_))
+            | (Delivery::Failed, OutboundOutcome::Sent(_)) => true,
+            _ => false,
+        };
+        let before = queued.state.clone();
+        match outcome {
+            OutboundOutcome::Sent(sent) => queued.state = Delivery::Sent(sent.clone()),
+            OutboundOutcome::Failed(_) if before == Delivery::Waits => queued.state = Delivery::Failed,
+            OutboundOutcome::Unconfirmed(_) if before == Delivery::Waits => {
+                queued.state = Delivery::Unconfirmed;
+            }
+            _ => {}
+        }
+        if contradiction {
+            self.violation("S23", format!("{id} was {before:?} and is reported as {outcome:?}"));
+        }
+        Ok(())
+    }
+}
+
+impl Ports {
+    /// A call of a tenant's CRM.
+    async fn crm<T>(
+        &self,
+        scope: &Scope,
+        port: Port,
+        line: impl FnOnce() -> String,
+        effect: impl FnOnce(&mut State, &Scope) -> Result<T, CrmError>,
+    ) -> Result<T, CrmError> {
+        let turn = self.crm_turn(scope, port, line, effect).await;
+        self.answered(turn)
+    }
+
+    fn answered<T>(&self, turn: Turn<Result<T, CrmError>>) -> Result<T, CrmError> {
+        match turn {
+            Turn::Done(answer) => answer,
+            Turn::Refused(TrapKind::CrmLimited) => {
+                let now = self.world.lock().now;
+                Err(CrmError::RateLimited(now + LIMITED_FOR))
+            }
+            Turn::Refused(_) | Turn::Lost(_) => Err(CrmError::Unavailable("simulated".to_owned())),
+        }
+    }
+
+    /// The same, what went wrong still to be seen. The CRM may be down.
+    async fn crm_turn<T>(
+        &self,
+        scope: &Scope,
+        port: Port,
+        line: impl FnOnce() -> String,
+        effect: impl FnOnce(&mut State, &Scope) -> Result<T, CrmError>,
+    ) -> Turn<Result<T, CrmError>> {
+        let turn = self.world.turn(self.host, port, line, |world: &World| {
+            let mut state = world.lock();
+            let now = state.now;
+            match state.crm.tenants.get(&scope.tenant) {
+                None => Err(CrmError::NotFound),
+                Some(tenant) if tenant.down_until > now => {
+                    state.coverage.hit("CRM outage");
+                    Err(CrmError::Unavailable("down".to_owned()))
+                }
+                Some(_) => effect(&mut state, scope),
+            }
+        });
+        turn.await
+    }
+}
+
+fn tenant<'s>(state: &'s mut State, scope: &Scope) -> Result<&'s mut TenantCrm, CrmError> {
+    state
+        .crm
+        .tenants
+        .get_mut(&scope.tenant)
+        .ok_or(CrmError::NotFound)
+}
+
+#[async_trait]
+impl Crm for Ports {
+    fn features(&self) -> Features {
+        // The same for all: what differs is asked with the tenant's scope.
+        Features {
+            server_idempotency: self.world.lock().crm.is_idempotent(),
+            deltas: false,
+            attachments: true,
+            edit_after_log: true,
+            outbound: true,
+            body_limit: 100_000,
+            subject_limit: 500,
+        }
+    }
+
+    async fn find_contacts(&self, scope: &Scope, addresses: &[String]) -> Result<Vec<Contact>, CrmError> {
+        let line = || format!("{} {addresses:?}", scope.tenant);
+        self.crm(scope, Port::CrmFind, line, |state, scope| {
+            let asked: Vec<String> = addresses.iter().map(|address| address.to_lowercase()).collect();
+            let contacts = tenant(state, scope)?.contacts.iter();
+            let has_one = |contact: &&Contact| {
+                contact
+                    .addresses
+                    .iter()
+                    .any(|address| asked.contains(&address.to_lowercase()))
+            };
+            Ok(contacts.filter(has_one).cloned().collect())
+        })
+        .await
+    }
+
+    async fn put_messages(&self, scope: &Scope, messages: &[Message]) -> Result<Vec<PutOutcome>, CrmError> {
+        let line = || {
+            let keys: Vec<&str> = messages.iter().map(|message| message.key.as_str()).collect();
+            format!("{} {keys:?}", scope.tenant)
+        };
+        let put = |state: &mut State, scope: &Scope| {
+            let tenant = tenant(state, scope)?;
+            let put = messages
+                .iter()
+                .map(|message| tenant.put(&scope.connection, message));
+            Ok(put.collect())
+        };
+        match self.crm_turn(scope, Port::CrmPut, line, put).await {
+            Turn::Lost(TrapKind::CrmUnknown) => Ok(vec![PutOutcome::Unknown; messages.len()]),
+            turn => self.answered(turn),
+        }
+    }
+
+    async fn find_messages(&self, scope: &Scope, keys: &[String]) -> Result<Vec<Option<String>>, CrmError> {
+        let line = || format!("{} {keys:?}", scope.tenant);
+        self.crm(scope, Port::CrmFind, line, |state, scope| {
+            let tenant = tenant(state, scope)?;
+            let found = keys.iter().map(|key| tenant.knows(key).then(|| key.clone()));
+            Ok(found.collect())
+        })
+        .await
+    }
+
+    async fn update_messages(
+        &self,
+        scope: &Scope,
+        updates: &[MessageUpdate],
+    ) -> Result<Vec<UpdateOutcome>, CrmError> {
+        let line = || {
+            let keys: Vec<&str> = updates.iter().map(|update| update.key.as_str()).collect();
+            format!("{} {keys:?}", scope.tenant)
+        };
+        self.crm(scope, Port::CrmUpdate, line, |state, scope| {
+            let tenant = tenant(state, scope)?;
+            Ok(updates.iter().map(|update| tenant.update(update)).collect())
+        })
+        .await
+    }
+
+    async fn put_attachment(
+        &self,
+        scope: &Scope,
+        message_key: &str,
+        attachment: &Attachment,
+        content: Body,
+    ) -> Result<PutOutcome, CrmError> {
+        let bytes = content
+            .collect(ATTACHMENT)
+            .await
+            .map_err(|error| CrmError::Unavailable(error.to_string()))?;
+        let line = || format!("{} {message_key} {}", scope.tenant, attachment.part);
+        self.crm(scope, Port::CrmAttachment, line, |state, scope| {
+            let tenant = tenant(state, scope)?;
+            if !tenant.knows(message_key) {
+                return Err(CrmError::NotFound);
+            }
+            let key = (message_key.to_owned(), attachment.part.clone());
+            tenant.attachments.insert(key, bytes);
+            Ok(PutOutcome::Stored(attachment.part.clone()))
+        })
+        .await
+    }
+
+    async fn open_attachment(
+        &self,
+        scope: &Scope,
+        outbound_id: &str,
+        _attachment_id: &str,
+    ) -> Result<Body, CrmError> {
+        let line = || format!("{} {outbound_id}", scope.tenant);
+        self.crm(scope, Port::CrmAttachment, line, |state, scope| {
+            let queued = tenant(state, scope)?
+                .outbound
+                .iter()
+                .find(|queued| queued.outbound.id == outbound_id);
+            let queued = queued.ok_or(CrmError::NotFound)?;
+            Ok(Body::Inline(queued.attachment.clone()))
+        })
+        .await
+    }
+
+    async fn changes(&self, _: &Scope, _: Option<&str>, _: u32) -> Result<ChangePage, CrmError> {
+        Err(CrmError::Unsupported)
+    }
+
+    async fn next_outbound(&self, scope: &Scope, limit: u32) -> Result<Vec<Outbound>, CrmError> {
+        let line = || scope.tenant.to_string();
+        self.crm(scope, Port::CrmNext, line, |state, scope| {
+            let waiting = tenant(state, scope)?.outbound.iter().filter(|queued| {
+                queued.state == Delivery::Waits && queued.connection == scope.connection
+            });
+            Ok(waiting
+                .take(limit as usize)
+                .map(|queued| queued.outbound.clone())
+                .collect())
+        })
+        .await
+    }
+
+    async fn report_outbound(
+        &self,
+        scope: &Scope,
+        id: &str,
+        outcome: &OutboundOutcome,
+    ) -> Result<(), CrmError> {
+        let line = || format!("{} {id} {outcome:?}", scope.tenant);
+        self.crm(scope, Port::CrmReport, line, |state, scope| state.report(scope, id, outcome))
+            .await
+    }
+}
+
+impl CrmState {
+    /// Whether all tenants' CRMs know a key they have seen.
+    pub(crate) fn is_idempotent(&self) -> bool {
+        self.tenants
+            .values()
+            .all(|tenant| tenant.kind == CrmKind::Idempotent)
+    }
+}
