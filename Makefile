@@ -3,8 +3,9 @@
 WASM_TARGET := wasm32-unknown-unknown
 CORE := target/$(WASM_TARGET)/component
 COMPONENT := target/components
+SEEDS := 20000
 
-.PHONY: help setup component build run test test-rust bench lint docs clean
+.PHONY: help setup component mutations build run test simulate bench lint docs clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,6 +19,10 @@ component: setup ## the plugin as a component: target/component/twinbox.wasm
 	cargo run --locked -q -p componentize -- $(CORE)/twinbox_plugin.wasm $(COMPONENT)/twinbox.wasm
 	cargo run --locked -q -p componentize -- $(CORE)/probe_guest.wasm $(COMPONENT)/probe.wasm
 
+mutations: setup ## the same with deliberate bugs, for the simulation to find
+	cargo build --locked -p twinbox-plugin --features mutations --target $(WASM_TARGET) --profile component
+	cargo run --locked -q -p componentize -- $(CORE)/twinbox_plugin.wasm $(COMPONENT)/twinbox-mutations.wasm
+
 build: component ## target/release/twinbox and gmail-sim, with the component beside them
 	cargo build --locked --release -p twinbox-host -p gmail-sim --bins
 	cp $(COMPONENT)/twinbox.wasm target/release/twinbox.wasm
@@ -25,9 +30,11 @@ build: component ## target/release/twinbox and gmail-sim, with the component bes
 run: build ## the demo: http://127.0.0.1:8080
 	target/release/twinbox demo
 
-test: component ## all tests
-	cargo build --locked -p twinbox-host -p gmail-sim --bins
+test: mutations component ## all tests
 	@bash tests/run.sh
+
+simulate: component ## SEEDS=N simulated worlds, checked against the rules
+	cargo run --locked --release -q -p simulation --bin simulate -- --seeds $(SEEDS)
 
 bench: build ## the figures, one line each, and target/bench.json
 	cargo run --locked --release -q -p proofs --bin bench

@@ -175,7 +175,17 @@ pub enum OutboundState {
     /// Neither sending nor the opposite could be established; the user decides.
     Unconfirmed(DraftIds),
     /// It was refused for good.
-    Failed,
+    Failed(Refused),
+}
+
+/// Why a message was refused for good, and what is left of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Refused {
+    /// For people.
+    pub reason: String,
+    /// The draft that is to be taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draft: Option<String>,
 }
 
 /// A draft's ids.

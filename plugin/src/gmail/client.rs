@@ -216,6 +216,21 @@ impl<'h, H: Host> Gmail<'h, H> {
         parse(response.body)
     }
 
+    /// Takes a draft away for good. One that is gone is taken away already.
+    pub async fn delete_draft(&self, id: &str) -> Result<(), GmailError> {
+        let request = Request {
+            method: "DELETE",
+            url: url(&format!("/drafts/{}", query(id))),
+            content_type: None,
+            body: Vec::new(),
+            inline_limit: ANSWER_LIMIT,
+        };
+        match self.once(Call::DraftsDelete, request).await {
+            Ok(_) | Err(GmailError::Gone) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The messages of a thread with their headers; none when the thread is gone.
     pub async fn thread(&self, id: &str) -> Result<Vec<Metadata>, GmailError> {
         let path = format!("/threads/{}?format=metadata", query(id));

@@ -31,6 +31,7 @@ pub(super) enum Call {
     DraftsGet,
     DraftsList,
     DraftsSend,
+    DraftsDelete,
 }
 
 impl UnitTable {
@@ -42,7 +43,7 @@ impl UnitTable {
             Call::MessagesList | Call::DraftsList => (5, 5),
             Call::MessagesGet | Call::AttachmentsGet | Call::DraftsGet => (5, 20),
             Call::ThreadsGet => (10, 40),
-            Call::DraftsCreate => (10, 10),
+            Call::DraftsCreate | Call::DraftsDelete => (10, 10),
             Call::DraftsSend => (100, 100),
         };
         match self {

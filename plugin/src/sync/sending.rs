@@ -14,8 +14,8 @@ use crate::{
     contract::{Deferral, Outbound, OutboundKind, OutboundOutcome, Problem, SizeExcess, WhenLimited},
     gmail::{Draft, GmailError, Metadata, Outcome, Summary, Upload, UploadError},
     ledger::{
-        self, DraftIds, LedgerRow, OutboundRow, OutboundState, SentIds, intent_key, ledger_key, outbound_key,
-        sent_key,
+        self, DraftIds, LedgerRow, OutboundRow, OutboundState, Refused, SentIds, intent_key, ledger_key,
+        outbound_key, sent_key,
     },
     mail::Envelope,
     mutation::Mutation,
@@ -70,14 +70,22 @@ pub(super) async fn send<H: Host>(pass: &mut Pass<'_, H>, day: &mut Day, outboun
         OutboundState::Preparing => errand.draft(row).await,
         OutboundState::Drafted(ids) | OutboundState::Unconfirmed(ids) => errand.resolve(row, ids).await,
         OutboundState::Sent(ids) => Ok(Fate::Settled(read_back(errand.pass, &ids).await?)),
-        OutboundState::Failed => Ok(failed(Problem::MessageRefused(
-            "refused before; send it anew".to_owned(),
-        ))),
+        OutboundState::Failed(refused) => errand.refused(refused).await,
     }
 }
 
 fn failed(problem: Problem) -> Fate {
     Fate::Settled(OutboundOutcome::Failed(problem))
+}
+
+/// The problem in words, for a report that is made again.
+fn reason(problem: &Problem) -> String {
+    match problem {
+        Problem::MessageRefused(reason) => reason.clone(),
+        Problem::DailyLimit(_) => "the mailbox's limit for a day was reached".to_owned(),
+        Problem::TooLarge(excess) => format!("it has {} bytes of at most {}", excess.size, excess.limit),
+        other => format!("{other:?}"),
+    }
 }
 
 impl<H: Host> Errand<'_, '_, H> {
@@ -142,12 +150,21 @@ impl<H: Host> Errand<'_, '_, H> {
                 break;
             }
             if Envelope::from_headers(&metadata.headers()).message_id.as_deref() == Some(&row.message_id) {
-                return self.send_drafted(row, draft).await;
+                let (row, ids) = self.drafted(row, draft).await?;
+                return self.send_if_allowed(row, ids).await;
             }
+        }
+        // The day may have filled up meanwhile.
+        match self.over_limit() {
+            None => {}
+            Some(Fate::Settled(OutboundOutcome::Failed(problem))) => {
+                return self.fail(row, problem, None).await;
+            }
+            Some(waits) => return Ok(waits),
         }
         match compose(self.pass, self.outbound, &row).await? {
             Ok(composition) => self.upload(row, composition).await,
-            Err(problem) => self.fail(row, problem).await,
+            Err(problem) => self.fail(row, problem, None).await,
         }
     }
 
@@ -173,23 +190,24 @@ impl<H: Host> Errand<'_, '_, H> {
                 // The thread is gone from the mailbox: the message starts one of its own.
                 Err(UploadError::Gmail(GmailError::Gone)) if thread_id.is_some() => thread_id = None,
                 Err(UploadError::Gmail(GmailError::Refused { message, .. })) => {
-                    return self.fail(row, Problem::MessageRefused(message)).await;
+                    return self.fail(row, Problem::MessageRefused(message), None).await;
                 }
                 Err(UploadError::Gmail(GmailError::TooLarge)) => {
                     let size = composition.message.size();
                     let limit = s21_limits::LARGEST_MESSAGE;
                     let excess = SizeExcess { size, limit };
-                    return self.fail(row, Problem::TooLarge(excess)).await;
+                    return self.fail(row, Problem::TooLarge(excess), None).await;
                 }
                 Err(UploadError::Gmail(error)) => return Err(error.into()),
                 Err(UploadError::Attachment(error)) => return Err(error.into()),
             }
         };
-        self.send_drafted(row, draft).await
+        let (row, ids) = self.drafted(row, draft).await?;
+        self.dispatch(row, ids).await
     }
 
-    /// Stores the draft, then sends it: from here on Gmail knows what became of it.
-    async fn send_drafted(&mut self, row: OutboundRow, draft: Draft) -> Step<Fate> {
+    /// Stores the draft before it is sent: from here on Gmail knows what became of it.
+    async fn drafted(&mut self, row: OutboundRow, draft: Draft) -> Step<(OutboundRow, DraftIds)> {
         let ids = DraftIds {
             draft: draft.id,
             message: draft.message.id,
@@ -205,22 +223,26 @@ impl<H: Host> Errand<'_, '_, H> {
         if !self.pass.settings.has(Mutation::DraftNotStored) {
             self.pass.commit(vec![drafted, mark]).await?;
         }
-        self.dispatch(row, ids).await
+        Ok((row, ids))
     }
 
     /// After an interruption or an unclear failure: what does Gmail say?
     async fn resolve(&mut self, row: OutboundRow, ids: DraftIds) -> Step<Fate> {
         if self.pass.gmail.draft(&ids.draft).await?.is_some() {
-            // It was not sent. The day may have filled up meanwhile.
-            if let Some(fate) = self.over_limit() {
-                return Ok(match fate {
-                    Fate::Settled(OutboundOutcome::Failed(problem)) => self.fail(row, problem).await?,
-                    waits => waits,
-                });
-            }
-            return self.dispatch(row, ids).await;
+            return self.send_if_allowed(row, ids).await;
         }
         self.find_sent(row, ids).await
+    }
+
+    /// Sends a draft that was not sent before. The day may have filled up meanwhile.
+    async fn send_if_allowed(&mut self, row: OutboundRow, ids: DraftIds) -> Step<Fate> {
+        match self.over_limit() {
+            None => self.dispatch(row, ids).await,
+            Some(Fate::Settled(OutboundOutcome::Failed(problem))) => {
+                self.fail(row, problem, Some(ids.draft)).await
+            }
+            Some(waits) => Ok(waits),
+        }
     }
 
     /// Sends a draft that exists.
@@ -230,7 +252,8 @@ impl<H: Host> Errand<'_, '_, H> {
                 Ok(summary) => return self.sent(row, &summary).await,
                 Err(GmailError::Gone) => return self.find_sent(row, ids).await,
                 Err(GmailError::Refused { message, .. }) => {
-                    return self.fail(row, Problem::MessageRefused(message)).await;
+                    let problem = Problem::MessageRefused(message);
+                    return self.fail(row, problem, Some(ids.draft)).await;
                 }
                 Err(GmailError::RateLimited { until, .. }) => {
                     return Ok(Fate::Waits(Deferral {
@@ -334,16 +357,33 @@ impl<H: Host> Errand<'_, '_, H> {
         Ok(Fate::Settled(read_back(self.pass, &ids).await?))
     }
 
-    async fn fail(&mut self, row: OutboundRow, problem: Problem) -> Step<Fate> {
+    /// Fails for good. Stored before its draft is taken away: a draft that is gone means "sent" in any
+    /// other state.
+    async fn fail(&mut self, row: OutboundRow, problem: Problem, draft: Option<String>) -> Step<Fate> {
+        let refused = Refused {
+            reason: reason(&problem),
+            draft: draft.clone(),
+        };
         let row = OutboundRow {
-            state: OutboundState::Failed,
+            state: OutboundState::Failed(refused),
             ..row
         };
         let intent = ledger::remove(intent_key(&self.outbound.id));
         self.pass
             .commit(vec![ledger::put(outbound_key(&self.outbound.id), &row)?, intent])
             .await?;
+        if let Some(draft) = draft {
+            self.pass.gmail.delete_draft(&draft).await?;
+        }
         Ok(failed(problem))
+    }
+
+    /// It failed before, and the CRM did not hear of it.
+    async fn refused(&mut self, refused: Refused) -> Step<Fate> {
+        if let Some(draft) = refused.draft {
+            self.pass.gmail.delete_draft(&draft).await?;
+        }
+        Ok(failed(Problem::MessageRefused(refused.reason)))
     }
 }
 

@@ -270,7 +270,9 @@ impl<'p> Director<'p> {
 
     fn is_at_rest(&self) -> bool {
         let waits = |tenant: &usize| {
-            let is_wanted = self.lives[*tenant].last().is_some_and(|life| life.ended.is_none());
+            let is_wanted = self.lives[*tenant]
+                .last()
+                .is_some_and(|life| life.ended.is_none());
             is_wanted && self.idle[*tenant] < IDLE
         };
         self.is_calm && self.tasks.is_empty() && !(0..self.lives.len()).any(|tenant| waits(&tenant))
@@ -300,7 +302,9 @@ impl<'p> Director<'p> {
             let Some(id) = self.tasks.iter().find(|(_, task)| awake(task)).map(|(id, _)| *id) else {
                 return;
             };
-            let Some(task) = self.tasks.get_mut(&id) else { return };
+            let Some(task) = self.tasks.get_mut(&id) else {
+                return;
+            };
             self.world.lock().current = id;
             let waker = Waker::from(task.awake.clone());
             if let Poll::Ready(ended) = task.future.as_mut().poll(&mut Context::from_waker(&waker))
@@ -361,7 +365,10 @@ impl<'p> Director<'p> {
 
     fn new_host(&self, ports: &Ports) -> Host {
         let all = Arc::new(ports.clone());
-        #[expect(clippy::expect_used, reason = "the manifest of the component that is built here")]
+        #[expect(
+            clippy::expect_used,
+            reason = "the manifest of the component that is built here"
+        )]
         let grants = Grants::parse(&self.plugin.manifest().origins).expect("origins");
         let egress = Egress::over(all.clone(), Arc::new(OneAddress), grants.clone());
         let parts = Parts {
@@ -379,7 +386,10 @@ impl<'p> Director<'p> {
             limits: Limits::default(),
             tenant_grants: grants,
         };
-        #[expect(clippy::expect_used, reason = "the manifest of the component that is built here")]
+        #[expect(
+            clippy::expect_used,
+            reason = "the manifest of the component that is built here"
+        )]
         Host::new(parts).expect("a host")
     }
 
@@ -489,7 +499,9 @@ impl<'p> Director<'p> {
         else {
             return;
         };
-        let Some(connection) = self.current(*tenant) else { return };
+        let Some(connection) = self.current(*tenant) else {
+            return;
+        };
         let serial = self.people.serial();
         self.letters += 1;
         let mut state = self.world.lock();
@@ -500,7 +512,11 @@ impl<'p> Director<'p> {
             return;
         }
         let contact = crm.contacts[contact % crm.contacts.len()].clone();
-        let latest = crm.rows.iter().rev().find(|row| row.message.contact_id == contact.id);
+        let latest = crm
+            .rows
+            .iter()
+            .rev()
+            .find(|row| row.message.contact_id == contact.id);
         let answered = latest.filter(|_| *threading == Threading::Reply);
         let subject = match answered {
             Some(row) => format!("Re: {}", row.message.subject.trim_start_matches("Re: ")),
@@ -514,7 +530,10 @@ impl<'p> Director<'p> {
             in_reply_to: answered.map(|row| row.message.key.clone()),
             sender: None,
             to: vec![to(contact.addresses[0].clone())],
-            cc: cc.iter().map(|person| to(self.plan.shape.address(*person))).collect(),
+            cc: cc
+                .iter()
+                .map(|person| to(self.plan.shape.address(*person)))
+                .collect(),
             bcc: Vec::new(),
             subject,
             text: format!("Dear {}, {}", contact.name, mark(serial)),
@@ -614,8 +633,7 @@ impl<'p> Director<'p> {
             account: mailbox,
         };
         let settings = self.settings(tenant);
-        let future =
-            async move { Ended::Connect(host_at_work.connect(scope, None, settings).await) };
+        let future = async move { Ended::Connect(host_at_work.connect(scope, None, settings).await) };
         self.start(host, tenant, Work::Connect, Box::pin(future));
     }
 
@@ -639,13 +657,19 @@ impl<'p> Director<'p> {
         self.start(host, tenant, Work::Disconnect, Box::pin(future));
     }
 
-    fn start(&mut self, host: usize, tenant: usize, work: Work, future: Pin<Box<dyn Future<Output = Ended>>>) {
+    fn start(
+        &mut self,
+        host: usize,
+        tenant: usize,
+        work: Work,
+        future: Pin<Box<dyn Future<Output = Ended>>>,
+    ) {
         self.last_task += 1;
         let mut state = self.world.lock();
         let (now, id) = (state.now, self.last_task);
-        state
-            .trace
-            .line(now, || format!("host {host} task {id}: {work:?} of tenant {tenant}"));
+        state.trace.line(now, || {
+            format!("host {host} task {id}: {work:?} of tenant {tenant}")
+        });
         drop(state);
         let task = Task {
             host,
@@ -662,7 +686,9 @@ impl<'p> Director<'p> {
         let now = state.now;
         match ended {
             Ended::Connect(result) => {
-                state.trace.line(now, || format!("connect: {:?}", result.as_ref().map(|_| ())));
+                state
+                    .trace
+                    .line(now, || format!("connect: {:?}", result.as_ref().map(|_| ())));
                 match result {
                     Ok(_) => {
                         drop(state);
@@ -800,7 +826,11 @@ fn crm(shape: &Shape) -> CrmState {
                 id: format!("t{number}-c{index}"),
                 name: format!("Contact {index}"),
                 // Addresses of a CRM are written as somebody typed them.
-                addresses: vec![if index % 2 == 0 { address } else { address.to_uppercase() }],
+                addresses: vec![if index % 2 == 0 {
+                    address
+                } else {
+                    address.to_uppercase()
+                }],
                 created_at: contact.created_at,
                 assigned_user: None,
             }

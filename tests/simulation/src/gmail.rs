@@ -289,7 +289,9 @@ fn write(head: &Head, serial: u32, body: BodyKind) -> Vec<u8> {
         }
     }
     if let Some(reference) = &head.reference {
-        text.push_str(&format!("In-Reply-To: {reference}\r\nReferences: {reference}\r\n"));
+        text.push_str(&format!(
+            "In-Reply-To: {reference}\r\nReferences: {reference}\r\n"
+        ));
     }
     text.push_str(&match body {
         BodyKind::Plain => {

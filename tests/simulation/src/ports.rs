@@ -43,9 +43,9 @@ impl LogSink for Ports {
     fn write(&self, _: &Scope, line: Line) {
         let mut state = self.world.lock();
         let now = state.now;
-        state
-            .trace
-            .line(now, || format!("host {} says: {} {:?}", self.host, line.message, line.fields));
+        state.trace.line(now, || {
+            format!("host {} says: {} {:?}", self.host, line.message, line.fields)
+        });
     }
 }
 

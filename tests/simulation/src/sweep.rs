@@ -40,7 +40,9 @@ pub fn sweep(
 ) -> anyhow::Result<Sweep> {
     let next = AtomicU64::new(seeds.start);
     let found = Mutex::new(Sweep::default());
-    let laboratories: Vec<Laboratory> = (0..threads).map(|_| laboratory.another()).collect::<Result<_, _>>()?;
+    let laboratories: Vec<Laboratory> = (0..threads)
+        .map(|_| laboratory.another())
+        .collect::<Result<_, _>>()?;
     thread::scope(|scope| {
         for laboratory in &laboratories {
             scope.spawn(|| {

@@ -296,7 +296,8 @@ impl State {
         let (task, host, port, has_stalled) = (call.task, call.host, call.port, call.has_stalled);
         let trouble = self.strike(host, port, has_stalled);
         let line = self.calls.get_mut(&id).and_then(|call| call.line.take());
-        self.trace.call(self.now, task, host, port, trouble, line.as_deref());
+        self.trace
+            .call(self.now, task, host, port, trouble, line.as_deref());
         match trouble {
             Some(TrapKind::Stall) => {
                 if let Some(call) = self.calls.get_mut(&id) {
@@ -345,7 +346,12 @@ impl State {
 fn is_possible(kind: TrapKind, port: Port) -> bool {
     let is_crm = matches!(
         port,
-        Port::CrmFind | Port::CrmPut | Port::CrmUpdate | Port::CrmAttachment | Port::CrmNext | Port::CrmReport
+        Port::CrmFind
+            | Port::CrmPut
+            | Port::CrmUpdate
+            | Port::CrmAttachment
+            | Port::CrmNext
+            | Port::CrmReport
     );
     match kind {
         TrapKind::CrashBefore | TrapKind::CrashAfter | TrapKind::Stall => true,
@@ -354,7 +360,12 @@ fn is_possible(kind: TrapKind, port: Port) -> bool {
         TrapKind::FailBefore => port != Port::Sleep,
         TrapKind::FailAfter => matches!(
             port,
-            Port::Commit | Port::CrmPut | Port::CrmUpdate | Port::CrmReport | Port::Http | Port::CrmAttachment
+            Port::Commit
+                | Port::CrmPut
+                | Port::CrmUpdate
+                | Port::CrmReport
+                | Port::Http
+                | Port::CrmAttachment
         ),
     }
 }

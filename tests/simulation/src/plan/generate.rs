@@ -5,8 +5,8 @@ use gmail_sim::{Behaviour, Fault, FaultKind, HistoryLabels, HistoryOrder, Thread
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 
 use super::{
-    Act, Blocked, BodyKind, Contact, CrmKind, Event, Folder, Mail, Patience, Place, Plan, Port, Shape, Tenant,
-    Threading, Trap, TrapKind, What, Writing,
+    Act, Blocked, BodyKind, Contact, CrmKind, Event, Folder, Mail, Patience, Place, Plan, Port, Shape,
+    Tenant, Threading, Trap, TrapKind, What, Writing,
 };
 
 /// When the last event happens at the latest, ms after the start.
@@ -305,7 +305,11 @@ impl Draw {
         let (port, kind, skip) = match self.0.random_range(0..20) {
             0..4 => (Port::Any, TrapKind::CrashBefore, 60),
             4..8 => (Port::Any, TrapKind::CrashAfter, 60),
-            8 | 9 => (self.pick(&[Port::Commit, Port::CrmPut, Port::Http]), TrapKind::CrashAfter, 6),
+            8 | 9 => (
+                self.pick(&[Port::Commit, Port::CrmPut, Port::Http]),
+                TrapKind::CrashAfter,
+                6,
+            ),
             // Two hosts that both ask before they put can still put twice: only the CRM could tell.
             10 | 11 if shape.crm == CrmKind::Idempotent => (
                 self.pick(&[Port::Any, Port::Commit, Port::Http, Port::CrmPut]),
@@ -320,8 +324,16 @@ impl Draw {
             ),
             14 => (Port::Commit, TrapKind::FailAfter, 6),
             15 => (Port::CrmPut, TrapKind::FailAfter, 3),
-            16 => (Port::CrmReport, self.pick(&[TrapKind::FailBefore, TrapKind::FailAfter]), 2),
-            17 => (Port::Http, self.pick(&[TrapKind::FailBefore, TrapKind::FailAfter]), 12),
+            16 => (
+                Port::CrmReport,
+                self.pick(&[TrapKind::FailBefore, TrapKind::FailAfter]),
+                2,
+            ),
+            17 => (
+                Port::Http,
+                self.pick(&[TrapKind::FailBefore, TrapKind::FailAfter]),
+                12,
+            ),
             _ => (
                 self.pick(&[
                     Port::StoreRead,

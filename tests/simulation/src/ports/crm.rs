@@ -140,7 +140,10 @@ impl State {
             _ => {}
         }
         if contradiction {
-            self.violation("S23", format!("{id} was {before:?} and is reported as {outcome:?}"));
+            self.violation(
+                "S23",
+                format!("{id} was {before:?} and is reported as {outcome:?}"),
+            );
         }
         Ok(())
     }
@@ -195,11 +198,7 @@ impl Ports {
 }
 
 fn tenant<'s>(state: &'s mut State, scope: &Scope) -> Result<&'s mut TenantCrm, CrmError> {
-    state
-        .crm
-        .tenants
-        .get_mut(&scope.tenant)
-        .ok_or(CrmError::NotFound)
+    state.crm.tenants.get_mut(&scope.tenant).ok_or(CrmError::NotFound)
 }
 
 #[async_trait]
@@ -326,9 +325,10 @@ impl Crm for Ports {
     async fn next_outbound(&self, scope: &Scope, limit: u32) -> Result<Vec<Outbound>, CrmError> {
         let line = || scope.tenant.to_string();
         self.crm(scope, Port::CrmNext, line, |state, scope| {
-            let waiting = tenant(state, scope)?.outbound.iter().filter(|queued| {
-                queued.state == Delivery::Waits && queued.connection == scope.connection
-            });
+            let waiting = tenant(state, scope)?
+                .outbound
+                .iter()
+                .filter(|queued| queued.state == Delivery::Waits && queued.connection == scope.connection);
             Ok(waiting
                 .take(limit as usize)
                 .map(|queued| queued.outbound.clone())
@@ -344,8 +344,10 @@ impl Crm for Ports {
         outcome: &OutboundOutcome,
     ) -> Result<(), CrmError> {
         let line = || format!("{} {id} {outcome:?}", scope.tenant);
-        self.crm(scope, Port::CrmReport, line, |state, scope| state.report(scope, id, outcome))
-            .await
+        self.crm(scope, Port::CrmReport, line, |state, scope| {
+            state.report(scope, id, outcome)
+        })
+        .await
     }
 }
 

@@ -7,9 +7,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use twinbox_host::{
     scope::ConnectionId,
-    store::{
-        Change, CommitError, Connection, Entry, Expectation, Lease, Page, Registry, Store, StoreError,
-    },
+    store::{Change, CommitError, Connection, Entry, Expectation, Lease, Page, Registry, Store, StoreError},
 };
 
 use super::Ports;
@@ -56,7 +54,10 @@ impl Rows {
 
     fn cursor(&self) -> Option<u64> {
         let (_, row) = self.entries.get(CONNECTION)?;
-        serde_json::from_slice::<Value>(row).ok()?["cursor"].as_str()?.parse().ok()
+        serde_json::from_slice::<Value>(row).ok()?["cursor"]
+            .as_str()?
+            .parse()
+            .ok()
     }
 }
 
@@ -114,9 +115,9 @@ impl State {
             self.coverage.hit("commit fenced");
             return Err(CommitError::Fenced);
         }
-        let stale = expectations.iter().any(|expected| {
-            rows.entries.get(&expected.key).map(|(version, _)| *version) != expected.version
-        });
+        let stale = expectations
+            .iter()
+            .any(|expected| rows.entries.get(&expected.key).map(|(version, _)| *version) != expected.version);
         if stale {
             let current = expectations.iter().map(|expected| rows.entry(&expected.key));
             let current = current.collect();

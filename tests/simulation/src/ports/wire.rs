@@ -103,7 +103,10 @@ impl World {
         spent.push_back((now, units));
         let sum: u64 = spent.iter().map(|(_, units)| units).sum();
         if sum > rate {
-            state.violation("quota", format!("{mailbox} spent {sum} of {rate} units in a minute"));
+            state.violation(
+                "quota",
+                format!("{mailbox} spent {sum} of {rate} units in a minute"),
+            );
         }
     }
 }
@@ -123,6 +126,7 @@ fn method_name(method: &http::Method, path: &str) -> Option<&'static str> {
         ("drafts", None, _) => "drafts.create",
         ("drafts", Some("send"), _) => "drafts.send",
         ("drafts", Some(_), _) if is_get => "drafts.get",
+        ("drafts", Some(_), _) => "drafts.delete",
         ("threads", Some(_), None) if is_get => "threads.get",
         _ => return None,
     })
