@@ -129,6 +129,11 @@ pub fn decide(evidence: &Evidence<'_>, contacts: &Contacts) -> Decision {
     if let Some(rule) = exclude_early(evidence.summary, evidence.since) {
         return Decision::Exclude(rule);
     }
+    whose(evidence, contacts)
+}
+
+/// Decides whose conversation a message belongs to, whatever its labels and time say.
+pub fn whose(evidence: &Evidence<'_>, contacts: &Contacts) -> Decision {
     let direction = direction(evidence.summary);
     let rule = match direction {
         Direction::Inbound if s13_user_in_copy::applies(evidence.envelope, evidence.own_address) => Rule::S13,

@@ -4,6 +4,7 @@
 
 mod attachments;
 mod hand_over;
+mod in_crm;
 mod look;
 mod rows;
 
@@ -18,7 +19,7 @@ use crate::{
     rules::{self, Contacts, Decision, Evidence, addresses_that_matter},
 };
 use hand_over::hand_over;
-use look::{Look, Looked, Reading, look_at};
+use look::{Look, Looked, Reading, Standing, look_at};
 use rows::{Rows, row};
 
 /// Messages looked at together.
@@ -77,6 +78,7 @@ async fn deliver_group<H: Host>(
 ) -> Step {
     let threads = known_threads(pass, group).await?;
     let (looks, mut stop) = look_at(pass, group, &threads).await;
+    let looks = in_crm::look_again(pass, looks).await?;
     let mut rows = Rows {
         threads,
         ..Rows::default()
@@ -216,6 +218,7 @@ async fn decide<H: Host>(
                     summary,
                     envelope,
                     parsed,
+                    standing,
                 } = *reading;
                 rows.note_sent(&summary);
                 // A message the CRM meant to send is that message, however it got sent (S23).
@@ -230,7 +233,11 @@ async fn decide<H: Host>(
                     own_address,
                     since,
                 };
-                match rules::decide(&evidence, &contacts.contacts) {
+                let decision = match standing {
+                    Standing::New => rules::decide(&evidence, &contacts.contacts),
+                    Standing::InCrm => rules::whose(&evidence, &contacts.contacts),
+                };
+                match decision {
                     Decision::Exclude(rule) => rows.exclude(pass, &summary, &envelope, rule),
                     Decision::Deliver {
                         contact,

@@ -8,14 +8,17 @@ use super::{
     rows::{Rows, row},
 };
 use crate::{
-    contract::{Message, Problem, PutOutcome},
+    contract::{Message, MessageUpdate, Problem, PutOutcome},
     gmail::{Gmail, GmailError, RawMessage, Summary},
     ledger::Fate,
     mail::{self, Parsed},
     mutation::Mutation,
     ports::Host,
     rules::s19_attachments::{Fetch, RAW_LIMIT, answer_limit, fetch},
-    sync::{Pass, Step, Stop, message::message},
+    sync::{
+        Pass, Step, Stop,
+        message::{flags, message},
+    },
 };
 
 /// Fetches what is not read yet and gives it to the CRM: the small ones together, each large one by
@@ -125,6 +128,9 @@ async fn put<H: Host>(pass: &Pass<'_, H>, ready: Vec<Ready>, rows: &mut Rows) ->
     let outcomes = put_messages(pass, messages)
         .await
         .map_err(|stop| at(&first, stop))?;
+    update_known(pass, &ready, &outcomes)
+        .await
+        .map_err(|stop| at(&first, stop))?;
     for (ready, outcome) in ready.into_iter().zip(outcomes) {
         let Summary { id, thread_id, .. } = ready.wanted.summary.clone();
         match outcome {
@@ -140,6 +146,26 @@ async fn put<H: Host>(pass: &Pass<'_, H>, ready: Vec<Ready>, rows: &mut Rows) ->
                 return Err(at(&id, problem.into()));
             }
         }
+    }
+    Ok(())
+}
+
+/// What the CRM had already may have been read or starred since it was put.
+async fn update_known<H: Host>(pass: &Pass<'_, H>, ready: &[Ready], outcomes: &[PutOutcome]) -> Step {
+    let known = ready
+        .iter()
+        .zip(outcomes)
+        .filter(|(_, outcome)| matches!(outcome, PutOutcome::Already(_)));
+    let updates: Vec<MessageUpdate> = known
+        .map(|(ready, _)| MessageUpdate {
+            key: pass.message_key(&ready.wanted.summary.id),
+            flags: Some(flags(&ready.wanted.summary.label_ids)),
+            deleted: false,
+            released: false,
+        })
+        .collect();
+    if !updates.is_empty() && pass.features().edit_after_log {
+        pass.host.update_messages(updates).await?;
     }
     Ok(())
 }

@@ -43,6 +43,16 @@ pub(super) struct Reading {
     pub(super) summary: Summary,
     pub(super) envelope: Envelope,
     pub(super) parsed: Option<Parsed>,
+    pub(super) standing: Standing,
+}
+
+/// Whether the CRM has a message already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Not that anything says so.
+    New,
+    /// It has: what its labels say now does not keep it out.
+    InCrm,
 }
 
 pub(super) async fn look_at<H: Host>(
@@ -134,6 +144,7 @@ async fn read<H: Host>(pass: &Pass<'_, H>, id: &str, is_known_thread: bool) -> R
             summary,
             envelope,
             parsed: None,
+            standing: Standing::New,
         })),
     })
 }
@@ -144,6 +155,7 @@ fn parsed(summary: Summary, result: Result<Parsed, mail::ParseError>) -> Look {
             summary,
             envelope: parsed.envelope.clone(),
             parsed: Some(parsed),
+            standing: Standing::New,
         })),
         Err(error) => Look::Unreadable(error.to_string()),
     }
