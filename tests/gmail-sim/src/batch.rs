@@ -1,7 +1,7 @@
 //! The batch endpoint: several calls in one `multipart/mixed` request.
 //!
 //! Each part is an HTTP request with a path only; it inherits the outer `Authorization` unless it has its own, costs
-//! what it costs alone, and fails alone. No uploads, no batches within. Source: Gmail's batch guide.
+//! what it costs alone, and fails alone; only what happens to the connection happens to the whole. No uploads, no batches within. Source: Gmail's batch guide.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method as Verb, Response};
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::api::{self, Query, Request};
 use crate::errors::{ApiError, bytes_response};
 use crate::multipart;
+use crate::wire::Wire;
 use crate::world::World;
 
 const BOUNDARY: &str = "batch_gmail_sim";
@@ -31,16 +32,22 @@ pub(crate) fn handle(world: &mut World, request: &Request) -> Response<Bytes> {
         .response();
     };
     let mut out: Vec<u8> = Vec::new();
+    let mut wire = None;
     for part in &parts {
         let answer = match inner(request, part.body) {
             Some(inner) => api::handle(world, &inner),
             None => ApiError::invalid("Failed to parse batch part").response(),
         };
+        wire = wire.or(Wire::of(&answer));
         let id = part.header("content-id").map(response_id);
         write_part(&mut out, id.as_deref(), &answer);
     }
     out.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
-    bytes_response(200, "multipart/mixed; boundary=batch_gmail_sim", out)
+    let mut response = bytes_response(200, "multipart/mixed; boundary=batch_gmail_sim", out);
+    if let Some(wire) = wire {
+        response.extensions_mut().insert(wire);
+    }
+    response
 }
 
 /// `<x>` becomes `<response-x>`.

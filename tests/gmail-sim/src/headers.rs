@@ -120,6 +120,11 @@ pub(crate) fn unfold(value: &str) -> String {
     value.trim().replace(['\r', '\n'], "")
 }
 
+/// A time as HTTP writes it (RFC 9110, section 5.6.7).
+pub(crate) fn http_date(ms: i64) -> String {
+    rfc2822(ms).replace("+0000", "GMT")
+}
+
 /// `ms` since the epoch as an RFC 5322 date.
 pub(crate) fn rfc2822(ms: i64) -> String {
     OffsetDateTime::from_unix_timestamp(ms.div_euclid(1000))

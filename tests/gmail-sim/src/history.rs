@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::behaviour::{Behaviour, HistoryLabels, HistoryOrder};
 use crate::errors::ApiError;
 use crate::format::hex;
-use crate::mailbox::Account;
+use crate::mailbox::{Account, Moment};
 
 /// What happened to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +129,7 @@ impl History {
 
     /// Appends a record; `id` comes from [`Self::next_id`].
     pub(crate) fn push(&mut self, id: u64, at: i64, changes: Vec<Change>) {
+        let at = self.records.last().map_or(at, |last| at.max(last.at));
         self.records.push(Record { id, at, changes });
     }
 
@@ -137,25 +138,51 @@ impl History {
         self.floor = self.floor.max(before);
     }
 
-    /// The smallest id that is still valid.
-    fn oldest_valid(&self, now: i64, retention_ms: i64) -> u64 {
-        let kept = self
-            .records
-            .partition_point(|record| record.at < now.saturating_sub(retention_ms));
-        let by_age = kept
+    /// Lets every id so far expire, the newest too.
+    pub(crate) fn expire_all(&mut self) {
+        self.floor = self.last_id() + 1;
+    }
+
+    /// The smallest id that is still valid, and which switch made it that, if one did.
+    fn oldest_valid(&self, now: i64, behaviour: &Behaviour) -> (u64, Option<&'static str>) {
+        let oldest = now.saturating_sub(behaviour.history_retention_ms);
+        let kept = self.records.partition_point(|record| record.at < oldest);
+        let last_old = kept
             .checked_sub(1)
             .and_then(|last| self.records.get(last))
-            .map_or(0, |record| record.id);
-        by_age.max(self.floor)
+            .map(|record| record.id);
+        let (by_age, switch) = match last_old {
+            None => (0, None),
+            Some(id) if behaviour.history_quiet_ids_expire => (id + 1, Some("history_quiet_ids_expire")),
+            Some(id) => (id, Some("history_retention_ms")),
+        };
+        if by_age > self.floor {
+            (by_age, switch)
+        } else {
+            (self.floor, None)
+        }
     }
 
     /// The records a reader can see by now.
     fn visible(&self, now: i64, lag_ms: i64) -> &[Record] {
+        if lag_ms <= 0 {
+            return &self.records;
+        }
         let end = self
             .records
             .partition_point(|record| record.at <= now.saturating_sub(lag_ms));
         self.records.get(..end).unwrap_or_default()
     }
+}
+
+/// The history id to start from now. Where every id so far has expired, a new one is made.
+pub(crate) fn anchor(account: &mut Account, behaviour: &Behaviour, moment: Moment) -> u64 {
+    let (oldest, _) = account.history.oldest_valid(moment.steady, behaviour);
+    if account.history.last_id() < oldest {
+        let id = account.history.next_id(1).max(oldest);
+        account.history.push(id, moment.steady, Vec::new());
+    }
+    account.history.last_id()
 }
 
 /// The answer of `history.list`.
@@ -166,11 +193,16 @@ pub(crate) fn list(
     now: i64,
 ) -> Result<Value, ApiError> {
     let history = &account.history;
-    let gone = query.start < history.oldest_valid(now, behaviour.history_retention_ms);
-    if gone || query.start > history.last_id() {
+    let hits = &account.hits;
+    let (oldest, switch) = history.oldest_valid(now, behaviour);
+    if query.start < oldest || query.start > history.last_id() {
+        if let Some(switch) = switch.filter(|_| query.start < oldest) {
+            hits.add(switch);
+        }
         return Err(ApiError::not_found());
     }
     let visible = history.visible(now, behaviour.history_lag_ms);
+    hits.when("history_lag_ms", visible.len() < history.records.len());
     let newest = visible
         .last()
         .map_or(history.first, |record| record.id)
@@ -197,20 +229,30 @@ pub(crate) fn list(
         shown.push((record.id, value));
     }
     if behaviour.history_empty_pages && !cursor.emptied && !shown.is_empty() {
+        hits.add("history_empty_pages");
         shown.clear();
         next = Some(Cursor {
             emptied: true,
             ..cursor
         });
     }
-    if behaviour.history_duplicates {
+    if hits.when(
+        "history_duplicates",
+        behaviour.history_duplicates && !shown.is_empty(),
+    ) {
         shown = shown
             .into_iter()
             .flat_map(|record| [record.clone(), record])
             .collect();
     }
-    if behaviour.history_order == HistoryOrder::Shuffled {
-        shown.shuffle(&mut account.rng);
+    let ordered = behaviour.history_order == HistoryOrder::Chronological;
+    hits.when("history_order", !ordered && shown.len() > 1);
+    let labels_matter = behaviour.history_labels != HistoryLabels::Current;
+    hits.when("history_labels", labels_matter && !shown.is_empty());
+    match behaviour.history_order {
+        HistoryOrder::Chronological => {}
+        HistoryOrder::Shuffled => shown.shuffle(&mut account.rng),
+        HistoryOrder::Reversed => shown.reverse(),
     }
     let mut answer = Map::new();
     if !shown.is_empty() {

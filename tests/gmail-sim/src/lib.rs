@@ -23,9 +23,12 @@ mod errors;
 mod fault;
 mod fields;
 mod format;
+mod gzip;
 mod headers;
 mod history;
+mod hits;
 mod labels;
+mod later;
 mod mailbox;
 mod message;
 mod mime;
@@ -33,6 +36,7 @@ mod multipart;
 mod oauth;
 mod push;
 mod quota;
+mod returns;
 mod search;
 mod server;
 mod sim;
@@ -40,18 +44,20 @@ mod threading;
 mod transport;
 mod upload;
 mod view;
+mod wire;
 mod world;
 
 pub use behaviour::{
-    Behaviour, HistoryLabels, HistoryOrder, PushData, PushHistoryId, QuotaRefusal, ThreadRule,
+    Behaviour, HistoryLabels, HistoryOrder, PushData, PushHistoryId, QuotaRefusal, Switch, ThreadRule,
 };
 pub use config::{Client, Clock, Config, Consent, Decision, Limits, PushEndpoint, Redirects};
-pub use fault::{Dropped, Fault, FaultKind};
+pub use fault::{Fault, FaultKind, FaultMix, FaultPlan, Share};
 pub use mailbox::Verification;
-pub use oauth::{Tokens, push_token};
+pub use oauth::{TokenFlaw, Tokens, push_token};
 pub use push::Notification;
 pub use quota::{Quota, Table};
 pub use server::{Server, serve};
 pub use sim::{Delivered, Delivery, MailService, Sim};
 pub use view::{MailboxView, MessageView};
+pub use wire::Wire;
 pub use world::{OutsideMail, Stats};

@@ -16,11 +16,12 @@ use axum::http::{HeaderValue, Method as Verb, Response, header};
 use bytes::Bytes;
 use serde_json::json;
 
-pub use keys::push_token;
+pub use keys::{TokenFlaw, push_token};
 pub(crate) use scope::Scope;
 
 use crate::api::Request;
 use crate::errors::{ApiError, bytes_response, json_response};
+use crate::fault;
 use crate::world::World;
 
 /// Access tokens live this long, in milliseconds; `expires_in` says one second less.
@@ -37,6 +38,7 @@ pub(crate) struct Oauth {
     /// What each account has consented to, by client.
     consents: BTreeMap<(String, String), BTreeSet<String>>,
     issued: u64,
+    pub(crate) keys: keys::Keys,
 }
 
 /// An authorization code.
@@ -135,6 +137,11 @@ impl Oauth {
         self.consents.retain(|(by, found), _| !concerned(found, by));
     }
 
+    /// Signs with a new key from now on; the last one stays published.
+    pub(crate) fn rotate_keys(&mut self) {
+        self.keys.rotate();
+    }
+
     /// Live refresh tokens of an account.
     pub(crate) fn live_grants(&self, account: &str) -> usize {
         self.refresh
@@ -167,9 +174,16 @@ pub(crate) fn handle(world: &mut World, request: &Request) -> Option<Response<By
         "/o/oauth2/v2/auth" | "/o/oauth2/auth" if get => authorize::begin(world, request),
         page::DECISION_PATH if post => authorize::decide(world, request),
         "/token" | "/oauth2/v4/token" if post => token::exchange(world, request),
-        "/revoke" | "/o/oauth2/revoke" if post || get => token::revoke(world, request),
-        "/v1/userinfo" | "/oauth2/v3/userinfo" => userinfo(world, request),
-        "/oauth2/v3/certs" if get => cached(json_response(200, &keys::jwks())),
+        "/revoke" | "/o/oauth2/revoke" if post || get => {
+            fault::under(world, "", "revoke", |world| token::revoke(world, request))
+        }
+        "/v1/userinfo" | "/oauth2/v3/userinfo" => {
+            let mailbox = world.owner_of(request.bearer());
+            fault::under(world, &mailbox, "userinfo", |world| userinfo(world, request))
+        }
+        "/oauth2/v3/certs" if get => fault::under(world, "", "certs", |world| {
+            cached(json_response(200, &world.oauth.keys.jwks()))
+        }),
         "/.well-known/openid-configuration" if get => cached(discovery(&request.origin)),
         _ => return None,
     };
