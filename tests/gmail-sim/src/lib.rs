@@ -4,7 +4,8 @@
 //! Time comes from [`Config::clock`] and chance from [`Config::seed`], so the same requests get the same answers, byte
 //! for byte. [`Server`] (or [`serve`]) puts it on a socket. Mail sent from one mailbox arrives in the others it is
 //! addressed to; what leaves for other addresses is kept ([`Sim::outside`]). Behaviours which Google does not promise
-//! are switches ([`Behaviour`]). Answers have the shapes of the discovery document; a test holds them to it.
+//! are switches ([`Behaviour`]); what goes wrong are faults ([`FaultKind`]), on order ([`Sim::inject`]) or by seed
+//! ([`Sim::set_fault_plan`]). Answers have the shapes of the discovery document; a test holds them to it.
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")

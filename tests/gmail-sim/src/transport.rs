@@ -65,7 +65,7 @@ pub(crate) fn send(world: &mut World, key: &str, outgoing: &Outgoing) -> Result<
         Fate::Delivered if lost => Fate::Lost,
         fate => fate,
     };
-    let mut mail = prepare(account, &outgoing.raw, project, &behaviour, moment.now);
+    let mut mail = prepare(account, &asked, project, &behaviour, moment.now);
     let sent = file_sent(account, &mail, outgoing, &behaviour, moment);
     account.sent_at.push_back(moment.now);
     if fate == Fate::Lost {
@@ -217,15 +217,14 @@ fn check_sending(
 }
 
 /// The message as it leaves: Gmail's headers filled in or rewritten, `Bcc` still there.
-fn prepare(account: &mut Account, raw: &[u8], project: u64, behaviour: &Behaviour, now: i64) -> Editable {
-    let mut mail = Editable::new(raw);
-    let parsed = Parsed::new(Bytes::from(mail.to_bytes()));
-    let accepted = parsed
+fn prepare(account: &mut Account, asked: &Parsed, project: u64, behaviour: &Behaviour, now: i64) -> Editable {
+    let mut mail = Editable::new(&asked.raw);
+    let accepted = asked
         .from
         .first()
         .is_some_and(|from| account.accepted_sender(&from.address).is_some());
-    let rewritten = !parsed.from.is_empty() && !accepted && behaviour.rewrite_from;
-    if parsed.from.is_empty() || account.hits.when("rewrite_from", rewritten) {
+    let rewritten = !asked.from.is_empty() && !accepted && behaviour.rewrite_from;
+    if asked.from.is_empty() || account.hits.when("rewrite_from", rewritten) {
         let (name, address) = account.default_sender();
         mail.set("From", &mailbox(name, address));
     }
@@ -347,7 +346,8 @@ fn hand_over(world: &mut World, envelope: &Envelope<'_>, mail: &Editable, moment
 }
 
 fn add_trace(mail: &mut Editable, recipient: &str, now: i64) {
-    let from = Parsed::new(Bytes::from(mail.to_bytes()));
+    let from = mail.get("From").unwrap_or_default();
+    let from = Parsed::new(Bytes::from(format!("From: {from}\r\n\r\n")));
     let domain = from
         .from
         .first()

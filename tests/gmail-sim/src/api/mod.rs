@@ -12,6 +12,8 @@ mod push;
 mod settings;
 mod threads;
 
+use std::sync::Arc;
+
 use axum::http::{Method as Verb, Response, StatusCode, header};
 use bytes::Bytes;
 use serde_json::Value;
@@ -33,7 +35,7 @@ pub(crate) struct Call<'a> {
     pub(crate) world: &'a mut World,
     /// Key of the account.
     pub(crate) key: String,
-    pub(crate) access: Access,
+    pub(crate) access: Arc<Access>,
     pub(crate) query: &'a Query,
     /// Path parameters in their order, without the user.
     pub(crate) ids: Vec<String>,
@@ -150,7 +152,7 @@ fn continues_upload(request: &Request) -> bool {
 }
 
 /// Token, mailbox and scope.
-fn authorize(world: &World, request: &Request, route: &Route) -> Result<Access, ApiError> {
+fn authorize(world: &World, request: &Request, route: &Route) -> Result<Arc<Access>, ApiError> {
     let now = world.now();
     let token = request.bearer().ok_or_else(ApiError::login_required)?;
     let access = world
@@ -182,7 +184,7 @@ fn carry_out(
     world: &mut World,
     request: &Request,
     route: Route,
-    access: Access,
+    access: Arc<Access>,
 ) -> Result<Response<Bytes>, ApiError> {
     if !continues_upload(request) {
         spend(world, &access, route.method)?;

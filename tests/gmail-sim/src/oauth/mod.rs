@@ -11,6 +11,7 @@ mod scope;
 mod token;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use axum::http::{HeaderValue, Method as Verb, Response, header};
 use bytes::Bytes;
@@ -33,7 +34,7 @@ const CODE_MS: i64 = 600_000;
 #[derive(Debug, Default)]
 pub(crate) struct Oauth {
     codes: BTreeMap<String, Code>,
-    access: BTreeMap<String, Access>,
+    access: BTreeMap<String, Arc<Access>>,
     refresh: BTreeMap<String, Grant>,
     /// What each account has consented to, by client.
     consents: BTreeMap<(String, String), BTreeSet<String>>,
@@ -109,7 +110,7 @@ impl Access {
 
 impl Oauth {
     /// What a token allows now.
-    pub(crate) fn access(&self, token: &str, now: i64) -> Option<&Access> {
+    pub(crate) fn access(&self, token: &str, now: i64) -> Option<&Arc<Access>> {
         self.access.get(token).filter(|access| access.expires_at > now)
     }
 

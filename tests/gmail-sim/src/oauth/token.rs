@@ -1,6 +1,7 @@
 //! The token and revocation endpoints.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::http::Response;
 use base64::Engine as _;
@@ -169,7 +170,7 @@ pub(super) fn new_access(
         expires_at: world.now() + ACCESS_MS,
         refresh: refresh.map(ToOwned::to_owned),
     };
-    world.oauth.access.insert(token.clone(), access);
+    world.oauth.access.insert(token.clone(), Arc::new(access));
     token
 }
 
