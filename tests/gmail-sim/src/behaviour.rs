@@ -86,8 +86,10 @@ switches! {
         "arriving mail gets `Delivered-To`, `Received` and `Authentication-Results`";
     history_labels: HistoryLabels = HistoryLabels::Current, [HistoryLabels::AtChange, HistoryLabels::Absent], "G",
         "which labels a message in history shows: `current`, `at-change`, `absent`";
-    history_order: HistoryOrder = HistoryOrder::Chronological, [HistoryOrder::Shuffled, HistoryOrder::Reversed], "L",
-        "order of the records in an answer: `chronological`, `shuffled`, `reversed`";
+    history_order: HistoryOrder = HistoryOrder::Chronological, [
+        HistoryOrder::Shuffled, HistoryOrder::Reversed, HistoryOrder::PagesSwapped
+    ], "L",
+        "order of the records: `chronological`, in the answer `shuffled` or `reversed`, or `pages-swapped`";
     history_duplicates: bool = false, [true], "L", "each record comes twice";
     history_empty_pages: bool = false, [true], "L",
         "every page with records is preceded by an empty one with a `nextPageToken`";
@@ -175,6 +177,8 @@ pub enum HistoryOrder {
     Shuffled,
     /// Newest first within the page.
     Reversed,
+    /// The second page comes before the first, the fourth before the third.
+    PagesSwapped,
 }
 
 /// How a spent per-minute quota is refused.

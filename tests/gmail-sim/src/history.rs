@@ -88,22 +88,48 @@ pub(crate) struct HistoryQuery {
 pub(crate) struct Cursor {
     /// Records after this id.
     after: u64,
-    /// Whether the empty page before this one has been given.
-    emptied: bool,
+    stage: Stage,
+}
+
+/// What was given before a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The pages before it.
+    Usual,
+    /// The empty page before it, too.
+    Emptied,
+    /// The page after it, which ends with this id.
+    Swapped(u64),
 }
 
 impl Cursor {
+    fn after(id: u64) -> Self {
+        Self {
+            after: id,
+            stage: Stage::Usual,
+        }
+    }
+
     /// Reads a page token.
     pub(crate) fn parse(token: &str) -> Option<Self> {
-        let number: u64 = token.parse().ok()?;
-        Some(Self {
-            after: number / 10,
-            emptied: number % 10 == 1,
-        })
+        let (after, stage) = match token.split_once('.') {
+            Some((after, end)) => (after, Stage::Swapped(end.parse().ok()?)),
+            None => match token.split_at_checked(token.len().checked_sub(1)?)? {
+                (after, "0") => (after, Stage::Usual),
+                (after, "1") => (after, Stage::Emptied),
+                _ => return None,
+            },
+        };
+        let after = after.parse().ok()?;
+        Some(Self { after, stage })
     }
 
     fn token(self) -> String {
-        (self.after.saturating_mul(10) + u64::from(self.emptied)).to_string()
+        match self.stage {
+            Stage::Usual => format!("{}0", self.after),
+            Stage::Emptied => format!("{}1", self.after),
+            Stage::Swapped(end) => format!("{}.{end}", self.after),
+        }
     }
 }
 
@@ -207,32 +233,24 @@ pub(crate) fn list(
         .last()
         .map_or(history.first, |record| record.id)
         .max(query.start);
-    let mut cursor = query.page.unwrap_or(Cursor {
-        after: query.start,
-        emptied: false,
-    });
+    let mut cursor = query.page.unwrap_or(Cursor::after(query.start));
     cursor.after = cursor.after.max(query.start);
-    let from = visible.partition_point(|record| record.id <= cursor.after);
-    let mut shown: Vec<(u64, Value)> = Vec::new();
-    let mut next = None;
-    for record in visible.get(from..).unwrap_or_default() {
-        let Some(value) = show(account, record, query, behaviour) else {
-            continue;
-        };
-        if shown.len() == query.max {
-            next = shown.last().map(|(id, _)| Cursor {
-                after: *id,
-                emptied: false,
-            });
-            break;
-        }
-        shown.push((record.id, value));
-    }
-    if behaviour.history_empty_pages && !cursor.emptied && !shown.is_empty() {
-        hits.add("history_empty_pages");
+    let (mut shown, mut next) = page(account, visible, cursor.after, query, behaviour);
+    let empties = behaviour.history_empty_pages && cursor.stage == Stage::Usual && !shown.is_empty();
+    if hits.when("history_empty_pages", empties) {
         shown.clear();
         next = Some(Cursor {
-            emptied: true,
+            stage: Stage::Emptied,
+            ..cursor
+        });
+    } else if let Stage::Swapped(end) = cursor.stage {
+        next = Some(Cursor::after(end));
+    } else if let (HistoryOrder::PagesSwapped, Some(second)) = (behaviour.history_order, next) {
+        hits.add("history_order");
+        (shown, _) = page(account, visible, second.after, query, behaviour);
+        let end = shown.last().map_or(second.after, |(id, _)| *id);
+        next = Some(Cursor {
+            stage: Stage::Swapped(end),
             ..cursor
         });
     }
@@ -245,12 +263,15 @@ pub(crate) fn list(
             .flat_map(|record| [record.clone(), record])
             .collect();
     }
-    let ordered = behaviour.history_order == HistoryOrder::Chronological;
-    hits.when("history_order", !ordered && shown.len() > 1);
+    let mixes = matches!(
+        behaviour.history_order,
+        HistoryOrder::Shuffled | HistoryOrder::Reversed
+    );
+    hits.when("history_order", mixes && shown.len() > 1);
     let labels_matter = behaviour.history_labels != HistoryLabels::Current;
     hits.when("history_labels", labels_matter && !shown.is_empty());
     match behaviour.history_order {
-        HistoryOrder::Chronological => {}
+        HistoryOrder::Chronological | HistoryOrder::PagesSwapped => {}
         HistoryOrder::Shuffled => shown.shuffle(&mut account.rng),
         HistoryOrder::Reversed => shown.reverse(),
     }
@@ -266,6 +287,29 @@ pub(crate) fn list(
     }
     answer.insert("historyId".to_owned(), json!(newest.to_string()));
     Ok(Value::Object(answer))
+}
+
+/// The records of a page, and where the next one begins if there is one.
+fn page(
+    account: &Account,
+    visible: &[Record],
+    after: u64,
+    query: &HistoryQuery,
+    behaviour: &Behaviour,
+) -> (Vec<(u64, Value)>, Option<Cursor>) {
+    let from = visible.partition_point(|record| record.id <= after);
+    let mut shown: Vec<(u64, Value)> = Vec::new();
+    for record in visible.get(from..).unwrap_or_default() {
+        let Some(value) = show(account, record, query, behaviour) else {
+            continue;
+        };
+        if shown.len() == query.max {
+            let next = shown.last().map(|(id, _)| Cursor::after(*id));
+            return (shown, next);
+        }
+        shown.push((record.id, value));
+    }
+    (shown, None)
 }
 
 fn show(account: &Account, record: &Record, query: &HistoryQuery, behaviour: &Behaviour) -> Option<Value> {

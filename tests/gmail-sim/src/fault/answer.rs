@@ -100,6 +100,7 @@ impl FaultKind {
         match self {
             Self::HistoryEmptyPage => behaviour.history_empty_pages = true,
             Self::HistoryShuffled => behaviour.history_order = HistoryOrder::Shuffled,
+            Self::HistoryPagesSwapped => behaviour.history_order = HistoryOrder::PagesSwapped,
             Self::HistoryRepeated => behaviour.history_duplicates = true,
             Self::HistoryLabelsAbsent => behaviour.history_labels = HistoryLabels::Absent,
             Self::HistoryLag(ms) => behaviour.history_lag_ms = ms,

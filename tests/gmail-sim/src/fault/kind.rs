@@ -173,6 +173,8 @@ kinds! {
         "an empty page with a `nextPageToken` comes first";
     HistoryShuffled "history-shuffled" Twist History "L google-api-nodejs-client#3508"
         "the records of the page are out of order";
+    HistoryPagesSwapped "history-pages-swapped" Twist History "L google-api-nodejs-client#3508"
+        "the next page comes before this one";
     HistoryRepeated "history-repeated" Twist History "L records repeat"
         "every record of the page comes twice";
     HistoryLabelsAbsent "history-labels-absent" Twist History "D labelIds are optional"

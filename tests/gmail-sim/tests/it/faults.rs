@@ -439,6 +439,22 @@ fn one_page_of_history_is_twisted_and_the_next_is_not() {
     let mut sorted = order.clone();
     sorted.sort();
     assert_eq!(shuffled, sorted);
+    assert_eq!(
+        ids(&twisted(FaultKind::HistoryPagesSwapped)["history"]),
+        order,
+        "one page"
+    );
+    world.sim.inject(Fault::soon(FaultKind::HistoryPagesSwapped));
+    let mut pages = vec![page("&maxResults=1")];
+    while let Some(token) = pages.last().unwrap()["nextPageToken"].as_str() {
+        let next = page(&format!("&maxResults=1&pageToken={token}"));
+        pages.push(next);
+    }
+    let swapped: Vec<String> = pages.iter().flat_map(|page| ids(&page["history"])).collect();
+    assert_eq!(
+        swapped,
+        [&order[1], &order[0], &order[2], &order[3]].map(String::clone)
+    );
     assert_eq!(ids(&twisted(FaultKind::HistoryRepeated)["history"]).len(), 8);
     let bare = twisted(FaultKind::HistoryLabelsAbsent);
     assert!(
