@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 use crate::behaviour::{Behaviour, HistoryLabels, HistoryOrder};
 use crate::errors::ApiError;
 use crate::format::hex;
-use crate::mailbox::{Account, Moment};
+use crate::mailbox::Account;
+use crate::moment::Moment;
 
 /// What happened to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

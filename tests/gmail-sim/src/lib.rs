@@ -33,6 +33,7 @@ mod later;
 mod mailbox;
 mod message;
 mod mime;
+mod moment;
 mod multipart;
 mod oauth;
 mod push;

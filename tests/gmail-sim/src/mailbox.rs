@@ -14,6 +14,7 @@ use crate::history::{Change, ChangeKind, History};
 use crate::hits::Hits;
 use crate::labels::{DRAFT, Label, SENT, system_labels};
 use crate::message::Parsed;
+use crate::moment::Moment;
 use crate::push::Watch;
 use crate::quota::Window;
 
@@ -43,22 +44,6 @@ pub(crate) struct NewMessage {
     /// `None` starts a thread.
     pub(crate) thread: Option<u64>,
     pub(crate) internal_date: i64,
-}
-
-/// The circumstances of a change.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment {
-    /// The time that is shown.
-    pub(crate) now: i64,
-    /// The time that durations are measured by.
-    pub(crate) steady: i64,
-    /// Largest step between history ids.
-    pub(crate) gap: u64,
-    /// Whether one operation leaves one record.
-    pub(crate) grouped: bool,
-    pub(crate) push_rate_limited: bool,
-    /// How long after `stop` changes are still pushed.
-    pub(crate) stop_lag_ms: i64,
 }
 
 /// An address the account may send from.

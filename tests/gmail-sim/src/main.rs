@@ -174,3 +174,17 @@ fn deliver_directory(sim: &Sim, directory: &PathBuf, to: &str) -> anyhow::Result
     }
     Ok(files.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_plan_is_a_seed_with_a_rate_or_without() {
+        assert_eq!(fault_plan("7:0.05"), Ok(FaultPlan::new(7, 50)));
+        assert_eq!(fault_plan("7"), Ok(FaultPlan::new(7, 20)));
+        for wrong in ["", "x", "7:", "7:2", "7:-1", "7:NaN"] {
+            assert!(fault_plan(wrong).is_err(), "{wrong}");
+        }
+    }
+}

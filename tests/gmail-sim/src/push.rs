@@ -15,7 +15,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::behaviour::{Behaviour, PushData, PushHistoryId};
 use crate::hits::Hits;
-use crate::mailbox::Moment;
+use crate::moment::Moment;
 use crate::oauth::TokenFlaw;
 
 /// How long a watch lasts, in milliseconds.

@@ -99,7 +99,7 @@ impl Sim {
                 None => api::handle(&mut world, &request),
             },
         };
-        let waiting = !world.notifications.is_empty();
+        let waiting = world.has_notifications();
         drop(world);
         if waiting {
             self.pushed.notify_one();
@@ -133,7 +133,7 @@ impl Sim {
         world.settle();
         let key = world.find_account(&delivery.mailbox)?;
         let (id, thread) = world.deliver(&key, delivery)?;
-        let waiting = !world.notifications.is_empty();
+        let waiting = world.has_notifications();
         drop(world);
         if waiting {
             self.pushed.notify_one();

@@ -13,8 +13,9 @@ use crate::behaviour::{Behaviour, ThreadRule};
 use crate::errors::ApiError;
 use crate::headers::{Editable, mailbox, rfc2822};
 use crate::labels::{INBOX, SENT, UNREAD};
-use crate::mailbox::{Account, Moment, NewMessage};
+use crate::mailbox::{Account, NewMessage};
 use crate::message::{Mailbox, Parsed};
+use crate::moment::Moment;
 use crate::returns::{Bounce, send_back, send_to_self};
 use crate::world::{OutsideMail, World, canonical, receive};
 

@@ -14,8 +14,9 @@ use crate::config::{Client, Clock, Config, Consent, Limits, PushEndpoint};
 use crate::fault::{FaultKind, Faults};
 use crate::hits::Hits;
 use crate::later::{Agenda, Later};
-use crate::mailbox::{Account, Moment, NewMessage, SendAs, Verification};
+use crate::mailbox::{Account, NewMessage, SendAs, Verification};
 use crate::message::Parsed;
+use crate::moment::Moment;
 use crate::oauth::Oauth;
 use crate::push::Notification;
 use crate::quota::{Quota, Window};
@@ -306,6 +307,11 @@ impl World {
         } else {
             self.notifications.push_back(notification.clone());
         }
+    }
+
+    /// Whether there are notifications to take, now or later.
+    pub(crate) fn has_notifications(&self) -> bool {
+        !self.notifications.is_empty() || self.agenda.next_due().is_some()
     }
 
     /// Takes the notifications that wait.
