@@ -107,6 +107,8 @@ switches! {
         "for how long `messages.delete` of a message just sent from a draft answers 500";
     quota_refusal: QuotaRefusal = QuotaRefusal::Forbidden, [QuotaRefusal::TooManyRequests], "L",
         "how a spent minute is refused: `forbidden` (403) or `too-many-requests` (429)";
+    block_renewal_ms: i64 = 0, [10_000], "L",
+        "a request while a mailbox is blocked puts the end off to at least this far from now";
     sending_limit_delay_ms: i64 = 0, [300_000], "G",
         "how long after the daily sending limit sends are still answered 200, and bounce";
     bounce_delay_ms: i64 = 0, [30_000], "L", "how much later than the 200 a bounce arrives";

@@ -6,17 +6,21 @@
 
 use std::collections::BTreeSet;
 
+use axum::http::{Request, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::behaviour::{Behaviour, PushData, PushHistoryId};
+use crate::config::PushEndpoint;
 use crate::hits::Hits;
 use crate::moment::Moment;
 use crate::oauth::TokenFlaw;
+use crate::world::World;
 
 /// How long a watch lasts, in milliseconds.
 pub(crate) const WATCH_MS: i64 = 7 * 24 * 3600 * 1000;
@@ -70,6 +74,22 @@ impl Notification {
             "subscription": subscription,
         })
     }
+}
+
+/// The request that Pub/Sub makes of a notification; `None` if the endpoint's URL cannot be one.
+pub(crate) fn push_request(
+    world: &mut World,
+    endpoint: &PushEndpoint,
+    notification: &Notification,
+) -> Option<Request<Bytes>> {
+    let body = notification
+        .envelope(&endpoint.subscription, &world.behaviour)
+        .to_string();
+    let mut request = Request::post(&endpoint.url).header(header::CONTENT_TYPE, "application/json");
+    if let Some(token) = world.push_token(endpoint, notification.flaw) {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    request.body(Bytes::from(body)).ok()
 }
 
 /// A registered watch.

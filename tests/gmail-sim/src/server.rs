@@ -172,22 +172,18 @@ async fn deliver_pushes(sim: Sim) {
             () = tokio::time::sleep(LATE_POLL), if waits => {}
         }
         while let Some(endpoint) = sim.push() {
-            let notifications = sim.take_notifications();
-            if notifications.is_empty() {
+            let pushes = sim.take_pushes(&endpoint);
+            if pushes.is_empty() {
                 break;
             }
-            for notification in notifications {
-                let body = notification
-                    .envelope(&endpoint.subscription, &sim.behaviour())
-                    .to_string();
-                let token = sim.push_token(&endpoint, notification.flaw);
-                tokio::spawn(post(endpoint.url.clone(), token, body));
+            for push in pushes {
+                tokio::spawn(post(push));
             }
         }
     }
 }
 
-async fn post(url: String, token: Option<String>, body: String) {
+async fn post(push: Request<Bytes>) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let Ok(client) = reqwest::Client::builder()
         .timeout(Duration::from_secs(10))
@@ -197,14 +193,10 @@ async fn post(url: String, token: Option<String>, body: String) {
     };
     let mut wait = PUSH_BACKOFF.0;
     for _ in 0..PUSH_TRIES {
-        let mut request = client
-            .post(&url)
-            .header("content-type", "application/json")
-            .body(body.clone());
-        if let Some(token) = &token {
-            request = request.bearer_auth(token);
-        }
-        let sent = request.send().await;
+        let Ok(request) = reqwest::Request::try_from(push.clone()) else {
+            return;
+        };
+        let sent = client.execute(request).await;
         match sent {
             Ok(response) if response.status().is_success() => return,
             Ok(response) => tracing::info!(status = %response.status(), "push refused"),

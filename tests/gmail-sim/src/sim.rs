@@ -7,7 +7,7 @@ use axum::http::{Request as HttpRequest, Response, header};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::api::{self, Query, Request};
+use crate::api::{self, Request};
 use crate::behaviour::Behaviour;
 use crate::config::{Config, Consent, PushEndpoint};
 use crate::errors::ApiError;
@@ -16,7 +16,7 @@ use crate::format::hex;
 use crate::headers::http_date;
 use crate::mailbox::{Account, Verification};
 use crate::oauth::{self, TokenFlaw, Tokens};
-use crate::push::Notification;
+use crate::push::{Notification, push_request};
 use crate::view::{MailboxView, view};
 use crate::world::{OutsideMail, Stats, World, canonical};
 use crate::{admin, batch, gzip, wire};
@@ -76,7 +76,7 @@ impl Sim {
     /// Answers a request: Gmail, OAuth, uploads, batches, and the admin API under `/sim`. The host in the URI does not
     /// matter. An answer with the extension [`crate::Wire`] does not reach its client as it is; its body is what arrives.
     pub fn handle(&self, request: HttpRequest<Bytes>) -> Response<Bytes> {
-        let mut request = take_apart(request);
+        let mut request = Request::of(request);
         let mut world = self.lock();
         world.settle();
         let now = world.now();
@@ -213,13 +213,20 @@ impl Sim {
         Some(world.now().saturating_add(due - world.steady()))
     }
 
+    /// The same as the requests that Pub/Sub posts to an endpoint, forged ones among them.
+    pub fn take_pushes(&self, endpoint: &PushEndpoint) -> Vec<HttpRequest<Bytes>> {
+        let mut world = self.lock();
+        let taken = world.take_notifications();
+        taken
+            .iter()
+            .filter_map(|notification| push_request(&mut world, endpoint, notification))
+            .collect()
+    }
+
     /// The bearer token of a push by the key in use now, with a flaw or without; `None` where the flaw is that there is
     /// no token.
     pub fn push_token(&self, endpoint: &PushEndpoint, flaw: Option<TokenFlaw>) -> Option<String> {
-        let world = self.lock();
-        let (keys, now) = (world.oauth.keys, world.now());
-        drop(world);
-        keys.push_token(endpoint, now, flaw)
+        self.lock().push_token(endpoint, flaw)
     }
 
     /// Signs with a new key from now on. The last key stays published, older ones do not.
@@ -368,27 +375,6 @@ pub enum MailService {
     On,
     /// "Mail service not enabled".
     Off,
-}
-
-fn take_apart(request: HttpRequest<Bytes>) -> Request {
-    let (parts, body) = request.into_parts();
-    let authority = parts.uri.authority().map(ToString::to_string);
-    let scheme = parts.uri.scheme_str().unwrap_or("http").to_owned();
-    let host = authority.or_else(|| {
-        parts
-            .headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok())
-            .map(ToOwned::to_owned)
-    });
-    Request {
-        origin: format!("{scheme}://{}", host.as_deref().unwrap_or("localhost")),
-        path: parts.uri.path().to_owned(),
-        query: Query::parse(parts.uri.query().unwrap_or_default().as_bytes()),
-        verb: parts.method,
-        headers: parts.headers,
-        body,
-    }
 }
 
 /// The refusal of an admin call for a mailbox that does not exist.

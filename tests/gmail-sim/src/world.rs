@@ -17,7 +17,7 @@ use crate::later::{Agenda, Later};
 use crate::mailbox::{Account, NewMessage, SendAs, Verification};
 use crate::message::Parsed;
 use crate::moment::Moment;
-use crate::oauth::Oauth;
+use crate::oauth::{Oauth, TokenFlaw};
 use crate::push::Notification;
 use crate::quota::{Quota, Window};
 use crate::upload::Session;
@@ -307,6 +307,13 @@ impl World {
         } else {
             self.notifications.push_back(notification.clone());
         }
+    }
+
+    /// The token that a push carries; `None` where the flaw is that there is none.
+    pub(crate) fn push_token(&mut self, endpoint: &PushEndpoint, flaw: Option<TokenFlaw>) -> Option<String> {
+        let now = self.now();
+        let oauth = &mut self.oauth;
+        oauth.push_tokens.get(oauth.keys, endpoint, now, flaw)
     }
 
     /// Whether there are notifications to take, now or later.

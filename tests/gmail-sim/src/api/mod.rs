@@ -276,6 +276,10 @@ fn spend(world: &mut World, access: &Access, method: Method) -> Result<(), ApiEr
         .get_mut(&access.account)
         .ok_or_else(ApiError::invalid_credentials)?;
     if let Some(until) = account.blocked_until.filter(|until| *until > now) {
+        let renewed = now.saturating_add(world.behaviour.block_renewal_ms);
+        account.hits.when("block_renewal_ms", renewed > until);
+        let until = until.max(renewed);
+        account.blocked_until = Some(until);
         return Err(ApiError::too_many(fault::retry_after_text(until)));
     }
     let spent = world.spent.entry(access.project);

@@ -136,6 +136,18 @@ impl FaultKind {
                     account.history.expire_all();
                 }
             }
+            Self::Blocked(ms) => {
+                let until = world.now().saturating_add(ms);
+                if let Some(account) = world.accounts.get_mut(mailbox) {
+                    account.blocked_until = Some(until);
+                }
+            }
+            Self::SendingBlocked(ms) => {
+                let until = world.now().saturating_add(ms);
+                if let Some(account) = world.accounts.get_mut(mailbox) {
+                    account.sending_blocked_until = Some(until);
+                }
+            }
             Self::ClockForward(ms) => world.jump_clock(ms),
             Self::ClockBackward(ms) => world.jump_clock(ms.saturating_neg()),
             Self::AccessTokensExpired => world.oauth.expire_access(mailbox),

@@ -147,6 +147,10 @@ kinds! {
         "429 with `Retry-After` as a date, this many milliseconds from now";
     MailSending(i64) = (60_000) "mail-sending" Before Send "L (Mail sending)"
         "429 for sending only, with \"Retry after\" in the text, this many milliseconds from now";
+    Blocked(i64) = (60_000) "blocked" Event Gmail "L minutes to hours"
+        "429 with \"Retry after\" in the text for every request of the mailbox, for this many milliseconds";
+    SendingBlocked(i64) = (60_000) "sending-blocked" Event Send "L (Mail sending)"
+        "the same for sending only";
     TopicForbidden "topic-forbidden" Before Watch "L Error sending test message"
         "403: Gmail may not publish to the topic";
     TopicMissing "topic-missing" Before Watch "L Error sending test message"

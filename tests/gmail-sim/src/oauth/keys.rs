@@ -3,6 +3,7 @@
 //! The keys are fixed ones for tests, in the source for everyone to read: a signature by them proves nothing outside a
 //! test. They are read when the first token is signed, not before.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use base64::Engine as _;
@@ -26,9 +27,11 @@ const KEY_ID: &str = "gmail-sim-test-key";
 const PUSH_SUBJECT: &str = "100000000000000000001";
 /// How long a token of a push is valid, in seconds.
 const PUSH_SECONDS: i64 = 3600;
+/// How long one is used again, in milliseconds.
+const PUSH_TOKEN_KEPT_MS: i64 = 600_000;
 
 /// What is wrong with the token of a forged push.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TokenFlaw {
     /// Signed by another key under the published `kid`.
@@ -109,6 +112,37 @@ impl Keys {
             Some(TokenFlaw::UnknownKey) => sign("somebody-elses-key", foreign_key(), &claims),
             _ => self.sign(&claims),
         })
+    }
+}
+
+/// Tokens of pushes that are used again for a while, as Google does; signing is what costs most in a push.
+#[derive(Debug, Default)]
+pub(crate) struct PushTokens(BTreeMap<(String, String, Option<TokenFlaw>), (i64, String)>);
+
+impl PushTokens {
+    /// A token for an endpoint, with a flaw or without, by the key in use; `None` where the flaw is that there is none.
+    pub(crate) fn get(
+        &mut self,
+        keys: Keys,
+        endpoint: &PushEndpoint,
+        now_ms: i64,
+        flaw: Option<TokenFlaw>,
+    ) -> Option<String> {
+        let whose = (endpoint.audience.clone(), endpoint.service_account.clone(), flaw);
+        let kept = self.0.get(&whose);
+        if let Some((_, token)) =
+            kept.filter(|(made_at, _)| (0..PUSH_TOKEN_KEPT_MS).contains(&(now_ms - made_at)))
+        {
+            return Some(token.clone());
+        }
+        let token = keys.push_token(endpoint, now_ms, flaw)?;
+        self.0.insert(whose, (now_ms, token.clone()));
+        Some(token)
+    }
+
+    /// Makes all anew from now on.
+    pub(crate) fn forget(&mut self) {
+        self.0.clear();
     }
 }
 

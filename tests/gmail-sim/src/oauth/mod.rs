@@ -40,6 +40,7 @@ pub(crate) struct Oauth {
     consents: BTreeMap<(String, String), BTreeSet<String>>,
     issued: u64,
     pub(crate) keys: keys::Keys,
+    pub(crate) push_tokens: keys::PushTokens,
 }
 
 /// An authorization code.
@@ -141,6 +142,7 @@ impl Oauth {
     /// Signs with a new key from now on; the last one stays published.
     pub(crate) fn rotate_keys(&mut self) {
         self.keys.rotate();
+        self.push_tokens.forget();
     }
 
     /// Live refresh tokens of an account.

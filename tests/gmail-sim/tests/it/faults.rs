@@ -207,6 +207,29 @@ fn refusals_have_the_status_reason_and_words_of_gmail() {
 }
 
 #[test]
+fn a_mailbox_is_blocked_for_a_time_altogether_or_for_sending_only() {
+    let world = struck(FaultKind::Blocked(60_000));
+    let until = "User-rate limit exceeded.  Retry after 2026-09-21T14:14:20.000Z";
+    assert_eq!(world.get("profile").refusal().2, until);
+    world.advance(59_999);
+    assert_eq!(world.get("labels").refusal().2, until);
+    world
+        .sim
+        .set_behaviour(|behaviour| behaviour.block_renewal_ms = 1_000);
+    assert_eq!(world.get("labels").status, 429);
+    world.advance(999);
+    assert_eq!(world.get("labels").status, 429, "it was renewed");
+    world.advance(1_000);
+    assert_eq!(world.get("labels").status, 200);
+    let world = struck(FaultKind::SendingBlocked(60_000));
+    assert!(world.send(LETTER).refusal().2.ends_with("(Mail sending)"));
+    assert_eq!(world.send(LETTER).status, 429);
+    assert_eq!(world.get("profile").status, 200);
+    world.advance(60_000);
+    assert_eq!(world.send(LETTER).status, 200);
+}
+
+#[test]
 fn a_time_to_wait_can_stand_in_the_header_in_seconds_or_as_a_date() {
     for (kind, expected) in [
         (FaultKind::RetryAfterSeconds(1_001), "2"),
@@ -592,6 +615,45 @@ fn a_notification_can_be_lost_late_double_or_preceded_by_a_forgery() {
 }
 
 #[test]
+fn notifications_can_be_taken_as_the_requests_of_pubsub() {
+    let world = World::new();
+    world.post("watch", json!({"topicName": TOPIC})).ok();
+    world.sim.inject(Fault::soon(FaultKind::PushWithoutToken));
+    world.advance(1_000);
+    world.arrive("Subject: x\n\ny");
+    let endpoint = endpoint();
+    let pushes = world.sim.take_pushes(&endpoint);
+    assert_eq!(pushes.len(), 3);
+    let bearers: Vec<_> = pushes
+        .iter()
+        .map(|push| push.headers().get("authorization"))
+        .collect();
+    assert!(bearers[0].is_some() && bearers[0] == bearers[2] && bearers[1].is_none());
+    for push in &pushes {
+        assert_eq!(push.uri(), "http://x.test/push");
+        let body: Value = serde_json::from_slice(push.body()).unwrap();
+        assert_eq!(body["subscription"], "projects/p/subscriptions/s");
+    }
+    assert!(world.sim.take_pushes(&endpoint).is_empty());
+    let token = world.sim.push_token(&endpoint, None);
+    world.advance(600_000);
+    assert_ne!(
+        world.sim.push_token(&endpoint, None),
+        token,
+        "it is made anew now and then"
+    );
+}
+
+fn endpoint() -> PushEndpoint {
+    PushEndpoint {
+        url: "http://x.test/push".into(),
+        audience: "aud".into(),
+        service_account: "push@p.test".into(),
+        subscription: "projects/p/subscriptions/s".into(),
+    }
+}
+
+#[test]
 fn a_rotated_key_is_published_with_the_last_one() {
     let (clock, _) = Clock::manual(START);
     let sim = Sim::new(Config {
@@ -604,12 +666,7 @@ fn a_rotated_key_is_published_with_the_last_one() {
         let keys = keys["keys"].as_array().unwrap().clone();
         keys.iter().map(|key| key["kid"].clone()).collect::<Vec<_>>()
     };
-    let endpoint = PushEndpoint {
-        url: "http://x.test".into(),
-        audience: "aud".into(),
-        service_account: "push@p.test".into(),
-        subscription: "s".into(),
-    };
+    let endpoint = endpoint();
     let first = sim.push_token(&endpoint, None).unwrap();
     assert_eq!(key_ids().len(), 1);
     sim.rotate_keys();

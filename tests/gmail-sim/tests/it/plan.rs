@@ -58,7 +58,7 @@ proptest! {
 #[test]
 fn every_kind_comes_up_under_some_seed() {
     let mut sum: BTreeMap<&str, u64> = BTreeMap::new();
-    for seed in 0..120 {
+    for seed in 0..400 {
         for (name, count) in run(seed, 500, FaultMix::all()).0 {
             *sum.entry(name).or_default() += count;
         }

@@ -45,6 +45,9 @@ fn the_rest(world: &World) {
     if let Some(id) = sent["id"].as_str() {
         world.call("DELETE", &format!("messages/{id}"), Value::Null);
     }
+    world.sim.block_until(ANNA, Some(world.sim.now_ms() + 1_000));
+    world.get("profile");
+    world.sim.block_until(ANNA, None);
     world.post("stop", Value::Null);
     world.advance(1_000);
     world.arrive("Subject: late\n\nx");
