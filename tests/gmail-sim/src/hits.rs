@@ -1,4 +1,7 @@
-//! How often each fault struck and each switch decided something.
+//! How often each fault struck and each switch decided something, for a table of what a simulation has covered.
+//!
+//! A switch is counted where its setting made a difference to what happened or was answered, whichever setting that
+//! was; one that is off and does nothing is not counted.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,4 +1,7 @@
 //! When a change happens, and under which settings.
+//!
+//! There are two times: the one that is shown, which can jump either way, and the steady one that durations are measured
+//! by, which a jump backward leaves alone.
 
 /// The circumstances of a change.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,7 @@
-//! What comes back to the sender: mail to oneself, and the notice that a message did not arrive. Both may come later.
+//! What comes back to the sender: mail to oneself, and the notice that a message did not arrive.
+//!
+//! Both may come later than the answer ([`crate::Behaviour`]). A notice goes into the thread of its message, as
+//! multipart/report. Source: facts 1.2 and 1.12; RFC 3464.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,7 @@
 //! What becomes of an answer on its way: a typed extension of the answer in process, the real thing on a socket.
+//!
+//! In process the body of a marked answer is already what arrives of it, so that a client's transport can be built on
+//! [`crate::Sim::handle`]: read the body, then do what the mark says. Source: RFC 9112, section 8 (incomplete messages).
 
 use std::pin::Pin;
 use std::time::Duration;
