@@ -80,6 +80,8 @@ switches! {
     merge_self_sent: bool = true, [false], "L", "mail to oneself is one message with SENT and INBOX, not two";
     draft_send_keeps_id: bool = false, [true], "L", "`drafts.send` keeps the draft's message id instead of a new one";
     base64_padding: bool = true, [false], "L", "base64url data ends in `=`";
+    text_as_attachment_above: Option<usize> = None, [Some(1_000)], "D",
+        "text parts of more bytes than this come by `attachmentId` instead of in `data`";
     attachment_ids_change: bool = true, [false], "U", "attachment ids differ from one get to the next";
     decode_header_words: bool = true, [false], "U", "RFC 2047 words in `payload.headers` are decoded";
     add_trace_headers: bool = true, [false], "L",
@@ -102,6 +104,9 @@ switches! {
     history_gap: u64 = 40, [1, 1_000_000], "D", "largest step between two history ids";
     history_lag_ms: i64 = 0, [5_000], "L", "how long a change stays out of `history.list` although it was pushed";
     search_lag_ms: i64 = 0, [60_000], "L", "how long a new message stays out of what `q` finds";
+    batch_shuffled: bool = false, [true], "G", "the answers of a batch come in random order";
+    batch_concurrent: Option<usize> = None, [Some(20)], "L",
+        "calls of a batch beyond this many are 429 \"Too many concurrent requests for user\"";
     import_id_changes: bool = false, [true], "L", "the id that import answers is not the final one";
     delete_after_draft_send_fails_ms: i64 = 0, [10_000], "L",
         "for how long `messages.delete` of a message just sent from a draft answers 500";

@@ -156,6 +156,10 @@ fn part(parsed: &Parsed, node: &Part, style: Style<'_>) -> Value {
             body.insert("attachmentId".to_owned(), json!(attachment_id(&node.id, style)));
         }
         Kind::Inline if node.content.size == 0 => {}
+        Kind::Inline if is_large_text(node, style) => {
+            style.hits.add("text_as_attachment_above");
+            body.insert("attachmentId".to_owned(), json!(attachment_id(&node.id, style)));
+        }
         Kind::Inline => {
             body.insert(
                 "data".to_owned(),
@@ -179,6 +183,12 @@ fn part(parsed: &Parsed, node: &Part, style: Style<'_>) -> Value {
         );
     }
     Value::Object(out)
+}
+
+/// "May be absent ... when the body data is sent as a separate attachment" (discovery document, `MessagePartBody.data`).
+fn is_large_text(node: &Part, style: Style<'_>) -> bool {
+    let most = style.behaviour.text_as_attachment_above;
+    most.is_some_and(|most| node.content.size > most)
 }
 
 fn headers(node: &Part, wanted: impl Fn(&str) -> bool, style: Style<'_>) -> Value {

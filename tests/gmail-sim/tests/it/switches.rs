@@ -35,6 +35,11 @@ fn the_rest(world: &World) {
         "Subject: z\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: image/png\n\nx\n--b--\n";
     let id = world.arrive(mixed).id;
     world.get(&format!("messages/{id}"));
+    let long = world
+        .arrive(&format!("Subject: long\n\n{}", "word ".repeat(400)))
+        .id;
+    world.get(&format!("messages/{long}"));
+    batch(world, 25);
     world.get("profile?fields=nonsense");
     let draft = world
         .post("drafts", json!({"message": raw("To: out@client.test\n\nx")}))
@@ -67,6 +72,54 @@ fn the_rest(world: &World) {
     world.call_as(&token, "GET", "history?startHistoryId=1", Value::Null);
     let revoke = axum::http::Request::post("/revoke");
     world.raw(revoke.body(format!("token={token}").into()).unwrap());
+}
+
+/// So many getProfile in a batch; their ids in the order of the answers, and how many of them were 200.
+fn batch(world: &World, calls: usize) -> (Vec<String>, usize) {
+    let call = "GET /gmail/v1/users/me/profile HTTP/1.1";
+    let part = |n| format!("--b\nContent-Type: application/http\nContent-ID: <{n:02}>\n\n{call}\n\n\n");
+    let body = (0..calls).map(part).collect::<Vec<_>>().concat();
+    let request = axum::http::Request::post("/batch/gmail/v1")
+        .header("authorization", format!("Bearer {}", world.token))
+        .header("content-type", "multipart/mixed; boundary=b");
+    let answer = world.raw(request.body((body + "--b--\n").into()).unwrap());
+    let text = String::from_utf8(answer.response.body().to_vec()).unwrap();
+    let ids = text.lines().filter_map(|line| line.strip_prefix("Content-ID: "));
+    (
+        ids.map(str::to_owned).collect(),
+        text.matches("HTTP/1.1 200 OK").count(),
+    )
+}
+
+#[test]
+fn a_batch_can_be_shuffled_and_too_much_at_once() {
+    let world = World::new();
+    let (order, fine) = batch(&world, 25);
+    assert!(order.is_sorted());
+    assert_eq!((order.len(), fine), (25, 25));
+    world.sim.set_behaviour(|behaviour| {
+        behaviour.batch_shuffled = true;
+        behaviour.batch_concurrent = Some(20);
+    });
+    let (mut shuffled, fine) = batch(&world, 25);
+    assert!(!shuffled.is_sorted());
+    shuffled.sort();
+    assert_eq!((shuffled, fine), (order, 20));
+    assert_eq!(world.sim.faults_hit()["batch_concurrent"], 5);
+}
+
+#[test]
+fn large_text_can_come_as_an_attachment() {
+    let world = World::behaving(|behaviour| behaviour.text_as_attachment_above = Some(10));
+    let id = world.arrive("Subject: x\n\nlonger than ten").id;
+    let body = world.get(&format!("messages/{id}")).ok()["payload"]["body"].clone();
+    assert!(body.get("data").is_none());
+    let part = body["attachmentId"].as_str().unwrap();
+    let fetched = world.get(&format!("messages/{id}/attachments/{part}")).ok();
+    assert_eq!(crate::world::decoded(&fetched["data"]), "longer than ten");
+    let id = world.arrive("Subject: x\n\nshort").id;
+    let body = world.get(&format!("messages/{id}")).ok()["payload"]["body"].clone();
+    assert_eq!(crate::world::decoded(&body["data"]), "short");
 }
 
 #[test]
