@@ -13,7 +13,7 @@ use crate::api::Request;
 use crate::behaviour::Behaviour;
 use crate::config::{Consent, Decision, PushEndpoint};
 use crate::errors::{ApiError, json_response};
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind, FaultPlan};
 use crate::format::hex;
 use crate::mailbox::{Account, Stored, Verification};
 use crate::oauth::{self, Scope};
@@ -41,16 +41,26 @@ pub(crate) fn handle(world: &mut World, request: &Request) -> Response<Bytes> {
             Ok(json!({}))
         }
         ["notifications"] if get => Ok(json!(world.notifications)),
-        ["notifications"] if request.verb == Verb::DELETE => {
-            Ok(json!(world.notifications.drain(..).collect::<Vec<_>>()))
-        }
+        ["notifications"] if request.verb == Verb::DELETE => Ok(json!(world.take_notifications())),
         ["expire-history"] if post => expire_history(world, request),
         ["tokens"] if post => tokens(world, request),
         ["behaviour"] if get => Ok(json!(world.behaviour)),
         ["behaviour"] if put => set_behaviour(world, request),
         ["consent"] if put => set_consent(world, request),
         ["push"] if put => set_push(world, request),
+        ["faults"] if get => Ok(faults(world)),
         ["faults"] if post => add_fault(world, request),
+        ["fault-plan"] if put => set_fault_plan(world, request),
+        ["fault-plan"] if request.verb == Verb::DELETE => {
+            world.faults.set_plan(None);
+            Ok(json!({}))
+        }
+        ["clock"] if get => Ok(json!({"now": world.now()})),
+        ["clock"] if post => jump_clock(world, request),
+        ["keys"] if post => {
+            world.oauth.rotate_keys();
+            Ok(json!({}))
+        }
         ["faults"] if request.verb == Verb::DELETE => {
             world.faults.clear();
             Ok(json!({}))
@@ -187,6 +197,7 @@ fn expire_history(world: &mut World, request: &Request) -> Result<Value, ApiErro
     let account = find_mut(world, required(&body, "email")?)?;
     let before = match body.get("before") {
         None | Some(Value::Null) => account.history.last_id(),
+        Some(Value::String(all)) if all == "all" => account.history.last_id() + 1,
         Some(value) => number(value).ok_or_else(|| ApiError::bad_value("before", &value.to_string()))?,
     };
     account.history.expire_before(before);
@@ -206,9 +217,15 @@ fn tokens(world: &mut World, request: &Request) -> Result<Value, ApiError> {
     Ok(json!({"access_token": tokens.access_token, "refresh_token": tokens.refresh_token}))
 }
 
-/// Members that are not mentioned stay as they are.
+/// Members that are not mentioned stay as they are; with `?seed=` they are drawn.
 fn set_behaviour(world: &mut World, request: &Request) -> Result<Value, ApiError> {
-    let mut merged = json!(world.behaviour);
+    let mut merged = match request.query.get("seed") {
+        None => json!(world.behaviour),
+        Some(text) => {
+            let seed = text.parse().map_err(|_| ApiError::bad_value("seed", text))?;
+            json!(Behaviour::drawn(seed))
+        }
+    };
     if let (Some(known), Value::Object(changes)) = (merged.as_object_mut(), request.json()?) {
         known.extend(changes);
     }
@@ -263,8 +280,32 @@ fn set_push(world: &mut World, request: &Request) -> Result<Value, ApiError> {
 fn add_fault(world: &mut World, request: &Request) -> Result<Value, ApiError> {
     let fault: Fault =
         serde_json::from_slice(&request.body).map_err(|error| ApiError::invalid(error.to_string()))?;
-    world.faults.push(fault);
+    world.faults.add(fault);
     Ok(json!({}))
+}
+
+/// What waits, what strikes by seed, what struck so far, and one of each kind.
+fn faults(world: &World) -> Value {
+    json!({
+        "waiting": world.faults.waiting(),
+        "plan": world.faults.plan(),
+        "hits": world.hits(),
+        "kinds": FaultKind::ALL,
+    })
+}
+
+fn set_fault_plan(world: &mut World, request: &Request) -> Result<Value, ApiError> {
+    let plan: FaultPlan =
+        serde_json::from_value(request.json()?).map_err(|error| ApiError::invalid(error.to_string()))?;
+    world.faults.set_plan(Some(plan));
+    Ok(json!(world.faults.plan()))
+}
+
+fn jump_clock(world: &mut World, request: &Request) -> Result<Value, ApiError> {
+    let body = request.json()?;
+    let by = body.get("by").and_then(Value::as_i64);
+    world.jump_clock(by.ok_or_else(|| ApiError::invalid("Required: by"))?);
+    Ok(json!({"now": world.now()}))
 }
 
 fn bounce(world: &mut World, request: &Request) -> Result<Value, ApiError> {

@@ -1,14 +1,16 @@
 //! The batch endpoint: several calls in one `multipart/mixed` request.
 //!
 //! Each part is an HTTP request with a path only; it inherits the outer `Authorization` unless it has its own, costs
-//! what it costs alone, and fails alone. No uploads, no batches within. Source: Gmail's batch guide.
+//! what it costs alone, and fails alone; only what happens to the connection happens to the whole. No uploads, no batches within. Source: Gmail's batch guide.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method as Verb, Response};
 use bytes::Bytes;
+use rand::seq::SliceRandom as _;
 
 use crate::api::{self, Query, Request};
 use crate::errors::{ApiError, bytes_response};
 use crate::multipart;
+use crate::wire::Wire;
 use crate::world::World;
 
 const BOUNDARY: &str = "batch_gmail_sim";
@@ -30,17 +32,32 @@ pub(crate) fn handle(world: &mut World, request: &Request) -> Response<Bytes> {
         ))
         .response();
     };
-    let mut out: Vec<u8> = Vec::new();
-    for part in &parts {
+    let at_once = world.behaviour.batch_concurrent.unwrap_or(usize::MAX);
+    let mut answers = Vec::with_capacity(parts.len());
+    for (position, part) in parts.iter().enumerate() {
+        let refused = world.hits.when("batch_concurrent", position >= at_once);
         let answer = match inner(request, part.body) {
+            _ if refused => ApiError::concurrent().response(),
             Some(inner) => api::handle(world, &inner),
             None => ApiError::invalid("Failed to parse batch part").response(),
         };
-        let id = part.header("content-id").map(response_id);
-        write_part(&mut out, id.as_deref(), &answer);
+        answers.push((part.header("content-id").map(response_id), answer));
+    }
+    let shuffles = world.behaviour.batch_shuffled && answers.len() > 1;
+    if world.hits.when("batch_shuffled", shuffles) {
+        answers.shuffle(&mut world.rng);
+    }
+    let mut out: Vec<u8> = Vec::new();
+    for (id, answer) in &answers {
+        write_part(&mut out, id.as_deref(), answer);
     }
     out.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
-    bytes_response(200, "multipart/mixed; boundary=batch_gmail_sim", out)
+    let wire = answers.iter().find_map(|(_, answer)| Wire::of(answer));
+    let mut response = bytes_response(200, "multipart/mixed; boundary=batch_gmail_sim", out);
+    if let Some(wire) = wire {
+        response.extensions_mut().insert(wire);
+    }
+    response
 }
 
 /// `<x>` becomes `<response-x>`.

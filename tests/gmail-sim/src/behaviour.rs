@@ -3,128 +3,151 @@
 //! The default of each is what was seen most often on live Gmail. A client has to work with every setting. Grades in
 //! the documentation: [D] discovery document, [G] Google's pages, [L] seen live by somebody, [U] unconfirmed.
 
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{Rng as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
+
+use crate::oauth::TokenFlaw;
 
 /// Seven days in milliseconds.
 const WEEK_MS: i64 = 7 * 24 * 3600 * 1000;
+/// An hour in milliseconds.
+const HOUR_MS: i64 = 3600 * 1000;
 
-/// One setting for each behaviour that is uncertain or can be varied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent switches; every combination is legal"
-)]
-pub struct Behaviour {
-    /// A message sent through the API gets a new `Message-ID` at mail.gmail.com [L].
-    pub rewrite_message_id: bool,
-    /// A `From` that is no accepted send-as is replaced by the default address [L].
-    pub rewrite_from: bool,
-    /// The sender's copy keeps its `Bcc` header [U].
-    pub sender_keeps_bcc: bool,
-    /// A Bcc recipient's own copy says `Bcc: <self>` [L].
-    pub bcc_recipient_sees_self: bool,
-    /// What a sent message needs to join the thread it names [D].
-    pub thread_rule: ThreadRule,
-    /// A sent message without `threadId` still joins a thread by its references and subject [U].
-    pub send_threads_without_id: bool,
-    /// Mail to oneself is one message with SENT and INBOX; otherwise two messages [L].
-    pub merge_self_sent: bool,
-    /// `drafts.send` keeps the draft's message id (label DRAFT becomes SENT) instead of a new one [L: new].
-    pub draft_send_keeps_id: bool,
-    /// base64url data ends in `=` [L: both seen].
-    pub base64_padding: bool,
-    /// Attachment ids differ from one get to the next [U].
-    pub attachment_ids_change: bool,
-    /// Encoded words (RFC 2047) in `payload.headers` are decoded [U].
-    pub decode_header_words: bool,
-    /// Arriving mail gets `Delivered-To`, `Received` and `Authentication-Results` [L].
-    pub add_trace_headers: bool,
-    /// Which labels a message in history shows [G].
-    pub history_labels: HistoryLabels,
-    /// Order of the records in an answer [D: chronological, L: not always].
-    pub history_order: HistoryOrder,
-    /// Each record comes twice [L].
-    pub history_duplicates: bool,
-    /// Every page with records is preceded by an empty one with a `nextPageToken` [L].
-    pub history_empty_pages: bool,
-    /// An operation that changes several things gives one record with several kinds; otherwise one each [L].
-    pub history_grouped: bool,
-    /// How long a history id stays valid, in milliseconds [G: about a week, sometimes hours].
-    pub history_retention_ms: i64,
-    /// Largest step between two history ids [D: random gaps].
-    pub history_gap: u64,
-    /// How long a change stays invisible to `history.list` although it was pushed, in milliseconds [L].
-    pub history_lag_ms: i64,
-    /// How long a new message stays invisible to `q`, in milliseconds [L].
-    pub search_lag_ms: i64,
-    /// The id that import answers is not the final one [L].
-    pub import_id_changes: bool,
-    /// For how long `messages.delete` of a message just sent from a draft answers 500, in milliseconds [L].
-    pub delete_after_draft_send_fails_ms: i64,
-    /// How a spent per-minute quota is refused [L: both].
-    pub quota_refusal: QuotaRefusal,
-    /// An unknown name in `fields` is refused with 400 [U].
-    pub unknown_field_refused: bool,
-    /// Refresh tokens die after this many milliseconds: 7 days for an app in testing [G].
-    pub refresh_token_lifetime_ms: Option<i64>,
-    /// Live refresh tokens per account and client; one more kills the oldest [G: 100].
-    pub refresh_tokens_per_account: usize,
-    /// Revoking one token ends every grant of that client for that account [U].
-    pub revoke_ends_all_grants: bool,
-    /// How the pushed `historyId` is written [L: number, G: string].
-    pub push_history_id: PushHistoryId,
-    /// Alphabet of the pushed `message.data` [U].
-    pub push_data: PushData,
-    /// Notifications beyond one a second for a mailbox are dropped [G].
-    pub push_rate_limited: bool,
-    /// Each notification is delivered twice (Pub/Sub is at-least-once) [G].
-    pub push_duplicates: bool,
-    /// How long the server waits before it answers, in milliseconds. The library answers at once.
-    pub latency_ms: u64,
-    /// Requests of one mailbox the server works on at once; one more is refused with 429 [U: 50].
-    pub concurrent_requests: Option<usize>,
+/// A switch, for tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Switch {
+    /// The member of [`Behaviour`].
+    pub name: &'static str,
+    /// How sure it is: D, G, L, U.
+    pub grade: &'static str,
+    /// What it does.
+    pub what: &'static str,
 }
 
-impl Default for Behaviour {
-    fn default() -> Self {
-        Self {
-            rewrite_message_id: true,
-            rewrite_from: true,
-            sender_keeps_bcc: true,
-            bcc_recipient_sees_self: false,
-            thread_rule: ThreadRule::Strict,
-            send_threads_without_id: false,
-            merge_self_sent: true,
-            draft_send_keeps_id: false,
-            base64_padding: true,
-            attachment_ids_change: true,
-            decode_header_words: true,
-            add_trace_headers: true,
-            history_labels: HistoryLabels::Current,
-            history_order: HistoryOrder::Chronological,
-            history_duplicates: false,
-            history_empty_pages: false,
-            history_grouped: true,
-            history_retention_ms: WEEK_MS,
-            history_gap: 40,
-            history_lag_ms: 0,
-            search_lag_ms: 0,
-            import_id_changes: false,
-            delete_after_draft_send_fails_ms: 0,
-            quota_refusal: QuotaRefusal::Forbidden,
-            unknown_field_refused: true,
-            refresh_token_lifetime_ms: None,
-            refresh_tokens_per_account: 100,
-            revoke_ends_all_grants: false,
-            push_history_id: PushHistoryId::Number,
-            push_data: PushData::Standard,
-            push_rate_limited: true,
-            push_duplicates: false,
-            latency_ms: 0,
-            concurrent_requests: None,
+macro_rules! switches {
+    ($($name:ident: $of:ty = $default:expr, [$($other:expr),*], $grade:literal, $what:literal;)*) => {
+        /// One setting for each behaviour that is uncertain or can be varied.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Behaviour {
+            $(
+                #[doc = concat!($what, " [", $grade, "].")]
+                pub $name: $of
+            ),*
         }
-    }
+
+        impl Default for Behaviour {
+            fn default() -> Self {
+                Self { $($name: $default),* }
+            }
+        }
+
+        impl Behaviour {
+            /// Every switch.
+            pub const SWITCHES: &'static [Switch] = &[
+                $(Switch { name: stringify!($name), grade: $grade, what: $what }),*
+            ];
+
+            /// Settings by seed: each switch stays at its default or, as often, gets one of its other settings. Those
+            /// that only slow the server down, and those that end a grant, stay.
+            pub fn drawn(seed: u64) -> Self {
+                let mut rng = StdRng::seed_from_u64(seed);
+                let mut drawn = Self::default();
+                $({
+                    let others: &[$of] = &[$($other),*];
+                    let turned = rng.random_bool(0.5);
+                    if let Some(other) = others.choose(&mut rng).filter(|_| turned) {
+                        drawn.$name = other.clone();
+                    }
+                })*
+                drawn
+            }
+        }
+    };
+}
+
+switches! {
+    rewrite_message_id: bool = true, [false], "L", "API sends get a new `Message-ID` at mail.gmail.com";
+    rewrite_from: bool = true, [false], "L", "a `From` that is no accepted send-as becomes the default address";
+    sender_keeps_bcc: bool = true, [false], "U", "the sender's copy in SENT keeps its `Bcc` header";
+    bcc_recipient_sees_self: bool = false, [true], "L", "a Bcc recipient's own copy says `Bcc: <self>`";
+    thread_rule: ThreadRule = ThreadRule::Strict, [ThreadRule::SameSubject, ThreadRule::IdAlone], "D",
+        "what a sent message needs to join the thread it names: references and subject, `same-subject`, `id-alone`";
+    send_threads_without_id: bool = false, [true], "U",
+        "a send without `threadId` still joins a thread by references and subject";
+    merge_self_sent: bool = true, [false], "L", "mail to oneself is one message with SENT and INBOX, not two";
+    draft_send_keeps_id: bool = false, [true], "L", "`drafts.send` keeps the draft's message id instead of a new one";
+    base64_padding: bool = true, [false], "L", "base64url data ends in `=`";
+    text_as_attachment_above: Option<usize> = None, [Some(1_000)], "D",
+        "text parts of more bytes than this come by `attachmentId` instead of in `data`";
+    attachment_ids_change: bool = true, [false], "U", "attachment ids differ from one get to the next";
+    decode_header_words: bool = true, [false], "U", "RFC 2047 words in `payload.headers` are decoded";
+    add_trace_headers: bool = true, [false], "L",
+        "arriving mail gets `Delivered-To`, `Received` and `Authentication-Results`";
+    history_labels: HistoryLabels = HistoryLabels::Current, [HistoryLabels::AtChange, HistoryLabels::Absent], "G",
+        "which labels a message in history shows: `current`, `at-change`, `absent`";
+    history_order: HistoryOrder = HistoryOrder::Chronological, [
+        HistoryOrder::Shuffled, HistoryOrder::Reversed, HistoryOrder::PagesSwapped
+    ], "L",
+        "order of the records: `chronological`, in the answer `shuffled` or `reversed`, or `pages-swapped`";
+    history_duplicates: bool = false, [true], "L", "each record comes twice";
+    history_empty_pages: bool = false, [true], "L",
+        "every page with records is preceded by an empty one with a `nextPageToken`";
+    history_grouped: bool = true, [false], "L",
+        "an operation that changes several things leaves one record with several kinds, otherwise one each";
+    history_retention_ms: i64 = WEEK_MS, [3 * HOUR_MS], "G",
+        "how long a history id stays valid: about a week, sometimes hours";
+    history_quiet_ids_expire: bool = false, [true], "L",
+        "on a quiet mailbox the newest message's `historyId` expires too; getProfile and watch make a new one";
+    history_gap: u64 = 40, [1, 1_000_000], "D", "largest step between two history ids";
+    history_lag_ms: i64 = 0, [5_000], "L", "how long a change stays out of `history.list` although it was pushed";
+    search_lag_ms: i64 = 0, [60_000], "L", "how long a new message stays out of what `q` finds";
+    batch_shuffled: bool = false, [true], "G", "the answers of a batch come in random order";
+    batch_concurrent: Option<usize> = None, [Some(20)], "L",
+        "calls of a batch beyond this many are 429 \"Too many concurrent requests for user\"";
+    import_id_changes: bool = false, [true], "L", "the id that import answers is not the final one";
+    delete_after_draft_send_fails_ms: i64 = 0, [10_000], "L",
+        "for how long `messages.delete` of a message just sent from a draft answers 500";
+    quota_refusal: QuotaRefusal = QuotaRefusal::Forbidden, [QuotaRefusal::TooManyRequests], "L",
+        "how a spent minute is refused: `forbidden` (403) or `too-many-requests` (429)";
+    block_renewal_ms: i64 = 0, [10_000], "L",
+        "a request while a mailbox is blocked puts the end off to at least this far from now";
+    sending_limit_delay_ms: i64 = 0, [300_000], "G",
+        "how long after the daily sending limit sends are still answered 200, and bounce";
+    bounce_delay_ms: i64 = 0, [30_000], "L", "how much later than the 200 a bounce arrives";
+    self_delivery_delay_ms: i64 = 0, [2_000], "L", "how much later mail to oneself gets INBOX and UNREAD";
+    unknown_field_refused: bool = true, [false], "U", "an unknown name in `fields` is refused with 400";
+    refresh_token_lifetime_ms: Option<i64> = None, [], "G",
+        "refresh tokens die after this long: 7 days for an app in testing";
+    refresh_tokens_per_account: usize = 100, [], "G",
+        "live refresh tokens for an account and client; one more kills the oldest";
+    revoke_ends_all_grants: bool = false, [true], "U",
+        "revoking one token ends every grant of that client for that account";
+    push_history_id: PushHistoryId = PushHistoryId::Number, [PushHistoryId::String], "L",
+        "how the pushed `historyId` is written: `number` or `string`";
+    push_data: PushData = PushData::Standard, [PushData::UrlSafe], "U",
+        "alphabet of the pushed `message.data`: `standard`, or `url-safe` and not padded";
+    push_rate_limited: bool = true, [false], "G", "notifications beyond one a second for a mailbox are dropped";
+    push_duplicates: bool = false, [true], "G", "each notification is delivered twice";
+    push_delay_ms: i64 = 0, [2_000], "G", "each notification is this late";
+    push_jitter_ms: i64 = 0, [20_000], "G",
+        "each notification is up to this much later still, by seed: they come out of order";
+    push_reordered: bool = false, [true], "G", "notifications that wait together are handed out in random order";
+    push_lost_per_mille: u16 = 0, [100], "G", "of a thousand notifications, how many never come";
+    push_forged: Option<TokenFlaw> = None, [
+        Some(TokenFlaw::WrongKey), Some(TokenFlaw::WrongAudience), Some(TokenFlaw::WrongEmail),
+        Some(TokenFlaw::WrongIssuer), Some(TokenFlaw::Expired)
+    ], "G",
+        "before each notification comes a forged one: `wrong-key`, `unknown-key`, `unsigned`, `wrong-audience`, \
+         `wrong-email`, `unverified-email`, `wrong-issuer`, `expired`, `not-yet-valid`, `missing`";
+    stop_lag_ms: i64 = 0, [120_000], "G", "how long after `stop` changes are still pushed";
+    gzip_answers: bool = true, [false], "G",
+        "server only: gzip for a client that accepts it and has `gzip` in its User-Agent";
+    latency_ms: u64 = 0, [], "-", "server only: waits before it answers";
+    concurrent_requests: Option<usize> = None, [], "U",
+        "server only: requests of one token in work at once; one more is 429";
 }
 
 /// What a sent message needs, beside `threadId`, to join that thread.
@@ -159,6 +182,10 @@ pub enum HistoryOrder {
     Chronological,
     /// Shuffled within the page.
     Shuffled,
+    /// Newest first within the page.
+    Reversed,
+    /// The second page comes before the first, the fourth before the third.
+    PagesSwapped,
 }
 
 /// How a spent per-minute quota is refused.

@@ -93,6 +93,13 @@ pub struct Limits {
     pub labels: usize,
     /// Calls in one batch.
     pub batch: usize,
+    /// Quota units all users of a project may spend in any 60 seconds, where quota is enforced (both of Google's tables:
+    /// 1,200,000).
+    pub project_units_per_minute: u64,
+    /// The same in 24 hours (80,000,000, but a threshold for charges rather than a refusal); `None` for no limit.
+    pub project_units_per_day: Option<u64>,
+    /// Bytes of a request body after it is decompressed.
+    pub inflated_bytes: usize,
 }
 
 impl Default for Limits {
@@ -105,6 +112,9 @@ impl Default for Limits {
             sends_per_day: None,
             labels: 10_000,
             batch: 100,
+            project_units_per_minute: 1_200_000,
+            project_units_per_day: None,
+            inflated_bytes: 160 * 1024 * 1024,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Google's error envelope, and the refusals that several methods share.
 //!
 //! `{"error":{"code","message","errors":[{"message","domain","reason"}],"status","details"}}`. Wordings are those seen
-//! on live Gmail. `dropped` marks an answer whose connection the server cuts instead of writing it.
+//! on live Gmail.
 
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
@@ -118,12 +118,14 @@ impl ApiError {
         error
     }
 
-    /// 403 `userRateLimitExceeded` in domain `usageLimits`.
-    pub(crate) fn user_rate_limit() -> Self {
-        Self {
-            reason: "userRateLimitExceeded",
-            ..Self::quota_forbidden("User Rate Limit Exceeded")
-        }
+    /// 403 or 429 for another reason in domain `usageLimits`.
+    pub(crate) fn usage(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
+        let refusal = if code == 429 {
+            Self::too_many(message)
+        } else {
+            Self::quota_forbidden(message)
+        };
+        Self { reason, ..refusal }
     }
 
     /// 429 `rateLimitExceeded` in domain `usageLimits`.
@@ -133,9 +135,52 @@ impl ApiError {
         error
     }
 
+    /// 429 for a mailbox with too many requests in work.
+    pub(crate) fn concurrent() -> Self {
+        Self::too_many("Too many concurrent requests for user")
+    }
+
+    /// 403 `domainPolicy`.
+    pub(crate) fn domain_policy() -> Self {
+        Self::new(
+            403,
+            "domainPolicy",
+            "PERMISSION_DENIED",
+            "The domain administrators have disabled Gmail apps.",
+        )
+    }
+
+    /// 403 `accessNotConfigured` for a project without the Gmail API.
+    pub(crate) fn not_configured(project: u64) -> Self {
+        let mut error = Self::new(
+            403,
+            "accessNotConfigured",
+            "PERMISSION_DENIED",
+            format!("Gmail API has not been used in project {project} before or it is disabled."),
+        );
+        error.domain = "usageLimits";
+        error.details = Some(Box::new(json!([{
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": "SERVICE_DISABLED",
+            "domain": "googleapis.com",
+            "metadata": {"service": "gmail.googleapis.com", "consumer": format!("projects/{project}")},
+        }])));
+        error
+    }
+
     /// 404 `notFound`.
     pub(crate) fn not_found() -> Self {
         Self::new(404, "notFound", "NOT_FOUND", "Requested entity was not found.")
+    }
+
+    /// 404 `notFound` with other words.
+    pub(crate) fn not_found_as(message: impl Into<String>) -> Self {
+        Self::new(404, "notFound", "NOT_FOUND", message)
+    }
+
+    /// 410 `resourceGone`.
+    pub(crate) fn gone() -> Self {
+        Self::new(410, "resourceGone", "NOT_FOUND", "Resource has been deleted")
     }
 
     /// 409 for a name in use.
@@ -181,6 +226,29 @@ impl ApiError {
             );
         }
         response
+    }
+}
+
+/// Whose quota a refusal speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum QuotaOf {
+    /// Units a user may spend in a minute.
+    User,
+    /// Units a project may spend in a minute.
+    Project,
+}
+
+impl QuotaOf {
+    /// Google's wording.
+    pub(crate) fn message(self, project: u64) -> String {
+        let limit = match self {
+            Self::User => "Queries per minute per user",
+            Self::Project => "Queries per minute",
+        };
+        format!(
+            "Quota exceeded for quota metric 'Queries' and limit '{limit}' of service 'gmail.googleapis.com' for \
+             consumer 'project_number:{project}'."
+        )
     }
 }
 

@@ -9,6 +9,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Value, json};
 
 use crate::behaviour::Behaviour;
+use crate::hits::Hits;
 use crate::mailbox::Stored;
 use crate::message::{Parsed, decode_words};
 use crate::mime::{Kind, Part};
@@ -39,6 +40,7 @@ pub(crate) struct Style<'a> {
     pub(crate) behaviour: &'a Behaviour,
     /// Makes this get's attachment ids differ from those of others.
     pub(crate) nonce: u64,
+    pub(crate) hits: &'a Hits,
 }
 
 /// An id as 16 hex digits.
@@ -61,12 +63,14 @@ pub(crate) fn message(stored: &Stored, format: &Format, style: Style<'_>) -> Val
     match format {
         Format::Minimal => {}
         Format::Raw => {
+            style.hits.add("base64_padding");
             out.insert(
                 "raw".to_owned(),
                 json!(encode(&stored.parsed.raw, style.behaviour)),
             );
         }
         Format::Full => {
+            style.hits.add("base64_padding");
             out.insert(
                 "payload".to_owned(),
                 part(&stored.parsed, &stored.parsed.root, style),
@@ -78,7 +82,7 @@ pub(crate) fn message(stored: &Stored, format: &Format, style: Style<'_>) -> Val
             let root = &stored.parsed.root;
             out.insert(
                 "payload".to_owned(),
-                json!({"mimeType": root.mime_type, "headers": headers(root, wanted, style.behaviour)}),
+                json!({"mimeType": root.mime_type, "headers": headers(root, wanted, style)}),
             );
         }
     }
@@ -131,7 +135,8 @@ pub(crate) fn attachment_part(id: &str) -> Option<String> {
 }
 
 fn attachment_id(part: &str, style: Style<'_>) -> String {
-    let nonce = if style.behaviour.attachment_ids_change {
+    let changes = style.behaviour.attachment_ids_change;
+    let nonce = if style.hits.when("attachment_ids_change", changes) {
         style.nonce
     } else {
         0
@@ -151,6 +156,10 @@ fn part(parsed: &Parsed, node: &Part, style: Style<'_>) -> Value {
             body.insert("attachmentId".to_owned(), json!(attachment_id(&node.id, style)));
         }
         Kind::Inline if node.content.size == 0 => {}
+        Kind::Inline if is_large_text(node, style) => {
+            style.hits.add("text_as_attachment_above");
+            body.insert("attachmentId".to_owned(), json!(attachment_id(&node.id, style)));
+        }
         Kind::Inline => {
             body.insert(
                 "data".to_owned(),
@@ -162,7 +171,7 @@ fn part(parsed: &Parsed, node: &Part, style: Style<'_>) -> Value {
     out.insert("partId".to_owned(), json!(node.id));
     out.insert("mimeType".to_owned(), json!(node.mime_type));
     out.insert("filename".to_owned(), json!(node.filename));
-    out.insert("headers".to_owned(), headers(node, |_| true, style.behaviour));
+    out.insert("headers".to_owned(), headers(node, |_| true, style));
     out.insert("body".to_owned(), Value::Object(body));
     if !node.parts.is_empty() {
         out.insert(
@@ -176,12 +185,19 @@ fn part(parsed: &Parsed, node: &Part, style: Style<'_>) -> Value {
     Value::Object(out)
 }
 
-fn headers(node: &Part, wanted: impl Fn(&str) -> bool, behaviour: &Behaviour) -> Value {
+/// "May be absent ... when the body data is sent as a separate attachment" (discovery document, `MessagePartBody.data`).
+fn is_large_text(node: &Part, style: Style<'_>) -> bool {
+    let most = style.behaviour.text_as_attachment_above;
+    most.is_some_and(|most| node.content.size > most)
+}
+
+fn headers(node: &Part, wanted: impl Fn(&str) -> bool, style: Style<'_>) -> Value {
     node.headers
         .iter()
         .filter(|(name, _)| wanted(name))
         .map(|(name, value)| {
-            let value = if behaviour.decode_header_words {
+            style.hits.when("decode_header_words", value.contains("=?"));
+            let value = if style.behaviour.decode_header_words {
                 decode_words(name, value)
             } else {
                 value.clone()
@@ -211,6 +227,7 @@ mod tests {
             Style {
                 behaviour: &behaviour,
                 nonce: 1,
+                hits: &Hits::default(),
             },
         );
         let two = attachment_id(
@@ -218,6 +235,7 @@ mod tests {
             Style {
                 behaviour: &behaviour,
                 nonce: 2,
+                hits: &Hits::default(),
             },
         );
         assert_ne!(one, two);

@@ -103,6 +103,11 @@ impl Editable {
 
 /// The same bytes with every line end as CRLF.
 pub(crate) fn with_crlf(raw: &[u8]) -> Vec<u8> {
+    let bare = |at: usize| at.checked_sub(1).and_then(|before| raw.get(before)) != Some(&b'\r');
+    let feeds = raw.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+    if !feeds.map(|(at, _)| at).any(bare) {
+        return raw.to_vec();
+    }
     let mut out = Vec::with_capacity(raw.len() + raw.len() / 32);
     let mut previous = 0_u8;
     for &byte in raw {
@@ -118,6 +123,11 @@ pub(crate) fn with_crlf(raw: &[u8]) -> Vec<u8> {
 /// Removes the line ends of a folded value (RFC 5322, section 2.2.3).
 pub(crate) fn unfold(value: &str) -> String {
     value.trim().replace(['\r', '\n'], "")
+}
+
+/// A time as HTTP writes it (RFC 9110, section 5.6.7).
+pub(crate) fn http_date(ms: i64) -> String {
+    rfc2822(ms).replace("+0000", "GMT")
 }
 
 /// `ms` since the epoch as an RFC 5322 date.

@@ -10,6 +10,7 @@ use crate::behaviour::{Behaviour, HistoryLabels, HistoryOrder};
 use crate::errors::ApiError;
 use crate::format::hex;
 use crate::mailbox::Account;
+use crate::moment::Moment;
 
 /// What happened to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,22 +89,48 @@ pub(crate) struct HistoryQuery {
 pub(crate) struct Cursor {
     /// Records after this id.
     after: u64,
-    /// Whether the empty page before this one has been given.
-    emptied: bool,
+    stage: Stage,
+}
+
+/// What was given before a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The pages before it.
+    Usual,
+    /// The empty page before it, too.
+    Emptied,
+    /// The page after it, which ends with this id.
+    Swapped(u64),
 }
 
 impl Cursor {
+    fn after(id: u64) -> Self {
+        Self {
+            after: id,
+            stage: Stage::Usual,
+        }
+    }
+
     /// Reads a page token.
     pub(crate) fn parse(token: &str) -> Option<Self> {
-        let number: u64 = token.parse().ok()?;
-        Some(Self {
-            after: number / 10,
-            emptied: number % 10 == 1,
-        })
+        let (after, stage) = match token.split_once('.') {
+            Some((after, end)) => (after, Stage::Swapped(end.parse().ok()?)),
+            None => match token.split_at_checked(token.len().checked_sub(1)?)? {
+                (after, "0") => (after, Stage::Usual),
+                (after, "1") => (after, Stage::Emptied),
+                _ => return None,
+            },
+        };
+        let after = after.parse().ok()?;
+        Some(Self { after, stage })
     }
 
     fn token(self) -> String {
-        (self.after.saturating_mul(10) + u64::from(self.emptied)).to_string()
+        match self.stage {
+            Stage::Usual => format!("{}0", self.after),
+            Stage::Emptied => format!("{}1", self.after),
+            Stage::Swapped(end) => format!("{}.{end}", self.after),
+        }
     }
 }
 
@@ -129,6 +156,7 @@ impl History {
 
     /// Appends a record; `id` comes from [`Self::next_id`].
     pub(crate) fn push(&mut self, id: u64, at: i64, changes: Vec<Change>) {
+        let at = self.records.last().map_or(at, |last| at.max(last.at));
         self.records.push(Record { id, at, changes });
     }
 
@@ -137,25 +165,51 @@ impl History {
         self.floor = self.floor.max(before);
     }
 
-    /// The smallest id that is still valid.
-    fn oldest_valid(&self, now: i64, retention_ms: i64) -> u64 {
-        let kept = self
-            .records
-            .partition_point(|record| record.at < now.saturating_sub(retention_ms));
-        let by_age = kept
+    /// Lets every id so far expire, the newest too.
+    pub(crate) fn expire_all(&mut self) {
+        self.floor = self.last_id() + 1;
+    }
+
+    /// The smallest id that is still valid, and which switch made it that, if one did.
+    fn oldest_valid(&self, now: i64, behaviour: &Behaviour) -> (u64, Option<&'static str>) {
+        let oldest = now.saturating_sub(behaviour.history_retention_ms);
+        let kept = self.records.partition_point(|record| record.at < oldest);
+        let last_old = kept
             .checked_sub(1)
             .and_then(|last| self.records.get(last))
-            .map_or(0, |record| record.id);
-        by_age.max(self.floor)
+            .map(|record| record.id);
+        let (by_age, switch) = match last_old {
+            None => (0, None),
+            Some(id) if behaviour.history_quiet_ids_expire => (id + 1, Some("history_quiet_ids_expire")),
+            Some(id) => (id, Some("history_retention_ms")),
+        };
+        if by_age > self.floor {
+            (by_age, switch)
+        } else {
+            (self.floor, None)
+        }
     }
 
     /// The records a reader can see by now.
     fn visible(&self, now: i64, lag_ms: i64) -> &[Record] {
+        if lag_ms <= 0 {
+            return &self.records;
+        }
         let end = self
             .records
             .partition_point(|record| record.at <= now.saturating_sub(lag_ms));
         self.records.get(..end).unwrap_or_default()
     }
+}
+
+/// The history id to start from now. Where every id so far has expired, a new one is made.
+pub(crate) fn anchor(account: &mut Account, behaviour: &Behaviour, moment: Moment) -> u64 {
+    let (oldest, _) = account.history.oldest_valid(moment.steady, behaviour);
+    if account.history.last_id() < oldest {
+        let id = account.history.next_id(1).max(oldest);
+        account.history.push(id, moment.steady, Vec::new());
+    }
+    account.history.last_id()
 }
 
 /// The answer of `history.list`.
@@ -166,51 +220,61 @@ pub(crate) fn list(
     now: i64,
 ) -> Result<Value, ApiError> {
     let history = &account.history;
-    let gone = query.start < history.oldest_valid(now, behaviour.history_retention_ms);
-    if gone || query.start > history.last_id() {
+    let hits = &account.hits;
+    let (oldest, switch) = history.oldest_valid(now, behaviour);
+    if query.start < oldest || query.start > history.last_id() {
+        if let Some(switch) = switch.filter(|_| query.start < oldest) {
+            hits.add(switch);
+        }
         return Err(ApiError::not_found());
     }
     let visible = history.visible(now, behaviour.history_lag_ms);
+    hits.when("history_lag_ms", visible.len() < history.records.len());
     let newest = visible
         .last()
         .map_or(history.first, |record| record.id)
         .max(query.start);
-    let mut cursor = query.page.unwrap_or(Cursor {
-        after: query.start,
-        emptied: false,
-    });
+    let mut cursor = query.page.unwrap_or(Cursor::after(query.start));
     cursor.after = cursor.after.max(query.start);
-    let from = visible.partition_point(|record| record.id <= cursor.after);
-    let mut shown: Vec<(u64, Value)> = Vec::new();
-    let mut next = None;
-    for record in visible.get(from..).unwrap_or_default() {
-        let Some(value) = show(account, record, query, behaviour) else {
-            continue;
-        };
-        if shown.len() == query.max {
-            next = shown.last().map(|(id, _)| Cursor {
-                after: *id,
-                emptied: false,
-            });
-            break;
-        }
-        shown.push((record.id, value));
-    }
-    if behaviour.history_empty_pages && !cursor.emptied && !shown.is_empty() {
+    let (mut shown, mut next) = page(account, visible, cursor.after, query, behaviour);
+    let empties = behaviour.history_empty_pages && cursor.stage == Stage::Usual && !shown.is_empty();
+    if hits.when("history_empty_pages", empties) {
         shown.clear();
         next = Some(Cursor {
-            emptied: true,
+            stage: Stage::Emptied,
+            ..cursor
+        });
+    } else if let Stage::Swapped(end) = cursor.stage {
+        next = Some(Cursor::after(end));
+    } else if let (HistoryOrder::PagesSwapped, Some(second)) = (behaviour.history_order, next) {
+        hits.add("history_order");
+        (shown, _) = page(account, visible, second.after, query, behaviour);
+        let end = shown.last().map_or(second.after, |(id, _)| *id);
+        next = Some(Cursor {
+            stage: Stage::Swapped(end),
             ..cursor
         });
     }
-    if behaviour.history_duplicates {
+    if hits.when(
+        "history_duplicates",
+        behaviour.history_duplicates && !shown.is_empty(),
+    ) {
         shown = shown
             .into_iter()
             .flat_map(|record| [record.clone(), record])
             .collect();
     }
-    if behaviour.history_order == HistoryOrder::Shuffled {
-        shown.shuffle(&mut account.rng);
+    let mixes = matches!(
+        behaviour.history_order,
+        HistoryOrder::Shuffled | HistoryOrder::Reversed
+    );
+    hits.when("history_order", mixes && shown.len() > 1);
+    let labels_matter = behaviour.history_labels != HistoryLabels::Current;
+    hits.when("history_labels", labels_matter && !shown.is_empty());
+    match behaviour.history_order {
+        HistoryOrder::Chronological | HistoryOrder::PagesSwapped => {}
+        HistoryOrder::Shuffled => shown.shuffle(&mut account.rng),
+        HistoryOrder::Reversed => shown.reverse(),
     }
     let mut answer = Map::new();
     if !shown.is_empty() {
@@ -224,6 +288,29 @@ pub(crate) fn list(
     }
     answer.insert("historyId".to_owned(), json!(newest.to_string()));
     Ok(Value::Object(answer))
+}
+
+/// The records of a page, and where the next one begins if there is one.
+fn page(
+    account: &Account,
+    visible: &[Record],
+    after: u64,
+    query: &HistoryQuery,
+    behaviour: &Behaviour,
+) -> (Vec<(u64, Value)>, Option<Cursor>) {
+    let from = visible.partition_point(|record| record.id <= after);
+    let mut shown: Vec<(u64, Value)> = Vec::new();
+    for record in visible.get(from..).unwrap_or_default() {
+        let Some(value) = show(account, record, query, behaviour) else {
+            continue;
+        };
+        if shown.len() == query.max {
+            let next = shown.last().map(|(id, _)| Cursor::after(*id));
+            return (shown, next);
+        }
+        shown.push((record.id, value));
+    }
+    (shown, None)
 }
 
 fn show(account: &Account, record: &Record, query: &HistoryQuery, behaviour: &Behaviour) -> Option<Value> {

@@ -4,7 +4,8 @@
 //! Time comes from [`Config::clock`] and chance from [`Config::seed`], so the same requests get the same answers, byte
 //! for byte. [`Server`] (or [`serve`]) puts it on a socket. Mail sent from one mailbox arrives in the others it is
 //! addressed to; what leaves for other addresses is kept ([`Sim::outside`]). Behaviours which Google does not promise
-//! are switches ([`Behaviour`]). Answers have the shapes of the discovery document; a test holds them to it.
+//! are switches ([`Behaviour`]); what goes wrong are faults ([`FaultKind`]), on order ([`Sim::inject`]) or by seed
+//! ([`Sim::set_fault_plan`]). Answers have the shapes of the discovery document; a test holds them to it.
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")
@@ -23,16 +24,21 @@ mod errors;
 mod fault;
 mod fields;
 mod format;
+mod gzip;
 mod headers;
 mod history;
+mod hits;
 mod labels;
+mod later;
 mod mailbox;
 mod message;
 mod mime;
+mod moment;
 mod multipart;
 mod oauth;
 mod push;
 mod quota;
+mod returns;
 mod search;
 mod server;
 mod sim;
@@ -40,18 +46,20 @@ mod threading;
 mod transport;
 mod upload;
 mod view;
+mod wire;
 mod world;
 
 pub use behaviour::{
-    Behaviour, HistoryLabels, HistoryOrder, PushData, PushHistoryId, QuotaRefusal, ThreadRule,
+    Behaviour, HistoryLabels, HistoryOrder, PushData, PushHistoryId, QuotaRefusal, Switch, ThreadRule,
 };
 pub use config::{Client, Clock, Config, Consent, Decision, Limits, PushEndpoint, Redirects};
-pub use fault::{Dropped, Fault, FaultKind};
+pub use fault::{Fault, FaultKind, FaultMix, FaultPlan, Share};
 pub use mailbox::Verification;
-pub use oauth::{Tokens, push_token};
+pub use oauth::{TokenFlaw, Tokens, push_token};
 pub use push::Notification;
 pub use quota::{Quota, Table};
 pub use server::{Server, serve};
 pub use sim::{Delivered, Delivery, MailService, Sim};
 pub use view::{MailboxView, MessageView};
+pub use wire::Wire;
 pub use world::{OutsideMail, Stats};

@@ -11,8 +11,10 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::history::{Change, ChangeKind, History};
+use crate::hits::Hits;
 use crate::labels::{DRAFT, Label, SENT, system_labels};
 use crate::message::Parsed;
+use crate::moment::Moment;
 use crate::push::Watch;
 use crate::quota::Window;
 
@@ -42,17 +44,6 @@ pub(crate) struct NewMessage {
     /// `None` starts a thread.
     pub(crate) thread: Option<u64>,
     pub(crate) internal_date: i64,
-}
-
-/// The circumstances of a change.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment {
-    pub(crate) now: i64,
-    /// Largest step between history ids.
-    pub(crate) gap: u64,
-    /// Whether one operation leaves one record.
-    pub(crate) grouped: bool,
-    pub(crate) push_rate_limited: bool,
 }
 
 /// An address the account may send from.
@@ -100,10 +91,13 @@ pub(crate) struct Account {
     /// Requests are refused until then, with the time in the text.
     pub(crate) blocked_until: Option<i64>,
     pub(crate) sending_blocked_until: Option<i64>,
+    /// When the daily sending limit was first exceeded, on the steady clock.
+    pub(crate) sending_limit_met_at: Option<i64>,
     pub(crate) mail_enabled: bool,
     last_id: u64,
     next_label: u64,
     pub(crate) rng: StdRng,
+    pub(crate) hits: Hits,
 }
 
 impl Account {
@@ -134,13 +128,15 @@ impl Account {
             watches: BTreeMap::new(),
             delivered: BTreeMap::new(),
             sent_at: VecDeque::new(),
-            window: Window::default(),
+            window: Window::minute(),
             blocked_until: None,
             sending_blocked_until: None,
+            sending_limit_met_at: None,
             mail_enabled: true,
             last_id: 0,
             next_label: 1,
             rng,
+            hits: Hits::default(),
         }
     }
 
@@ -191,7 +187,7 @@ impl Account {
                 self.by_message_id.entry(message_id.clone()).or_default().push(id);
             }
             stored.parsed = parsed;
-            stored.sent_from_draft_at = Some(moment.now);
+            stored.sent_from_draft_at = Some(moment.steady);
         }
         self.relabel(id, &[SENT.to_owned()], &[DRAFT.to_owned()], moment);
     }
@@ -303,6 +299,7 @@ impl Account {
         if changes.is_empty() {
             return;
         }
+        self.hits.when("history_grouped", changes.len() > 1);
         let groups = if moment.grouped {
             vec![changes]
         } else {
@@ -310,20 +307,21 @@ impl Account {
         };
         for group in groups {
             let step = self.rng.random_range(1..=moment.gap.max(1));
+            self.hits.when("history_gap", step > 1);
             let labels: BTreeSet<&String> = group
                 .iter()
                 .flat_map(|change| change.labels_then.iter().chain(&change.labels))
                 .collect();
             let history_id = self.history.next_id(step);
             for watch in self.watches.values_mut() {
-                watch.notice(history_id, &labels, moment);
+                watch.notice(history_id, &labels, moment, &self.hits);
             }
             for change in &group {
                 if let Some(stored) = self.messages.get_mut(&change.message) {
                     stored.history_id = history_id;
                 }
             }
-            self.history.push(history_id, moment.now, group);
+            self.history.push(history_id, moment.steady, group);
         }
     }
 
@@ -348,7 +346,7 @@ impl Account {
                 labels: new.labels,
                 history_id: 0,
                 internal_date: new.internal_date,
-                arrived_at: moment.now,
+                arrived_at: moment.steady,
                 sent_from_draft_at: None,
                 parsed: new.parsed,
             },

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::{Parser, ValueEnum};
-use gmail_sim::{Config, Consent, Delivery, PushEndpoint, Quota, Sim, Table};
+use gmail_sim::{Behaviour, Config, Consent, Delivery, FaultPlan, PushEndpoint, Quota, Sim, Table};
 use tokio::net::TcpListener;
 
 /// A Gmail and Google OAuth server with real state, for tests and demos.
@@ -30,6 +30,12 @@ struct Arguments {
     /// Seed of all ids and tokens.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Strike requests and notifications by seed: SEED, or SEED:RATE with a rate from 0 to 1 (0.02 by default).
+    #[arg(long, value_name = "SEED[:RATE]", value_parser = fault_plan)]
+    faults: Option<FaultPlan>,
+    /// Draw the settings of the switches by seed.
+    #[arg(long, value_name = "SEED")]
+    behaviour: Option<u64>,
     /// A directory of messages (.eml) to deliver at the start, in the order of their names.
     #[arg(long, value_name = "DIR", requires = "to")]
     mail: Option<PathBuf>,
@@ -85,6 +91,7 @@ impl From<QuotaMode> for Quota {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let sim = Sim::new(config(&arguments));
+    sim.set_fault_plan(arguments.faults.clone());
     for user in &arguments.user {
         let (name, email) = name_and_email(user);
         sim.create_user(&email, &name);
@@ -119,8 +126,26 @@ fn config(arguments: &Arguments) -> Config {
             Consent::Page
         },
         push,
+        behaviour: arguments.behaviour.map(Behaviour::drawn).unwrap_or_default(),
         ..Config::default()
     }
+}
+
+/// `SEED` or `SEED:RATE`.
+fn fault_plan(text: &str) -> Result<FaultPlan, String> {
+    let (seed, rate) = text.split_once(':').unwrap_or((text, "0.02"));
+    let seed = seed.parse().map_err(|error| format!("seed: {error}"))?;
+    let rate: f64 = rate.parse().map_err(|error| format!("rate: {error}"))?;
+    if !(0.0..=1.0).contains(&rate) {
+        return Err("rate: not between 0 and 1".to_owned());
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and 1000"
+    )]
+    let per_mille = (rate * 1000.0).round() as u16;
+    Ok(FaultPlan::new(seed, per_mille))
 }
 
 fn name_and_email(user: &str) -> (String, String) {
@@ -148,4 +173,18 @@ fn deliver_directory(sim: &Sim, directory: &PathBuf, to: &str) -> anyhow::Result
         }
     }
     Ok(files.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_plan_is_a_seed_with_a_rate_or_without() {
+        assert_eq!(fault_plan("7:0.05"), Ok(FaultPlan::new(7, 50)));
+        assert_eq!(fault_plan("7"), Ok(FaultPlan::new(7, 20)));
+        for wrong in ["", "x", "7:", "7:2", "7:-1", "7:NaN"] {
+            assert!(fault_plan(wrong).is_err(), "{wrong}");
+        }
+    }
 }

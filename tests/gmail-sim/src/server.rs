@@ -15,13 +15,15 @@ use tokio::task::JoinHandle;
 
 use crate::Sim;
 use crate::errors::ApiError;
-use crate::fault::{Dropped, FaultKind};
-use crate::oauth::push_token;
+use crate::gzip;
+use crate::wire::{self, Wire};
 
 /// Largest request body: an import of the largest message, and its metadata.
 const MAX_BODY: usize = 160 * 1024 * 1024;
 /// First and largest wait before a push is repeated.
 const PUSH_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// How often it is looked whether a late notification is due.
+const LATE_POLL: Duration = Duration::from_millis(20);
 /// How often a push is tried.
 const PUSH_TRIES: u32 = 8;
 
@@ -94,15 +96,16 @@ async fn answer(State(front): State<Front>, request: Request<Body>) -> Response<
         return ApiError::too_large(MAX_BODY).response().map(Body::from);
     };
     let request = Request::from_parts(parts, body);
-    let response = if request.uri().path().starts_with("/sim/") {
-        front.sim.handle(request)
-    } else {
-        front.in_turn(request).await
-    };
-    if response.extensions().get::<Dropped>().is_some() {
-        return Response::new(cut_off());
+    if request.uri().path().starts_with("/sim/") {
+        return front.sim.handle(request).map(Body::from);
     }
-    response.map(Body::from)
+    let packs = gzip::is_wanted(request.headers());
+    let mut response = front.in_turn(request).await;
+    if packs && front.sim.behaviour().gzip_answers && Wire::of(&response).is_none_or(Wire::is_whole) {
+        let packed = gzip::deflate(&mut response);
+        front.sim.lock().hits.when("gzip_answers", packed);
+    }
+    wire::send(response).await
 }
 
 impl Front {
@@ -116,9 +119,11 @@ impl Front {
             .unwrap_or_default();
         let token = token.to_owned();
         let Some(_place) = self.enter(token, behaviour.concurrent_requests) else {
-            return FaultKind::Concurrent.response(self.sim.now_ms());
+            self.sim.lock().hits.add("concurrent_requests");
+            return ApiError::concurrent().response();
         };
         if behaviour.latency_ms > 0 {
+            self.sim.lock().hits.add("latency_ms");
             tokio::time::sleep(Duration::from_millis(behaviour.latency_ms)).await;
         }
         self.sim.handle(request)
@@ -157,34 +162,28 @@ impl Drop for Place {
     }
 }
 
-/// A body that fails before its first byte: hyper then closes the connection without an answer.
-fn cut_off() -> Body {
-    Body::from_stream(futures_util::stream::once(async {
-        Err::<Bytes, std::io::Error>(std::io::ErrorKind::ConnectionAborted.into())
-    }))
-}
-
 /// Posts notifications as Pub/Sub does: at least once, each again until it is accepted.
 async fn deliver_pushes(sim: Sim) {
     loop {
-        sim.pushed.notified().await;
+        // Late ones come without a request to wake anybody, by the simulator's clock.
+        let waits = sim.next_due_ms().is_some();
+        tokio::select! {
+            () = sim.pushed.notified() => {}
+            () = tokio::time::sleep(LATE_POLL), if waits => {}
+        }
         while let Some(endpoint) = sim.push() {
-            let notifications = sim.take_notifications();
-            if notifications.is_empty() {
+            let pushes = sim.take_pushes(&endpoint);
+            if pushes.is_empty() {
                 break;
             }
-            for notification in notifications {
-                let body = notification
-                    .envelope(&endpoint.subscription, &sim.behaviour())
-                    .to_string();
-                let token = push_token(&endpoint, sim.now_ms());
-                tokio::spawn(post(endpoint.url.clone(), token, body));
+            for push in pushes {
+                tokio::spawn(post(push));
             }
         }
     }
 }
 
-async fn post(url: String, token: String, body: String) {
+async fn post(push: Request<Bytes>) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let Ok(client) = reqwest::Client::builder()
         .timeout(Duration::from_secs(10))
@@ -194,13 +193,10 @@ async fn post(url: String, token: String, body: String) {
     };
     let mut wait = PUSH_BACKOFF.0;
     for _ in 0..PUSH_TRIES {
-        let sent = client
-            .post(&url)
-            .bearer_auth(&token)
-            .header("content-type", "application/json")
-            .body(body.clone())
-            .send()
-            .await;
+        let Ok(request) = reqwest::Request::try_from(push.clone()) else {
+            return;
+        };
+        let sent = client.execute(request).await;
         match sent {
             Ok(response) if response.status().is_success() => return,
             Ok(response) => tracing::info!(status = %response.status(), "push refused"),

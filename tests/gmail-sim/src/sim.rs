@@ -1,23 +1,25 @@
 //! The handle on a simulated world: what tests and demos do and see beside the API itself.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::{Request as HttpRequest, Response, header};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::api::{self, Query, Request};
+use crate::api::{self, Request};
 use crate::behaviour::Behaviour;
 use crate::config::{Config, Consent, PushEndpoint};
 use crate::errors::ApiError;
-use crate::fault::Fault;
+use crate::fault::{self, Fault, FaultPlan};
 use crate::format::hex;
+use crate::headers::http_date;
 use crate::mailbox::{Account, Verification};
-use crate::oauth::{self, Tokens};
-use crate::push::Notification;
+use crate::oauth::{self, TokenFlaw, Tokens};
+use crate::push::{Notification, push_request};
 use crate::view::{MailboxView, view};
 use crate::world::{OutsideMail, Stats, World, canonical};
-use crate::{admin, batch};
+use crate::{admin, batch, gzip, wire};
 
 /// A simulated Gmail. Clones share one world.
 #[derive(Clone)]
@@ -72,24 +74,37 @@ impl Sim {
     }
 
     /// Answers a request: Gmail, OAuth, uploads, batches, and the admin API under `/sim`. The host in the URI does not
-    /// matter. An answer with the extension [`crate::Dropped`] stands for a connection that was cut.
+    /// matter. An answer with the extension [`crate::Wire`] does not reach its client as it is; its body is what arrives.
     pub fn handle(&self, request: HttpRequest<Bytes>) -> Response<Bytes> {
-        let request = take_apart(request);
+        let mut request = Request::of(request);
         let mut world = self.lock();
+        world.settle();
         let now = world.now();
+        let body = std::mem::take(&mut request.body);
+        let unpacked = gzip::inflate(&request.headers, body, world.limits.inflated_bytes);
+        let unpacked = unpacked.map(|body| request.body = body);
         let mut response = match request.path.as_str() {
+            _ if unpacked.is_err() => unpacked
+                .err()
+                .map_or_else(Response::default, |error| error.response()),
             path if path.starts_with("/sim/") => admin::handle(&mut world, &request),
-            "/batch" | "/batch/gmail/v1" => batch::handle(&mut world, &request),
+            "/batch" | "/batch/gmail/v1" => {
+                let mailbox = world.owner_of(request.bearer());
+                fault::under(&mut world, &mailbox, "batch", |world| {
+                    batch::handle(world, &request)
+                })
+            }
             _ => match oauth::handle(&mut world, &request) {
                 Some(response) => response,
                 None => api::handle(&mut world, &request),
             },
         };
-        let waiting = !world.notifications.is_empty();
+        let waiting = world.has_notifications();
         drop(world);
         if waiting {
             self.pushed.notify_one();
         }
+        wire::shorten(&mut response);
         if let Ok(date) = header::HeaderValue::from_str(&http_date(now)) {
             response.headers_mut().insert(header::DATE, date);
         }
@@ -115,9 +130,10 @@ impl Sim {
     /// Mail arrives from outside. `None` if the mailbox does not exist.
     pub fn deliver(&self, delivery: &Delivery) -> Option<Delivered> {
         let mut world = self.lock();
+        world.settle();
         let key = world.find_account(&delivery.mailbox)?;
         let (id, thread) = world.deliver(&key, delivery)?;
-        let waiting = !world.notifications.is_empty();
+        let waiting = world.has_notifications();
         drop(world);
         if waiting {
             self.pushed.notify_one();
@@ -130,7 +146,8 @@ impl Sim {
 
     /// What a mailbox holds.
     pub fn mailbox(&self, email: &str) -> Option<MailboxView> {
-        let world = self.lock();
+        let mut world = self.lock();
+        world.settle();
         let key = world.find_account(email)?;
         let grants = world.oauth.live_grants(&key);
         let now = world.now();
@@ -167,6 +184,12 @@ impl Sim {
         Some(oauth::issue(&mut world, &key, scopes))
     }
 
+    /// Lets every history id expire that was given out so far, that of the newest message too; the next `getProfile` or
+    /// `watch` makes a good one. False if there is no such mailbox.
+    pub fn expire_all_history(&self, email: &str) -> bool {
+        self.with_account(email, |account| account.history.expire_all())
+    }
+
     /// Lets every history id below `before` expire; `None` stands for everything up to now, so that only the newest
     /// id is still good. False if there is no such mailbox.
     pub fn expire_history(&self, email: &str, before: Option<u64>) -> bool {
@@ -176,9 +199,39 @@ impl Sim {
         })
     }
 
-    /// Takes the notifications that were published since the last call.
+    /// Takes the notifications that were handed out since the last call. Late ones come when their time has come
+    /// ([`Self::next_due_ms`]).
     pub fn take_notifications(&self) -> Vec<Notification> {
-        self.lock().notifications.drain(..).collect()
+        self.lock().take_notifications()
+    }
+
+    /// When the next thing happens that was put off (a late notification, a bounce, mail to oneself), in milliseconds
+    /// since the epoch on the simulator's clock.
+    pub fn next_due_ms(&self) -> Option<i64> {
+        let world = self.lock();
+        let due = world.agenda.next_due()?;
+        Some(world.now().saturating_add(due - world.steady()))
+    }
+
+    /// The same as the requests that Pub/Sub posts to an endpoint, forged ones among them.
+    pub fn take_pushes(&self, endpoint: &PushEndpoint) -> Vec<HttpRequest<Bytes>> {
+        let mut world = self.lock();
+        let taken = world.take_notifications();
+        taken
+            .iter()
+            .filter_map(|notification| push_request(&mut world, endpoint, notification))
+            .collect()
+    }
+
+    /// The bearer token of a push by the key in use now, with a flaw or without; `None` where the flaw is that there is
+    /// no token.
+    pub fn push_token(&self, endpoint: &PushEndpoint, flaw: Option<TokenFlaw>) -> Option<String> {
+        self.lock().push_token(endpoint, flaw)
+    }
+
+    /// Signs with a new key from now on. The last key stays published, older ones do not.
+    pub fn rotate_keys(&self) {
+        self.lock().oauth.rotate_keys();
     }
 
     /// The switches.
@@ -209,12 +262,39 @@ impl Sim {
 
     /// Puts a fault in wait.
     pub fn inject(&self, fault: Fault) {
-        self.lock().faults.push(fault);
+        self.lock().faults.add(fault);
     }
 
-    /// Removes all waiting faults.
+    /// Removes all waiting faults; a plan stays.
     pub fn clear_faults(&self) {
         self.lock().faults.clear();
+    }
+
+    /// The faults that still wait.
+    pub fn waiting_faults(&self) -> Vec<Fault> {
+        self.lock().faults.waiting().to_vec()
+    }
+
+    /// Begins to strike requests and notifications by seed, or ends it.
+    pub fn set_fault_plan(&self, plan: Option<FaultPlan>) {
+        self.lock().faults.set_plan(plan);
+    }
+
+    /// The plan that strikes requests.
+    pub fn fault_plan(&self) -> Option<FaultPlan> {
+        self.lock().faults.plan().cloned()
+    }
+
+    /// How often each kind of fault struck ([`crate::FaultKind::name`]), and each switch decided something (its name in
+    /// [`Behaviour`]).
+    pub fn faults_hit(&self) -> BTreeMap<&'static str, u64> {
+        self.lock().hits()
+    }
+
+    /// Lets Google's clock jump by this many milliseconds, forward or (if negative) backward. What lasts a while
+    /// (quota minutes, lags, the second between notifications) is not made longer by a jump backward.
+    pub fn jump_clock(&self, by_ms: i64) {
+        self.lock().jump_clock(by_ms);
     }
 
     /// Mail to this address bounces from now on: the sender gets a delivery status notification.
@@ -295,32 +375,6 @@ pub enum MailService {
     On,
     /// "Mail service not enabled".
     Off,
-}
-
-fn take_apart(request: HttpRequest<Bytes>) -> Request {
-    let (parts, body) = request.into_parts();
-    let authority = parts.uri.authority().map(ToString::to_string);
-    let scheme = parts.uri.scheme_str().unwrap_or("http").to_owned();
-    let host = authority.or_else(|| {
-        parts
-            .headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok())
-            .map(ToOwned::to_owned)
-    });
-    Request {
-        origin: format!("{scheme}://{}", host.as_deref().unwrap_or("localhost")),
-        path: parts.uri.path().to_owned(),
-        query: Query::parse(parts.uri.query().unwrap_or_default().as_bytes()),
-        verb: parts.method,
-        headers: parts.headers,
-        body,
-    }
-}
-
-/// RFC 9110, section 5.6.7.
-fn http_date(ms: i64) -> String {
-    crate::headers::rfc2822(ms).replace("+0000", "GMT")
 }
 
 /// The refusal of an admin call for a mailbox that does not exist.

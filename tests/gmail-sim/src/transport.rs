@@ -9,12 +9,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rand::Rng;
 
-use crate::behaviour::Behaviour;
+use crate::behaviour::{Behaviour, ThreadRule};
 use crate::errors::ApiError;
 use crate::headers::{Editable, mailbox, rfc2822};
 use crate::labels::{INBOX, SENT, UNREAD};
-use crate::mailbox::{Account, Moment, NewMessage};
+use crate::mailbox::{Account, NewMessage};
 use crate::message::{Mailbox, Parsed};
+use crate::moment::Moment;
+use crate::returns::{Bounce, send_back, send_to_self};
 use crate::world::{OutsideMail, World, canonical, receive};
 
 /// A day in milliseconds.
@@ -26,6 +28,14 @@ pub(crate) struct Outgoing {
     pub(crate) thread: Option<u64>,
     /// The draft it was.
     pub(crate) draft: Option<u64>,
+}
+
+/// Whether a message that is accepted reaches anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Delivered,
+    /// Answered 200, filed in SENT, and bounced.
+    Lost,
 }
 
 /// Who a sent message goes to.
@@ -48,12 +58,23 @@ pub(crate) fn send(world: &mut World, key: &str, outgoing: &Outgoing) -> Result<
     let project = world.clients.first().map_or(0, |client| client.project);
     let sends_per_day = world.limits.sends_per_day;
     let behaviour = world.behaviour.clone();
+    let lost = std::mem::take(&mut world.next_send_is_lost);
     let account = world.accounts.get_mut(key).ok_or_else(ApiError::not_found)?;
     check_thread(account, outgoing.thread)?;
-    check_sending(account, moment.now, sends_per_day)?;
-    let mut mail = prepare(account, &outgoing.raw, project, &behaviour, moment.now);
+    let delay = behaviour.sending_limit_delay_ms;
+    let fate = match check_sending(account, moment, sends_per_day, delay)? {
+        Fate::Delivered if lost => Fate::Lost,
+        fate => fate,
+    };
+    let mut mail = prepare(account, &asked, project, &behaviour, moment.now);
     let sent = file_sent(account, &mail, outgoing, &behaviour, moment);
     account.sent_at.push_back(moment.now);
+    if fate == Fate::Lost {
+        send_back(world, key, sent, Bounce::SendingLimit);
+        world.publish();
+        world.settle();
+        return Ok(sent);
+    }
     mail.remove("Bcc");
     let envelope = Envelope {
         key,
@@ -63,6 +84,7 @@ pub(crate) fn send(world: &mut World, key: &str, outgoing: &Outgoing) -> Result<
     };
     hand_over(world, &envelope, &mail, moment);
     world.publish();
+    world.settle();
     Ok(sent)
 }
 
@@ -74,9 +96,19 @@ pub(crate) fn joined_thread(
     behaviour: &Behaviour,
 ) -> Option<u64> {
     match named {
-        Some(thread) if account.may_join(parsed, thread, behaviour.thread_rule) => Some(thread),
-        None if behaviour.send_threads_without_id => account.thread_by_references(parsed),
-        _ => None,
+        Some(thread) => {
+            let rule = behaviour.thread_rule;
+            let joins = account.may_join(parsed, thread, rule);
+            let decided = !joins || rule != ThreadRule::Strict;
+            account.hits.when("thread_rule", decided);
+            joins.then_some(thread)
+        }
+        None if behaviour.send_threads_without_id => {
+            let thread = account.thread_by_references(parsed);
+            account.hits.when("send_threads_without_id", thread.is_some());
+            thread
+        }
+        None => None,
     }
 }
 
@@ -150,15 +182,34 @@ fn plausible(address: &str) -> bool {
         && !address.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
-fn check_sending(account: &mut Account, now: i64, per_day: Option<usize>) -> Result<(), ApiError> {
+/// Refuses a mailbox that has sent too much. For a while after the daily limit the refusal is not seen in the answer:
+/// "you can't assume that a 200 response means the email was successfully sent".
+fn check_sending(
+    account: &mut Account,
+    moment: Moment,
+    per_day: Option<usize>,
+    delay_ms: i64,
+) -> Result<Fate, ApiError> {
+    let now = moment.now;
     while account.sent_at.front().is_some_and(|at| *at <= now - DAY_MS) {
         account.sent_at.pop_front();
     }
     let full = per_day.is_some_and(|limit| account.sent_at.len() >= limit);
     let until = match (account.sending_blocked_until, full) {
         (Some(until), _) if until > now => until,
+        (_, true) if delay_ms > 0 => {
+            let met_at = *account.sending_limit_met_at.get_or_insert(moment.steady);
+            if moment.steady < met_at.saturating_add(delay_ms) {
+                account.hits.add("sending_limit_delay_ms");
+                return Ok(Fate::Lost);
+            }
+            account.sent_at.front().map_or(now, |first| first + DAY_MS)
+        }
         (_, true) => account.sent_at.front().map_or(now, |first| first + DAY_MS),
-        _ => return Ok(()),
+        _ => {
+            account.sending_limit_met_at = None;
+            return Ok(Fate::Delivered);
+        }
     };
     Err(ApiError::too_many(format!(
         "{} (Mail sending)",
@@ -167,21 +218,24 @@ fn check_sending(account: &mut Account, now: i64, per_day: Option<usize>) -> Res
 }
 
 /// The message as it leaves: Gmail's headers filled in or rewritten, `Bcc` still there.
-fn prepare(account: &mut Account, raw: &[u8], project: u64, behaviour: &Behaviour, now: i64) -> Editable {
-    let mut mail = Editable::new(raw);
-    let parsed = Parsed::new(Bytes::from(mail.to_bytes()));
-    let accepted = parsed
+fn prepare(account: &mut Account, asked: &Parsed, project: u64, behaviour: &Behaviour, now: i64) -> Editable {
+    let mut mail = Editable::new(&asked.raw);
+    let accepted = asked
         .from
         .first()
         .is_some_and(|from| account.accepted_sender(&from.address).is_some());
-    if parsed.from.is_empty() || (!accepted && behaviour.rewrite_from) {
+    let rewritten = !asked.from.is_empty() && !accepted && behaviour.rewrite_from;
+    if asked.from.is_empty() || account.hits.when("rewrite_from", rewritten) {
         let (name, address) = account.default_sender();
         mail.set("From", &mailbox(name, address));
     }
     mail.set_if_absent("Date", &rfc2822(now));
     mail.set_if_absent("MIME-Version", "1.0");
     let id = new_message_id(&mut account.rng);
-    if behaviour.rewrite_message_id {
+    if account
+        .hits
+        .when("rewrite_message_id", behaviour.rewrite_message_id)
+    {
         mail.set("Message-ID", &id);
     } else {
         mail.set_if_absent("Message-ID", &id);
@@ -205,6 +259,7 @@ fn file_sent(
     moment: Moment,
 ) -> u64 {
     let mut own = Editable::new(&mail.to_bytes());
+    account.hits.when("sender_keeps_bcc", own.get("Bcc").is_some());
     if !behaviour.sender_keeps_bcc {
         own.remove("Bcc");
     }
@@ -216,6 +271,7 @@ fn file_sent(
         .and_then(|message| account.messages.get(&message))
         .map(|stored| stored.thread);
     if let (Some(message), true) = (draft, behaviour.draft_send_keeps_id) {
+        account.hits.add("draft_send_keeps_id");
         account.drafts.retain(|_, of| *of != message);
         account.become_sent(message, Arc::new(parsed), moment);
         return message;
@@ -234,7 +290,7 @@ fn file_sent(
         Some(message) => {
             let (id, _) = account.replace(message, new, moment);
             if let Some(stored) = account.messages.get_mut(&id) {
-                stored.sent_from_draft_at = Some(moment.now);
+                stored.sent_from_draft_at = Some(moment.steady);
             }
             id
         }
@@ -254,7 +310,7 @@ fn hand_over(world: &mut World, envelope: &Envelope<'_>, mail: &Editable, moment
     let mut reached = BTreeSet::new();
     for recipient in recipients {
         if world.bouncing.contains(&canonical(recipient)) {
-            bounce(world, key, sent, recipient, moment);
+            send_back(world, key, sent, Bounce::NoSuchAddress(recipient.clone()));
             continue;
         }
         let Some(target) = world.find_account(recipient) else {
@@ -274,68 +330,25 @@ fn hand_over(world: &mut World, envelope: &Envelope<'_>, mail: &Editable, moment
         if behaviour.bcc_recipient_sees_self
             && envelope.blind.iter().any(|mailbox| mailbox.address == *recipient)
         {
+            world.hits.add("bcc_recipient_sees_self");
             copy.set("Bcc", recipient);
         }
-        if behaviour.add_trace_headers {
+        if world.hits.when("add_trace_headers", behaviour.add_trace_headers) {
             add_trace(&mut copy, recipient, moment.now);
         }
-        let merge = target == key && behaviour.merge_self_sent;
-        let arrived = [INBOX.to_owned(), UNREAD.to_owned()];
-        let Some(account) = world.accounts.get_mut(&target) else {
-            continue;
-        };
-        if merge {
-            account.relabel(sent, &arrived, &[], moment);
-        } else {
-            receive(
-                account,
-                Bytes::from(copy.to_bytes()),
-                arrived.into_iter().collect(),
-                moment.now,
-                moment,
-            );
+        let copy = Bytes::from(copy.to_bytes());
+        if target == key {
+            send_to_self(world, key, sent, copy);
+        } else if let Some(account) = world.accounts.get_mut(&target) {
+            let labels = BTreeSet::from([INBOX.to_owned(), UNREAD.to_owned()]);
+            receive(account, copy, labels, moment.now, moment);
         }
     }
 }
 
-/// The notice that an address was not found, in the thread of the message that bounced (RFC 3464).
-fn bounce(world: &mut World, key: &str, sent: u64, recipient: &str, moment: Moment) {
-    let Some(account) = world.accounts.get_mut(key) else {
-        return;
-    };
-    let Some(stored) = account.messages.get(&sent) else {
-        return;
-    };
-    let (thread, original) = (
-        stored.thread,
-        stored.parsed.message_id.clone().unwrap_or_default(),
-    );
-    let subject = stored.parsed.subject.clone();
-    let id = new_message_id(&mut account.rng).replace("mail.gmail.com", "mx.google.com");
-    let text = format!(
-        "From: Mail Delivery Subsystem <mailer-daemon@googlemail.com>\r\nTo: {to}\r\nSubject: Delivery Status Notification \
-         (Failure)\r\nMessage-ID: {id}\r\nDate: {date}\r\nAuto-Submitted: auto-replied\r\nX-Failed-Recipients: \
-         {recipient}\r\nReferences: <{original}>\r\nIn-Reply-To: <{original}>\r\nMIME-Version: 1.0\r\nContent-Type: \
-         multipart/report; report-type=delivery-status; boundary=\"bounce\"\r\n\r\n--bounce\r\nContent-Type: text/plain; \
-         charset=UTF-8\r\n\r\n** Address not found **\r\n\r\nYour message wasn't delivered to {recipient} because the \
-         address couldn't be found, or is unable to receive mail.\r\n\r\n--bounce\r\nContent-Type: \
-         message/delivery-status\r\n\r\nReporting-MTA: dns; googlemail.com\r\n\r\nFinal-Recipient: rfc822; \
-         {recipient}\r\nAction: failed\r\nStatus: 5.1.1\r\n\r\n--bounce\r\nContent-Type: text/rfc822-headers\r\n\r\n\
-         Message-ID: <{original}>\r\nSubject: {subject}\r\n\r\n--bounce--\r\n",
-        to = account.email,
-        date = rfc2822(moment.now),
-    );
-    let new = NewMessage {
-        parsed: Arc::new(Parsed::new(Bytes::from(text))),
-        labels: BTreeSet::from([INBOX.to_owned(), UNREAD.to_owned()]),
-        thread: Some(thread),
-        internal_date: moment.now,
-    };
-    account.insert(new, moment);
-}
-
 fn add_trace(mail: &mut Editable, recipient: &str, now: i64) {
-    let from = Parsed::new(Bytes::from(mail.to_bytes()));
+    let from = mail.get("From").unwrap_or_default();
+    let from = Parsed::new(Bytes::from(format!("From: {from}\r\n\r\n")));
     let domain = from
         .from
         .first()

@@ -105,7 +105,7 @@ pub(crate) fn view(account: &Account, grants: usize, now: i64) -> MailboxView {
         watches: account
             .watches
             .values()
-            .filter(|watch| watch.expires_at > now)
+            .filter(|watch| watch.expires_at > now && watch.stopped_at.is_none())
             .map(|watch| watch.topic.clone())
             .collect(),
         grants,

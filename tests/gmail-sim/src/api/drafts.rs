@@ -68,6 +68,7 @@ pub(crate) fn get(call: &mut Call<'_>) -> Result<Reply, ApiError> {
         Style {
             behaviour: &call.world.behaviour,
             nonce,
+            hits: &call.world.hits,
         },
     );
     Ok(Reply::Json(json!({"id": draft_id(draft), "message": message})))

@@ -6,7 +6,7 @@ use crate::history::{self, ChangeKind, Cursor, HistoryQuery};
 
 pub(crate) fn list(call: &mut Call<'_>) -> Result<Reply, ApiError> {
     let query = read(call)?;
-    let now = call.world.now();
+    let now = call.world.steady();
     let behaviour = call.world.behaviour.clone();
     let account = call.account_mut()?;
     history::list(account, &query, &behaviour, now).map(Reply::Json)

@@ -1,6 +1,6 @@
 //! A request taken apart, and the helpers that read its parameters.
 
-use axum::http::{HeaderMap, Method as Verb, header};
+use axum::http::{HeaderMap, Method as Verb, Request as HttpRequest, header};
 use bytes::Bytes;
 use serde_json::Value;
 use url::form_urlencoded;
@@ -23,6 +23,28 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// Takes a request apart.
+    pub(crate) fn of(request: HttpRequest<Bytes>) -> Self {
+        let (parts, body) = request.into_parts();
+        let authority = parts.uri.authority().map(ToString::to_string);
+        let scheme = parts.uri.scheme_str().unwrap_or("http").to_owned();
+        let host = authority.or_else(|| {
+            parts
+                .headers
+                .get(header::HOST)
+                .and_then(|host| host.to_str().ok())
+                .map(ToOwned::to_owned)
+        });
+        Self {
+            origin: format!("{scheme}://{}", host.as_deref().unwrap_or("localhost")),
+            path: parts.uri.path().to_owned(),
+            query: Query::parse(parts.uri.query().unwrap_or_default().as_bytes()),
+            verb: parts.method,
+            headers: parts.headers,
+            body,
+        }
+    }
+
     /// A header as text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())

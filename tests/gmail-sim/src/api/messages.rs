@@ -121,7 +121,9 @@ impl Listing {
             return false;
         }
         self.search.as_ref().is_none_or(|search| {
-            stored.arrived_at <= searchable_until && search.matches(stored, &account.labels)
+            let found = search.matches(stored, &account.labels);
+            let lags = found && stored.arrived_at > searchable_until;
+            found && !account.hits.when("search_lag_ms", lags)
         })
     }
 }
@@ -129,7 +131,7 @@ impl Listing {
 /// When a message must have been stored to be found by `q`.
 pub(crate) fn searchable_until(call: &Call<'_>) -> i64 {
     call.world
-        .now()
+        .steady()
         .saturating_sub(call.world.behaviour.search_lag_ms)
 }
 
@@ -187,6 +189,7 @@ pub(crate) fn get(call: &mut Call<'_>) -> Result<Reply, ApiError> {
         Style {
             behaviour: &call.world.behaviour,
             nonce,
+            hits: &call.world.hits,
         },
     )))
 }
@@ -201,6 +204,7 @@ pub(crate) fn attachment(call: &Call<'_>) -> Result<Reply, ApiError> {
     let part = attachment_part(call.id_text(1)).and_then(|part| stored.parsed.root.find(&part));
     let part = part.ok_or_else(|| ApiError::invalid("Invalid attachment token"))?;
     let content = stored.parsed.content(part);
+    call.world.hits.add("base64_padding");
     Ok(Reply::Json(
         json!({"size": content.len(), "data": format::encode(&content, &call.world.behaviour)}),
     ))
@@ -264,6 +268,7 @@ pub(crate) fn insert(call: &mut Call<'_>, entry: Entry) -> Result<Reply, ApiErro
     );
     let stored = account.messages.get(&id).ok_or_else(ApiError::not_found)?;
     let mut answer = brief(stored);
+    call.world.hits.when("import_id_changes", id_changes);
     if let (Some(other), Some(object)) = (provisional, answer.as_object_mut()) {
         object.insert("id".to_owned(), json!(hex(other)));
     }
@@ -294,8 +299,9 @@ pub(crate) fn delete(call: &mut Call<'_>) -> Result<Reply, ApiError> {
     let stored = account.messages.get(&id).ok_or_else(ApiError::not_found)?;
     if stored
         .sent_from_draft_at
-        .is_some_and(|at| moment.now < at.saturating_add(settling))
+        .is_some_and(|at| moment.steady < at.saturating_add(settling))
     {
+        account.hits.add("delete_after_draft_send_fails_ms");
         return Err(ApiError::backend(500));
     }
     account.remove(id, moment);

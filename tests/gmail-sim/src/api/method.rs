@@ -194,6 +194,9 @@ mod percent {
 
     /// Percent-decodes a path segment; a plus stays a plus.
     pub(super) fn decode_segment(segment: &str) -> String {
+        if !segment.contains(['%', '&', '=']) {
+            return segment.to_owned();
+        }
         let kept = format!("x={}", segment.replace('+', "%2B").replace('&', "%26"));
         form_urlencoded::parse(kept.as_bytes())
             .next()

@@ -12,6 +12,8 @@ mod push;
 mod settings;
 mod threads;
 
+use std::sync::Arc;
+
 use axum::http::{Method as Verb, Response, StatusCode, header};
 use bytes::Bytes;
 use serde_json::Value;
@@ -20,11 +22,11 @@ pub(crate) use input::{Query, Request, parse_json};
 pub(crate) use method::{Method, Route, Way};
 
 use crate::behaviour::QuotaRefusal;
-use crate::errors::{ApiError, bytes_response};
+use crate::errors::{ApiError, QuotaOf, bytes_response};
 use crate::fault;
 use crate::fields::Selection;
 use crate::oauth::Access;
-use crate::quota::Quota;
+use crate::quota::{Quota, Window};
 use crate::upload;
 use crate::world::World;
 
@@ -33,7 +35,7 @@ pub(crate) struct Call<'a> {
     pub(crate) world: &'a mut World,
     /// Key of the account.
     pub(crate) key: String,
-    pub(crate) access: Access,
+    pub(crate) access: Arc<Access>,
     pub(crate) query: &'a Query,
     /// Path parameters in their order, without the user.
     pub(crate) ids: Vec<String>,
@@ -120,7 +122,10 @@ pub(crate) fn handle(world: &mut World, request: &Request) -> Response<Bytes> {
     let response = answer(world, request, route);
     world.stats.requests += 1;
     if !continued {
-        *world.stats.by_method.entry(name.to_owned()).or_default() += 1;
+        match world.stats.by_method.get_mut(name) {
+            Some(count) => *count += 1,
+            None => drop(world.stats.by_method.insert(name.to_owned(), 1)),
+        }
     }
     *world
         .stats
@@ -131,23 +136,14 @@ pub(crate) fn handle(world: &mut World, request: &Request) -> Response<Bytes> {
 }
 
 fn answer(world: &mut World, request: &Request, route: Route) -> Response<Bytes> {
-    let now = world.now();
     let access = match authorize(world, request, &route) {
         Ok(access) => access,
         Err(error) => return error.response(),
     };
-    let struck = fault::strike(&mut world.faults, &access.account, route.method.name());
-    if let Some(kind) = struck.filter(|kind| !kind.after_effect()) {
-        return kind.response(now);
-    }
-    let response = match carry_out(world, request, route, access) {
-        Ok(response) => response,
-        Err(error) => error.response(),
-    };
-    match struck {
-        Some(kind) => kind.response(now),
-        None => response,
-    }
+    let mailbox = access.account.clone();
+    fault::under(world, &mailbox, route.method.name(), |world| {
+        carry_out(world, request, route, access).unwrap_or_else(|error| error.response())
+    })
 }
 
 /// A later request of a resumable upload: the call was counted and paid when it began.
@@ -156,7 +152,7 @@ fn continues_upload(request: &Request) -> bool {
 }
 
 /// Token, mailbox and scope.
-fn authorize(world: &World, request: &Request, route: &Route) -> Result<Access, ApiError> {
+fn authorize(world: &World, request: &Request, route: &Route) -> Result<Arc<Access>, ApiError> {
     let now = world.now();
     let token = request.bearer().ok_or_else(ApiError::login_required)?;
     let access = world
@@ -188,10 +184,10 @@ fn carry_out(
     world: &mut World,
     request: &Request,
     route: Route,
-    access: Access,
+    access: Arc<Access>,
 ) -> Result<Response<Bytes>, ApiError> {
     if !continues_upload(request) {
-        spend(world, &access.account, route.method)?;
+        spend(world, &access, route.method)?;
     }
     let selection = request
         .query
@@ -203,6 +199,7 @@ fn carry_out(
         world.behaviour.unknown_field_refused,
         selection.unknown(KNOWN_FIELDS),
     ) {
+        world.hits.add("unknown_field_refused");
         return Err(ApiError::invalid_field(name));
     }
     if let Some(alt) = request.query.get("alt").filter(|alt| *alt != "json") {
@@ -270,35 +267,56 @@ fn run(method: Method, call: &mut Call<'_>) -> Result<Reply, ApiError> {
     }
 }
 
-/// Books the units of a call, or refuses it.
-fn spend(world: &mut World, key: &str, method: Method) -> Result<(), ApiError> {
-    let now = world.now();
+/// Books the units of a call, or refuses it: for the user's minute, the project's minute, the project's day.
+fn spend(world: &mut World, access: &Access, method: Method) -> Result<(), ApiError> {
+    let (now, steady) = (world.now(), world.steady());
     let units = world.quota.table().units(method);
-    let limit = match world.quota {
-        Quota::Enforce(table) => Some(table.per_user_minute()),
-        Quota::Count(_) => None,
-    };
-    let refusal = world.behaviour.quota_refusal;
-    let project = world.clients.first().map_or(0, |client| client.project);
     let account = world
         .accounts
-        .get_mut(key)
+        .get_mut(&access.account)
         .ok_or_else(ApiError::invalid_credentials)?;
     if let Some(until) = account.blocked_until.filter(|until| *until > now) {
+        let renewed = now.saturating_add(world.behaviour.block_renewal_ms);
+        account.hits.when("block_renewal_ms", renewed > until);
+        let until = until.max(renewed);
+        account.blocked_until = Some(until);
         return Err(ApiError::too_many(fault::retry_after_text(until)));
     }
-    if !account.window.book(now, units, limit) {
-        let message = format!(
-            "Quota exceeded for quota metric 'Queries' and limit 'Queries per minute per user' of service \
-             'gmail.googleapis.com' for consumer 'project_number:{project}'."
-        );
-        return Err(match refusal {
+    let spent = world.spent.entry(access.project);
+    let (minute, day) = spent.or_insert_with(|| (Window::minute(), Window::day()));
+    if let Quota::Enforce(table) = world.quota {
+        let limits = &world.limits;
+        let users = Some(table.per_user_minute());
+        let minutes = Some(limits.project_units_per_minute);
+        let refused = if !account.window.has_room(steady, units, users) {
+            QuotaOf::User
+        } else if !minute.has_room(steady, units, minutes) {
+            QuotaOf::Project
+        } else if !day.has_room(steady, units, limits.project_units_per_day) {
+            return Err(ApiError::usage(403, "dailyLimitExceeded", "Daily Limit Exceeded"));
+        } else {
+            account.window.book(steady, units);
+            minute.book(steady, units);
+            day.book(steady, units);
+            count(world, access, units);
+            return Ok(());
+        };
+        account.hits.add("quota_refusal");
+        let message = refused.message(access.project);
+        return Err(match world.behaviour.quota_refusal {
             QuotaRefusal::Forbidden => ApiError::quota_forbidden(message),
             QuotaRefusal::TooManyRequests => ApiError::too_many(message),
         });
     }
-    *world.stats.units.entry(key.to_owned()).or_default() += units;
+    count(world, access, units);
     Ok(())
+}
+
+fn count(world: &mut World, access: &Access, units: u64) {
+    match world.stats.units.get_mut(&access.account) {
+        Some(sum) => *sum += units,
+        None => drop(world.stats.units.insert(access.account.clone(), units)),
+    }
 }
 
 fn write(reply: Reply, selection: &Selection, query: &Query) -> Response<Bytes> {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Call, Reply};
 use crate::errors::ApiError;
+use crate::history::anchor;
 use crate::push::{LabelFilter, Watch};
 
 pub(crate) fn watch(call: &mut Call<'_>) -> Result<Reply, ApiError> {
@@ -17,17 +18,21 @@ pub(crate) fn watch(call: &mut Call<'_>) -> Result<Reply, ApiError> {
         .to_owned();
     check_topic(&topic)?;
     let filter = filter(call)?;
-    let (now, project) = (call.world.now(), call.access.project);
+    let (behaviour, moment) = (call.world.behaviour.clone(), call.world.moment());
+    let (now, project) = (moment.now, call.access.project);
     let account = call.account_mut()?;
-    let live = account.watches.get(&project).filter(|live| live.expires_at > now);
+    let live = account
+        .watches
+        .get(&project)
+        .filter(|live| live.expires_at > now && live.stopped_at.is_none());
     if live.is_some_and(|live| live.topic != topic) {
         return Err(ApiError::invalid(
             "Only one user push notification client allowed per developer (call /stop then try again)",
         ));
     }
-    let history_id = account.history.last_id();
+    let history_id = anchor(account, &behaviour, moment);
     let mut watch = Watch::new(topic, filter, now);
-    watch.announce(history_id, now);
+    watch.announce(history_id, moment.steady);
     let expiration = watch.expires_at;
     account.watches.insert(project, watch);
     Ok(Reply::Json(
@@ -36,8 +41,13 @@ pub(crate) fn watch(call: &mut Call<'_>) -> Result<Reply, ApiError> {
 }
 
 pub(crate) fn stop(call: &mut Call<'_>) -> Result<Reply, ApiError> {
-    let project = call.access.project;
-    call.account_mut()?.watches.remove(&project);
+    let (project, steady) = (call.access.project, call.world.steady());
+    let lags = call.world.behaviour.stop_lag_ms > 0;
+    let watches = &mut call.account_mut()?.watches;
+    match watches.get_mut(&project) {
+        Some(watch) if lags => watch.stopped_at = watch.stopped_at.or(Some(steady)),
+        _ => drop(watches.remove(&project)),
+    }
     Ok(Reply::Empty)
 }
 

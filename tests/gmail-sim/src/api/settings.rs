@@ -4,15 +4,18 @@ use serde_json::{Value, json};
 
 use super::{Call, Reply};
 use crate::errors::ApiError;
+use crate::history::anchor;
 use crate::mailbox::{SendAs, Verification};
 
-pub(crate) fn profile(call: &Call<'_>) -> Result<Reply, ApiError> {
-    let account = call.account()?;
+pub(crate) fn profile(call: &mut Call<'_>) -> Result<Reply, ApiError> {
+    let (behaviour, moment) = (call.world.behaviour.clone(), call.world.moment());
+    let account = call.account_mut()?;
+    let history_id = anchor(account, &behaviour, moment);
     Ok(Reply::Json(json!({
         "emailAddress": account.email,
         "messagesTotal": account.messages.len(),
         "threadsTotal": account.threads.len(),
-        "historyId": account.history.last_id().to_string(),
+        "historyId": history_id.to_string(),
     })))
 }
 

@@ -68,6 +68,7 @@ pub(crate) fn get(call: &mut Call<'_>) -> Result<Reply, ApiError> {
     let style = Style {
         behaviour: &call.world.behaviour,
         nonce,
+        hits: &call.world.hits,
     };
     let messages: Vec<Value> = members
         .iter()

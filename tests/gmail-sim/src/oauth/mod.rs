@@ -11,16 +11,18 @@ mod scope;
 mod token;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use axum::http::{HeaderValue, Method as Verb, Response, header};
 use bytes::Bytes;
 use serde_json::json;
 
-pub use keys::push_token;
+pub use keys::{TokenFlaw, push_token};
 pub(crate) use scope::Scope;
 
 use crate::api::Request;
 use crate::errors::{ApiError, bytes_response, json_response};
+use crate::fault;
 use crate::world::World;
 
 /// Access tokens live this long, in milliseconds; `expires_in` says one second less.
@@ -32,11 +34,13 @@ const CODE_MS: i64 = 600_000;
 #[derive(Debug, Default)]
 pub(crate) struct Oauth {
     codes: BTreeMap<String, Code>,
-    access: BTreeMap<String, Access>,
+    access: BTreeMap<String, Arc<Access>>,
     refresh: BTreeMap<String, Grant>,
     /// What each account has consented to, by client.
     consents: BTreeMap<(String, String), BTreeSet<String>>,
     issued: u64,
+    pub(crate) keys: keys::Keys,
+    pub(crate) push_tokens: keys::PushTokens,
 }
 
 /// An authorization code.
@@ -107,7 +111,7 @@ impl Access {
 
 impl Oauth {
     /// What a token allows now.
-    pub(crate) fn access(&self, token: &str, now: i64) -> Option<&Access> {
+    pub(crate) fn access(&self, token: &str, now: i64) -> Option<&Arc<Access>> {
         self.access.get(token).filter(|access| access.expires_at > now)
     }
 
@@ -133,6 +137,12 @@ impl Oauth {
         self.access
             .retain(|_, access| !concerned(&access.account, &access.client));
         self.consents.retain(|(by, found), _| !concerned(found, by));
+    }
+
+    /// Signs with a new key from now on; the last one stays published.
+    pub(crate) fn rotate_keys(&mut self) {
+        self.keys.rotate();
+        self.push_tokens.forget();
     }
 
     /// Live refresh tokens of an account.
@@ -167,9 +177,16 @@ pub(crate) fn handle(world: &mut World, request: &Request) -> Option<Response<By
         "/o/oauth2/v2/auth" | "/o/oauth2/auth" if get => authorize::begin(world, request),
         page::DECISION_PATH if post => authorize::decide(world, request),
         "/token" | "/oauth2/v4/token" if post => token::exchange(world, request),
-        "/revoke" | "/o/oauth2/revoke" if post || get => token::revoke(world, request),
-        "/v1/userinfo" | "/oauth2/v3/userinfo" => userinfo(world, request),
-        "/oauth2/v3/certs" if get => cached(json_response(200, &keys::jwks())),
+        "/revoke" | "/o/oauth2/revoke" if post || get => {
+            fault::under(world, "", "revoke", |world| token::revoke(world, request))
+        }
+        "/v1/userinfo" | "/oauth2/v3/userinfo" => {
+            let mailbox = world.owner_of(request.bearer());
+            fault::under(world, &mailbox, "userinfo", |world| userinfo(world, request))
+        }
+        "/oauth2/v3/certs" if get => fault::under(world, "", "certs", |world| {
+            cached(json_response(200, &world.oauth.keys.jwks()))
+        }),
         "/.well-known/openid-configuration" if get => cached(discovery(&request.origin)),
         _ => return None,
     };

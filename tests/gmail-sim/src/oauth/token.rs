@@ -1,6 +1,7 @@
 //! The token and revocation endpoints.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::http::Response;
 use base64::Engine as _;
@@ -76,21 +77,25 @@ const BAD_TYPE: Refusal = Refusal {
 
 /// Answers `POST /token`.
 pub(super) fn exchange(world: &mut World, request: &Request) -> Response<Bytes> {
-    let now = world.now();
-    let struck = fault::strike(&mut world.faults, "", "token");
-    if let Some(kind) = struck.filter(|kind| !kind.after_effect()) {
-        return kind.response(now);
-    }
     let form = Query::parse(&request.body);
-    let answer = client(world, request, &form).and_then(|client| match form.get("grant_type") {
-        Some("authorization_code") => by_code(world, &client, &form),
-        Some("refresh_token") => by_refresh(world, &client, &form),
+    let owner = form
+        .get("refresh_token")
+        .and_then(|token| world.oauth.refresh.get(token))
+        .map(|grant| grant.account.clone());
+    fault::under(world, &owner.unwrap_or_default(), "token", |world| {
+        issue(world, request, &form)
+    })
+}
+
+fn issue(world: &mut World, request: &Request, form: &Query) -> Response<Bytes> {
+    let answer = client(world, request, form).and_then(|client| match form.get("grant_type") {
+        Some("authorization_code") => by_code(world, &client, form),
+        Some("refresh_token") => by_refresh(world, &client, form),
         _ => Err(BAD_TYPE),
     });
-    match (struck, answer) {
-        (Some(kind), _) => kind.response(now),
-        (None, Ok(value)) => json_response(200, &value),
-        (None, Err(refusal)) => json_response(
+    match answer {
+        Ok(value) => json_response(200, &value),
+        Err(refusal) => json_response(
             refusal.status,
             &json!({"error": refusal.error, "error_description": refusal.description}),
         ),
@@ -119,7 +124,8 @@ pub(super) fn revoke(world: &mut World, request: &Request) -> Response<Bytes> {
             &json!({"error": "invalid_token", "error_description": "Token expired or revoked"}),
         );
     };
-    if world.behaviour.revoke_ends_all_grants {
+    let ends_all = world.behaviour.revoke_ends_all_grants;
+    if world.hits.when("revoke_ends_all_grants", ends_all) {
         world.oauth.withdraw(&account, Some(&client));
     } else {
         world.oauth.access.remove(&token);
@@ -164,7 +170,7 @@ pub(super) fn new_access(
         expires_at: world.now() + ACCESS_MS,
         refresh: refresh.map(ToOwned::to_owned),
     };
-    world.oauth.access.insert(token.clone(), access);
+    world.oauth.access.insert(token.clone(), Arc::new(access));
     token
 }
 
@@ -192,6 +198,7 @@ pub(super) fn new_grant(world: &mut World, client: &str, account: &str, scopes: 
         .len()
         .saturating_sub(world.behaviour.refresh_tokens_per_account);
     for (_, oldest) in live.into_iter().take(excess) {
+        world.hits.add("refresh_tokens_per_account");
         world.oauth.refresh.remove(&oldest);
     }
     token
@@ -268,7 +275,10 @@ fn by_refresh(world: &mut World, client: &str, form: &Query) -> Result<Value, Re
         .refresh
         .get(&token)
         .filter(|grant| grant.client == client)
-        .filter(|grant| lifetime.is_none_or(|lifetime| now < grant.issued_at.saturating_add(lifetime)))
+        .filter(|grant| {
+            let old = lifetime.is_some_and(|lifetime| now >= grant.issued_at.saturating_add(lifetime));
+            !world.hits.when("refresh_token_lifetime_ms", old)
+        })
         .cloned()
         .ok_or(DEAD)?;
     let scopes = match form.get("scope") {
@@ -334,7 +344,7 @@ fn id_token(world: &World, client: &str, code: &Code, access: &str) -> String {
             object.insert("nonce".to_owned(), json!(nonce));
         }
     }
-    keys::sign(&claims)
+    world.oauth.keys.sign(&claims)
 }
 
 /// RFC 7636, section 4.6.

@@ -2,7 +2,7 @@
 
 use axum::http::Request;
 use bytes::Bytes;
-use gmail_sim::{Config, Delivery, Fault, FaultKind, MailService, Quota, QuotaRefusal, Table};
+use gmail_sim::{Config, Delivery, Fault, FaultKind, MailService, Quota, QuotaRefusal, Table, Wire};
 use serde_json::{Value, json};
 
 use crate::world::{ANNA, MODIFY, START, World, decoded, ids};
@@ -463,7 +463,7 @@ fn faults_strike_before_or_after_the_effect() {
     world
         .sim
         .inject(Fault::next("messages.send", FaultKind::DropAfter));
-    assert!(send().response.extensions().get::<gmail_sim::Dropped>().is_some());
+    assert_eq!(Wire::of(&send().response), Some(Wire::Dropped));
     assert_eq!(world.sim.outside().len(), 1);
     world
         .sim

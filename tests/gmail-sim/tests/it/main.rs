@@ -10,12 +10,18 @@
 )]
 
 mod api;
+mod clock;
+mod faults;
 mod history;
 mod oauth;
 mod parsers;
+mod plan;
 mod push;
+mod readme;
 mod schema;
 mod sending;
 mod server;
+mod switches;
+mod transport;
 mod uploads;
 mod world;

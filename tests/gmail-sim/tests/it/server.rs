@@ -6,7 +6,9 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::routing::post;
-use gmail_sim::{Config, Fault, FaultKind, PushEndpoint, Server, Sim};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gmail_sim::{Behaviour, Config, Fault, FaultKind, PushEndpoint, Server, Sim, TokenFlaw};
 use reqwest::Client;
 use serde_json::{Value, json};
 
@@ -210,9 +212,11 @@ async fn receive(
     }
 }
 
-#[tokio::test]
-async fn pushes_are_posted_with_a_token_until_they_are_accepted() {
+/// A subscriber that refuses the first push and takes the others, the simulator that pushes to it, and a mailbox that is
+/// watched.
+async fn subscribed(change: impl FnOnce(&mut Behaviour)) -> (Sim, Server, Seen) {
     let (sim, server, token) = start().await;
+    sim.set_behaviour(change);
     let seen = Seen::default();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/push", listener.local_addr().unwrap());
@@ -234,17 +238,55 @@ async fn pushes_are_posted_with_a_token_until_they_are_accepted() {
         .send()
         .await
         .unwrap();
+    (sim, server, seen)
+}
+
+async fn pushed(seen: &Seen, count: usize) -> Vec<(String, Value)> {
     for _ in 0..200 {
-        if seen.lock().unwrap().len() >= 2 {
+        if seen.lock().unwrap().len() >= count {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    let seen = seen.lock().unwrap().clone();
+    seen.lock().unwrap().clone()
+}
+
+#[tokio::test]
+async fn pushes_are_posted_with_a_token_until_they_are_accepted() {
+    let (_sim, _server, seen) = subscribed(|_| {}).await;
+    let seen = pushed(&seen, 2).await;
     assert_eq!(seen.len(), 2);
     assert_eq!(
         seen[0].1["message"]["messageId"],
         seen[1].1["message"]["messageId"]
     );
     assert!(seen[0].0.starts_with("Bearer eyJ"));
+}
+
+#[tokio::test]
+async fn forged_pushes_carry_their_flaw_and_are_followed_by_the_true_one() {
+    let (sim, _server, seen) = subscribed(|behaviour| {
+        behaviour.push_forged = Some(TokenFlaw::Expired);
+    })
+    .await;
+    let all = pushed(&seen, 3).await;
+    let expiry = |(bearer, _): &(String, Value)| {
+        let claims = bearer.split('.').nth(1).unwrap();
+        let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+        claims["exp"].as_i64().unwrap() * 1000
+    };
+    let now = sim.now_ms();
+    let expired = all.iter().filter(|push| expiry(push) < now).count();
+    assert_eq!((expired, all.len()), (2, 3), "the forged one is refused once");
+}
+
+#[tokio::test]
+async fn a_push_that_is_late_needs_no_other_to_wake_its_delivery() {
+    let (sim, _server, seen) = subscribed(|behaviour| {
+        behaviour.push_delay_ms = 300;
+    })
+    .await;
+    assert!(sim.next_due_ms().is_some());
+    assert!(seen.lock().unwrap().is_empty());
+    assert_eq!(pushed(&seen, 2).await.len(), 2);
 }

@@ -33,6 +33,11 @@ impl Answer {
             .unwrap_or_else(|_| panic!("{} {:?}", self.status, self.response.body()))
     }
 
+    /// The body, or `null` if it is no JSON.
+    pub(crate) fn json_or_null(&self) -> Value {
+        serde_json::from_slice(self.response.body()).unwrap_or_default()
+    }
+
     pub(crate) fn ok(&self) -> Value {
         assert_eq!(self.status, 200, "{:?}", self.response.body());
         self.json()

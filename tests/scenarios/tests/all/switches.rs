@@ -45,6 +45,15 @@ switches! {
     unknown_fields_are_ignored: unknown_field_refused = false;
     revoking_ends_all: revoke_ends_all_grants = true;
     pushed_ids_are_text: push_history_id = PushHistoryId::String, push_data = PushData::UrlSafe, push_duplicates = true;
+    text_comes_as_attachments: text_as_attachment_above = Some(3);
+    history_is_reversed: history_order = HistoryOrder::Reversed;
+    pages_of_history_are_swapped: history_order = HistoryOrder::PagesSwapped;
+    quiet_history_ids_expire: history_quiet_ids_expire = true;
+    imports_change_their_id: import_id_changes = true;
+    batches_are_shuffled: batch_shuffled = true;
+    batches_are_too_much_at_once: batch_concurrent = Some(2);
+    mail_to_oneself_is_late: self_delivery_delay_ms = 2_000;
+    answers_are_not_compressed: gzip_answers = false;
     few_requests_at_once: concurrent_requests = Some(2);
     answers_are_slow: latency_ms = 20;
 }
