@@ -41,9 +41,9 @@ use crate::{
 };
 
 /// When trouble ends, ms after the start.
-const CALM: u64 = 27 * 60_000;
+const CALM: u64 = 15 * 60_000;
 /// How often a host looks, ms.
-const POLL: u64 = 75_000;
+const POLL: u64 = 100_000;
 /// Passes without anything to do after which a connection is at rest.
 const IDLE: u32 = 2;
 
@@ -257,6 +257,7 @@ impl<'p> Director<'p> {
                 Due::Calm => self.calm(),
             }
             self.bury();
+            self.notice_pushes();
         }
     }
 
@@ -284,8 +285,8 @@ impl<'p> Director<'p> {
         }
         let mut state = self.world.lock();
         let mut coverage = std::mem::take(&mut state.coverage);
-        for (name, count) in self.world.sim.stats().by_status {
-            coverage.add(&format!("Gmail answered {name}"), count);
+        for (name, count) in self.world.sim.faults_hit() {
+            coverage.add(&format!("Gmail: {name}"), count);
         }
         Outcome {
             violations: std::mem::take(&mut state.violations),
@@ -409,9 +410,6 @@ impl<'p> Director<'p> {
                     let mut state = self.world.lock();
                     state.trace.line(now, || format!("arrived as {id}"));
                 }
-                if self.world.lock().one_in(3) {
-                    self.push(mail.mailbox, 1);
-                }
             }
             What::Gmail { mailbox, act, pick } => match self.people.act(*mailbox, *act, *pick, now) {
                 Some(Done::Deleted(view)) => self.history.deleted.push((*mailbox, *view)),
@@ -468,6 +466,18 @@ impl<'p> Director<'p> {
                 if let Some(id) = self.current(*tenant) {
                     self.world.lock().store.touch(&id);
                 }
+            }
+        }
+    }
+
+    /// Notifications that Gmail published wake the hosts; forged ones do not.
+    fn notice_pushes(&mut self) {
+        for notification in self.world.sim.take_notifications() {
+            let mailboxes = 0..self.plan.shape.mailboxes;
+            let mut mailboxes =
+                mailboxes.filter(|number| Shape::mailbox(*number) == notification.email_address);
+            if let (Some(mailbox), None) = (mailboxes.next(), notification.flaw) {
+                self.push(mailbox, 1);
             }
         }
     }
@@ -612,7 +622,7 @@ impl<'p> Director<'p> {
         if self.tasks.values().any(is_connecting) || is_active {
             return;
         }
-        let now = self.world.lock().now;
+        let now = self.gmail_time();
         let known = self.registered(tenant);
         let lives = &mut self.lives[tenant];
         let id = match known {
@@ -649,7 +659,7 @@ impl<'p> Director<'p> {
         let (Some((host, host_at_work)), Some(id)) = (self.any_host(), self.registered(tenant)) else {
             return;
         };
-        let now = self.world.lock().now;
+        let now = self.gmail_time();
         if let Some(life) = self.lives[tenant].last_mut() {
             life.ended.get_or_insert(now);
         }
@@ -692,9 +702,11 @@ impl<'p> Director<'p> {
                 match result {
                     Ok(_) => {
                         drop(state);
+                        let connected = self.gmail_time();
                         if let Some(life) = self.lives[tenant].last_mut() {
-                            life.connected.get_or_insert(now);
+                            life.connected.get_or_insert(connected);
                         }
+                        self.people.watch(self.plan.shape.tenants[tenant].mailbox);
                         for host in 0..self.hosts.len() {
                             self.poll_at(host, tenant, |state| state.now + 200);
                         }
@@ -712,8 +724,12 @@ impl<'p> Director<'p> {
                     report_trap(&mut state, &error);
                     let again = now + state.between(5_000, 60_000);
                     state.schedule(again, Due::Disconnect { tenant });
-                } else if let Some(life) = self.lives[tenant].last_mut() {
-                    life.ended = Some(now);
+                } else {
+                    drop(state);
+                    let ended = self.gmail_time();
+                    if let Some(life) = self.lives[tenant].last_mut() {
+                        life.ended = Some(ended);
+                    }
                 }
             }
             Ended::Pass(result) => {
@@ -773,6 +789,11 @@ impl<'p> Director<'p> {
             *known = at;
             state.schedule(at, Due::Wake { host, tenant });
         }
+    }
+
+    /// What Gmail's clock says, ms since the epoch.
+    fn gmail_time(&self) -> u64 {
+        u64::try_from(self.world.sim.now_ms()).unwrap_or_default()
     }
 
     fn later(&mut self, at: impl FnOnce(&State) -> u64, due: Due) {

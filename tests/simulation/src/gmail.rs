@@ -8,13 +8,12 @@ use bytes::Bytes;
 use gmail_sim::{Delivery, MessageView, Sim};
 use serde_json::{Value, json};
 
-use crate::{
-    plan::{Act, BodyKind, Folder, Mail, Place, Shape, Writing},
-    world::START,
-};
+use crate::plan::{Act, BodyKind, Folder, Mail, Place, Shape, Writing};
 
 /// Scope of a person who uses Gmail.
 const EVERYTHING: &str = "https://mail.google.com/";
+/// When the month of [`START`](crate::world::START) began, s since the epoch.
+const SEPTEMBER: u64 = 1_788_220_800;
 /// How old an imported message is, ms.
 const OLD: u64 = 3 * 24 * 3_600_000;
 
@@ -78,23 +77,37 @@ impl People {
                 format!("<{}@out.example>", self.serial + 1)
             },
             reference: (!is_first).then(|| root(mail.mailbox, mail.topic)),
-            at: now,
+            at: match mail.folder {
+                Folder::Imported => now - OLD,
+                Folder::Inbox | Folder::Spam => now,
+            },
         };
         let serial = self.serial();
         let raw = write(&head, serial, mail.body);
-        let (at, labels) = match mail.folder {
-            Folder::Inbox => (None, None),
-            Folder::Spam => (None, Some(vec!["SPAM".to_owned(), "UNREAD".to_owned()])),
-            Folder::Imported => (i64::try_from(now.saturating_sub(OLD)).ok(), None),
+        let labels = match mail.folder {
+            Folder::Inbox => None,
+            Folder::Spam => Some(vec!["SPAM".to_owned(), "UNREAD".to_owned()]),
+            Folder::Imported => {
+                let message = json!({"raw": URL_SAFE.encode(raw), "labelIds": ["INBOX"]});
+                let path = "messages/import?internalDateSource=dateHeader";
+                self.call(mail.mailbox, "POST", path, &message);
+                return None;
+            }
         };
         let delivered = self.sim.deliver(&Delivery {
             mailbox: owner,
             raw: raw.into(),
-            at,
+            at: None,
             key: None,
             labels,
         });
         delivered.map(|delivered| delivered.id)
+    }
+
+    /// Notifications of a mailbox are published from now on.
+    pub(crate) fn watch(&mut self, mailbox: usize) {
+        let topic = json!({"topicName": "projects/twinbox/topics/gmail"});
+        self.call(mailbox, "POST", "watch", &topic);
     }
 
     /// The owner of a mailbox sends mail.
@@ -314,9 +327,10 @@ fn write(head: &Head, serial: u32, body: BodyKind) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// RFC 5322, for a time after [`START`] by less than a day or two.
+/// RFC 5322, for a time in the month of [`START`](crate::world::START), which is September 2026.
 fn date(at: u64) -> String {
-    let seconds = at.saturating_sub(START) / 1_000;
-    let (hours, minutes, seconds) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("Tue, 22 Sep 2026 {hours:02}:{minutes:02}:{seconds:02} +0000")
+    let seconds = at / 1_000 - SEPTEMBER;
+    let (day, hours) = (seconds / 86_400 + 1, seconds / 3_600 % 24);
+    let (minutes, seconds) = (seconds / 60 % 60, seconds % 60);
+    format!("{day:02} Sep 2026 {hours:02}:{minutes:02}:{seconds:02} +0000")
 }

@@ -9,7 +9,8 @@ use std::{
 use async_trait::async_trait;
 use axum::http;
 use bytes::Bytes;
-use gmail_sim::{Dropped, Table};
+use futures_util::stream;
+use gmail_sim::{Table, Wire};
 use secrecy::ExposeSecret;
 use twinbox_host::{
     body::Body,
@@ -56,11 +57,15 @@ impl World {
         let message = path.strip_prefix("/gmail/v1/users/me/messages/");
         let status = response.status().as_u16();
         let mut state = self.lock();
-        if let Some(message) = message.filter(|_| status >= 400 && status != 404) {
+        let is_spoilt = Wire::of(&response).is_some_and(|wire| !wire.is_whole());
+        if let Some(message) = message.filter(|_| (status >= 400 && status != 404) || is_spoilt) {
             *state.wire.unanswered.entry(message.to_owned()).or_default() += 1;
         }
-        if response.extensions().get::<Dropped>().is_some() {
-            return Err(ClientError::Interrupted);
+        let wire = Wire::of(&response);
+        match wire {
+            Some(Wire::Dropped) => return Err(ClientError::Interrupted),
+            Some(Wire::Silent) => return Err(ClientError::Timeout),
+            _ => {}
         }
         state
             .trace
@@ -71,11 +76,19 @@ impl World {
             name: name.as_str().to_owned(),
             value: String::from_utf8_lossy(value.as_bytes()).into_owned(),
         });
+        let (length, body) = match wire {
+            Some(Wire::CutAt(_)) => {
+                let pieces = [Ok(body), Err(io::ErrorKind::ConnectionReset.into())];
+                (None, Body::Stream(Box::pin(stream::iter(pieces))))
+            }
+            Some(Wire::Truncated(_)) => (None, Body::Inline(body)),
+            _ => (Some(body.len() as u64), Body::Inline(body)),
+        };
         Ok(Response {
             status,
             headers: headers.collect(),
-            length: Some(body.len() as u64),
-            body: Body::Inline(body),
+            length,
+            body,
         })
     }
 
