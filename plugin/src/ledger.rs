@@ -110,9 +110,17 @@ pub struct Delivered {
     /// What of it the CRM refused, such as an attachment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
+    /// The history record up to which the CRM knows its labels: pages of history may come out of order.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub labels_at: u64,
     /// Whether it was permanently deleted at the provider since.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl LedgerRow {
@@ -405,6 +413,7 @@ mod tests {
             rule: Rule::S10,
             message_id: None,
             left_out: Vec::new(),
+            labels_at: 0,
             deleted: false,
         };
         let label = Rule::Label(crate::rules::LabelRule::Draft);

@@ -10,8 +10,8 @@ use super::{
     API_ORIGIN,
     error::{GmailError, Outcome, RateScope, classify},
     model::{
-        Draft, DraftList, FullAnswer, FullMessage, HistoryPage, ListPage, Metadata, Profile, RawAnswer,
-        SendAs, SendAsList, Summary, ThreadAnswer,
+        Draft, DraftList, Folders, FullAnswer, FullMessage, HistoryPage, ListPage, Metadata, Profile,
+        RawAnswer, SendAs, SendAsList, Summary, ThreadAnswer,
     },
     units::{Call, UnitTable},
 };
@@ -27,6 +27,8 @@ const ANSWER_LIMIT: u64 = 1024 * 1024;
 const PAGE_LIMIT: u64 = 4 * 1024 * 1024;
 /// The longest `format=full` answer, in bytes: text parts come inside it, attachments do not.
 const FULL_LIMIT: u64 = 12 * 1024 * 1024;
+/// Wait before a message that is said to be gone is asked for again, in milliseconds.
+const ASKED_AGAIN_AFTER: u64 = 1_000;
 /// Tries of a request that only reads.
 const TRIES: u32 = 3;
 /// First wait between tries, in milliseconds (Google: at least one second).
@@ -114,10 +116,16 @@ impl<'h, H: Host> Gmail<'h, H> {
         self.json(Call::HistoryList, get(&path), PAGE_LIMIT).await
     }
 
-    /// Ids of messages accepted after `after` (seconds since the epoch), spam and trash included.
-    pub async fn list(&self, after: u64, page_token: Option<&str>) -> Result<ListPage, GmailError> {
+    /// Ids of messages accepted after `after` (seconds since the epoch).
+    pub async fn list(
+        &self,
+        after: u64,
+        folders: Folders,
+        page_token: Option<&str>,
+    ) -> Result<ListPage, GmailError> {
+        let spam_and_trash = folders == Folders::All;
         let path = format!(
-            "/messages?maxResults=500&includeSpamTrash=true&q=after%3A{after}{}",
+            "/messages?maxResults=500&includeSpamTrash={spam_and_trash}&q=after%3A{after}{}",
             page(page_token)
         );
         self.json(Call::MessagesList, get(&path), PAGE_LIMIT).await
@@ -140,13 +148,13 @@ impl<'h, H: Host> Gmail<'h, H> {
             .flat_map(|name| ["&metadataHeaders=", name])
             .collect();
         let path = format!("/messages/{}?format=metadata{names}", query(id));
-        self.json(Call::MessagesGet, get(&path), ANSWER_LIMIT).await
+        parse(self.message(get(&path), ANSWER_LIMIT).await?.body)
     }
 
     /// The message itself, unless its answer is longer than `limit` bytes (about 4/3 of the message).
     pub async fn raw(&self, id: &str, limit: u64) -> Result<RawMessage, GmailError> {
         let path = format!("/messages/{}?format=raw", query(id));
-        let response = self.read(Call::MessagesGet, get(&path), limit).await?;
+        let response = self.message(get(&path), limit).await?;
         let Incoming::Whole(bytes) = response.body else {
             return Ok(RawMessage::TooLong);
         };
@@ -160,7 +168,7 @@ impl<'h, H: Host> Gmail<'h, H> {
     /// Structure and text, attachments by id.
     pub async fn full(&self, id: &str) -> Result<FullMessage, GmailError> {
         let path = format!("/messages/{}?format=full", query(id));
-        let answer: FullAnswer = self.json(Call::MessagesGet, get(&path), FULL_LIMIT).await?;
+        let answer: FullAnswer = parse(self.message(get(&path), FULL_LIMIT).await?.body)?;
         Ok(answer.into())
     }
 
@@ -241,6 +249,18 @@ impl<'h, H: Host> Gmail<'h, H> {
             Ok(thread) => Ok(thread.messages),
             Err(GmailError::Gone) => Ok(Vec::new()),
             Err(error) => Err(error),
+        }
+    }
+
+    /// `messages.get`. That a message is gone is final, and now and then Gmail says so of one that is there:
+    /// it has to say so twice.
+    async fn message(&self, path: Path, limit: u64) -> Result<Response<Streamed<H>>, GmailError> {
+        match self.read(Call::MessagesGet, path.clone(), limit).await {
+            Err(GmailError::Gone) => {
+                self.host.sleep(ASKED_AGAIN_AFTER).await;
+                self.read(Call::MessagesGet, path, limit).await
+            }
+            answer => answer,
         }
     }
 
@@ -332,6 +352,7 @@ impl<'h, H: Host> Gmail<'h, H> {
 
 pub(super) type Streamed<H> = <H as crate::ports::Http>::Source;
 
+#[derive(Clone)]
 struct Path(String);
 
 fn get(path: &str) -> Path {

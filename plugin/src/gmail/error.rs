@@ -159,9 +159,8 @@ pub(super) fn classify(status: u16, retry_after: Option<&str>, body: &[u8], now:
         (429, _) | (403, "rateLimitExceeded" | "userRateLimitExceeded") => limited(rate_scope(&message)),
         (403, "dailyLimitExceeded" | "quotaExceeded") => limited(RateScope::Project),
         (403, "insufficientPermissions") => GmailError::ScopeMissing,
-        (403, "domainPolicy" | "accessNotConfigured" | "SERVICE_DISABLED") => {
-            GmailError::MailboxUnavailable(message)
-        }
+        // Domain policy, delegation, a project without the API: it is about the account, never about one message.
+        (403, _) if !message.is_empty() => GmailError::MailboxUnavailable(message),
         (400, "failedPrecondition") if message.contains("Mail service not enabled") => {
             GmailError::MailboxUnavailable(message)
         }

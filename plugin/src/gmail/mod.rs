@@ -12,8 +12,8 @@ pub use client::{Gmail, RawMessage, Tally};
 pub use draft::{Upload, UploadError};
 pub use error::{GmailError, Outcome, RateScope};
 pub use model::{
-    Draft, FullMessage, HistoryMessage, HistoryPage, HistoryRecord, HistoryRef, LabelChange, ListPage,
-    MessageRef, Metadata, Profile, SendAs, Summary,
+    Draft, Folders, FullMessage, HistoryMessage, HistoryPage, HistoryRecord, HistoryRef, LabelChange,
+    ListPage, MessageRef, Metadata, Profile, SendAs, Summary,
 };
 pub use units::UnitTable;
 

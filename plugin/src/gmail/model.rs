@@ -126,6 +126,18 @@ pub struct Summary {
     /// Roughly its size in bytes.
     #[serde(default)]
     pub size_estimate: u64,
+    /// The last history record that changed it.
+    #[serde(default, deserialize_with = "number")]
+    pub history_id: u64,
+}
+
+/// Which folders a listing looks into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folders {
+    /// All of them.
+    All,
+    /// All but spam and trash.
+    AllButSpamAndTrash,
 }
 
 impl Summary {
@@ -204,6 +216,8 @@ pub(super) struct RawAnswer<'a> {
     internal_date: u64,
     #[serde(default)]
     size_estimate: u64,
+    #[serde(default, deserialize_with = "number")]
+    history_id: u64,
     #[serde(borrow)]
     raw: std::borrow::Cow<'a, str>,
 }
@@ -217,6 +231,7 @@ impl RawAnswer<'_> {
             label_ids: self.label_ids,
             internal_date: self.internal_date,
             size_estimate: self.size_estimate,
+            history_id: self.history_id,
         };
         Some((summary, bytes))
     }

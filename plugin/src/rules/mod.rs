@@ -239,6 +239,7 @@ pub(crate) mod testing {
             label_ids: labels.iter().map(|&label| label.to_owned()).collect(),
             internal_date: SINCE + 1,
             size_estimate: 100,
+            history_id: 1,
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Pass, deliver::deliver, gap};
 use crate::{
     contract::{AuditMode, AuditReport, Class, Problem, Quarantined, RuleCount},
+    gmail::Folders,
     ledger::{self, Fate, LedgerRow},
     ports::Host,
     settings,
@@ -14,7 +15,9 @@ use crate::{
 pub async fn audit<H: Host>(host: &H, mode: AuditMode, settings: &str) -> Result<AuditReport, Problem> {
     let mut pass = Pass::load(host, settings::require(settings)?).await?;
     pass.gmail.set_class(Class::Audit);
-    let listed = gap::list(&pass).await.map_err(|stop| stop.problem)?;
+    let listed = gap::list(&pass, Folders::All)
+        .await
+        .map_err(|stop| stop.problem)?;
     let mut missing = gap::unaccounted(&pass, &listed)
         .await
         .map_err(|stop| stop.problem)?;

@@ -12,6 +12,8 @@ pub(super) struct Changed {
     pub(super) thread: String,
     /// Its labels when the page was read, if the page had them.
     pub(super) labels: Option<Vec<String>>,
+    /// The last record that told of it.
+    pub(super) record: u64,
     /// Labels were added or removed, whether or not the page had them.
     pub(super) relabelled: bool,
     /// It was deleted, not trashed.
@@ -31,22 +33,28 @@ pub(super) fn fold_as_listed<'r>(
 ) -> BTreeMap<String, Changed> {
     let mut changes: BTreeMap<String, Changed> = BTreeMap::new();
     for record in records {
+        let id = record.id.parse().unwrap_or_default();
         for addition in &record.messages_added {
-            note(&mut changes, &addition.message);
+            note(&mut changes, &addition.message, id);
         }
         for change in record.labels_added.iter().chain(&record.labels_removed) {
-            note(&mut changes, &change.message).relabelled = true;
+            note(&mut changes, &change.message, id).relabelled = true;
         }
         for deletion in &record.messages_deleted {
-            note(&mut changes, &deletion.message).deleted = true;
+            note(&mut changes, &deletion.message, id).deleted = true;
         }
     }
     changes
 }
 
-fn note<'c>(changes: &'c mut BTreeMap<String, Changed>, message: &HistoryRef) -> &'c mut Changed {
+fn note<'c>(
+    changes: &'c mut BTreeMap<String, Changed>,
+    message: &HistoryRef,
+    record: u64,
+) -> &'c mut Changed {
     let change = changes.entry(message.id.clone()).or_default();
     change.thread.clone_from(&message.thread_id);
+    change.record = change.record.max(record);
     // Labels are those at the time of reading, or those of the change: the last record is right either way.
     if message.label_ids.is_some() {
         change.labels.clone_from(&message.label_ids);

@@ -11,11 +11,14 @@ use super::{
 };
 use crate::{
     contract::{Class, MessageUpdate, Problem},
-    gmail::MessageRef,
+    gmail::{Folders, MessageRef},
     ledger::{self, ConnectionRow, Fate, LedgerRow, ledger_key},
     mutation::Mutation,
     ports::Host,
-    rules::t04_gap::{Gap, list_after},
+    rules::{
+        Rule,
+        t04_gap::{Gap, list_after},
+    },
 };
 
 /// Messages delivered from a listing in one pass.
@@ -55,10 +58,13 @@ pub(super) async fn close<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
         return Ok(Progress::Complete);
     };
     pass.gmail.set_class(Class::Backfill);
-    let listed = list(pass).await?;
+    let listed = list(pass, Folders::All).await?;
     let mut missing = unaccounted(pass, &listed).await?;
     let more = missing.len() > MESSAGES_PER_PASS;
     missing.truncate(MESSAGES_PER_PASS);
+    if !more {
+        missing.extend(come_back(pass).await?);
+    }
     deliver(pass, missing).await?;
     if more {
         return Ok(Progress::More);
@@ -86,13 +92,13 @@ pub(super) async fn close<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
 
 /// Every message of the mailbox since the connection, spam and trash included. Complete or an error: a
 /// partial list would take messages for deleted.
-pub(super) async fn list<H: Host>(pass: &Pass<'_, H>) -> Step<Vec<MessageRef>> {
+pub(super) async fn list<H: Host>(pass: &Pass<'_, H>, folders: Folders) -> Step<Vec<MessageRef>> {
     let mut listed: Vec<MessageRef> = Vec::new();
     let mut token: Option<String> = None;
     loop {
         let page = pass
             .gmail
-            .list(list_after(pass.connection.since), token.as_deref())
+            .list(list_after(pass.connection.since), folders, token.as_deref())
             .await?;
         listed.extend(page.messages);
         if listed.len() > MOST_LISTED {
@@ -125,6 +131,24 @@ pub(super) async fn unaccounted<H: Host>(pass: &Pass<'_, H>, listed: &[MessageRe
     // Oldest first, as they would have come.
     missing.reverse();
     Ok(missing)
+}
+
+/// Messages that a label kept out and that left spam, trash or drafts inside the gap.
+async fn come_back<H: Host>(pass: &Pass<'_, H>) -> Step<Vec<Candidate>> {
+    let mut back = Vec::new();
+    for group in list(pass, Folders::AllButSpamAndTrash)
+        .await?
+        .chunks(LOOKED_UP_AT_ONCE)
+    {
+        let rows = ledger::rows_of(pass.host, group.iter().map(|message| &message.id)).await?;
+        let excluded = group.iter().zip(rows).filter(
+            |(_, row)| matches!(row, Some(row) if matches!(row.fate, Fate::Excluded(Rule::Label(_)))),
+        );
+        back.extend(
+            excluded.map(|(message, _)| Candidate::new(message.id.clone(), message.thread_id.clone(), None)),
+        );
+    }
+    Ok(back)
 }
 
 /// Delivered messages that the mailbox no longer has were deleted inside the gap.

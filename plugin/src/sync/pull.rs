@@ -164,6 +164,13 @@ async fn update_crm<H: Host>(pass: &Pass<'_, H>, updates: Vec<Update>) -> Step<V
     let mut rows = Vec::new();
     let mut messages = Vec::new();
     for Update { id, mut row, changed } in updates {
+        let Fate::Delivered(delivered) = &mut row.fate else {
+            continue;
+        };
+        let is_known = changed.record <= delivered.labels_at && !changed.deleted;
+        if is_known && !pass.settings.has(Mutation::LabelChangesUnordered) {
+            continue;
+        }
         if changed.deleted && pass.settings.has(Mutation::DeletionsIgnored) {
             continue;
         }
@@ -181,12 +188,9 @@ async fn update_crm<H: Host>(pass: &Pass<'_, H>, updates: Vec<Update>) -> Step<V
             deleted: changed.deleted,
             released: false,
         });
-        if changed.deleted
-            && let Fate::Delivered(delivered) = &mut row.fate
-        {
-            delivered.deleted = true;
-            rows.push(ledger::put(ledger_key(&id), &row)?);
-        }
+        delivered.labels_at = delivered.labels_at.max(changed.record);
+        delivered.deleted |= changed.deleted;
+        rows.push(ledger::put(ledger_key(&id), &row)?);
     }
     if !messages.is_empty() && pass.features().edit_after_log {
         let number = u32::try_from(messages.len()).unwrap_or(u32::MAX);

@@ -221,6 +221,9 @@ impl Judge<'_> {
         if mark_in(&raw) != mark_in(&row.message.content.text) {
             found.push(("S10", format!("{here} says {:?}", row.message.content.text)));
         }
+        if self.active() != Some(&row.by) {
+            return;
+        }
         for attachment in &row.message.attachments {
             let key = (row.message.key.clone(), attachment.part.clone());
             let part = &attachment.part;
@@ -233,9 +236,6 @@ impl Judge<'_> {
                     }
                 }
             }
-        }
-        if self.active() != Some(&row.by) {
-            return;
         }
         match presence {
             Presence::Deleted if !row.is_deleted => {
@@ -341,15 +341,21 @@ impl Judge<'_> {
         if tenants.filter(|tenant| tenant.mailbox == self.mailbox).count() > 1 {
             return;
         }
-        let mut times: Vec<u64> = self.crm.outbound.iter().filter_map(sent_at).collect();
-        times.sort_unstable();
         let limit = self.plan.shape.tenants[self.tenant].daily_limit as usize;
-        let is_over = |window: &[u64]| window[limit] - window[0] < 24 * 3_600_000;
-        if times.windows(limit + 1).any(is_over) {
-            found.push((
-                "S21",
-                format!("tenant {} sent more than {limit} in a day", self.tenant),
-            ));
+        // What another connection of the mailbox sent before, a new one does not know.
+        for life in self.lives {
+            let own = self
+                .crm
+                .outbound
+                .iter()
+                .filter(|queued| queued.connection == life.id);
+            let mut times: Vec<u64> = own.filter_map(sent_at).collect();
+            times.sort_unstable();
+            let is_over = |window: &[u64]| window[limit] - window[0] < 24 * 3_600_000;
+            if times.windows(limit + 1).any(is_over) {
+                let text = format!("tenant {} sent more than {limit} in a day", self.tenant);
+                found.push(("S21", text));
+            }
         }
     }
 
@@ -400,14 +406,8 @@ impl Judge<'_> {
             && !is_hidden
             && self.active() == Some(&life.id)
             && self.is_own(message) == Own::No
-            && self
-                .state
-                .wire
-                .unanswered
-                .get(&message.id)
-                .copied()
-                .unwrap_or_default()
-                < 3;
+            && answers(&self.state.wire.unanswered, message) < 3
+            && answers(&self.state.wire.gone, message) < 2;
         if is_sure { Expected::Must } else { Expected::May }
     }
 
@@ -457,6 +457,11 @@ impl Judge<'_> {
         let mut addresses = addresses.iter().filter(|address| *address != own);
         Some((addresses.find_map(owner)?.clone(), direction))
     }
+}
+
+/// How often Gmail answered so about a message.
+fn answers(counts: &BTreeMap<String, u32>, message: &MessageView) -> u32 {
+    counts.get(&message.id).copied().unwrap_or_default()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

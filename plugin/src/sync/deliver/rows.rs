@@ -76,6 +76,7 @@ impl Rows {
             rule: delivery.rule,
             message_id: envelope.message_id.clone(),
             left_out,
+            labels_at: summary.history_id,
             deleted: false,
         };
         let row = LedgerRow {

@@ -52,6 +52,7 @@ pub(in crate::sync) fn ledger_row<H: Host>(
         rule: Rule::S20,
         message_id,
         left_out: Vec::new(),
+        labels_at: 0,
         deleted: false,
     };
     LedgerRow {

@@ -43,6 +43,8 @@ pub(crate) struct WireState {
     pub(crate) down_until: u64,
     /// What each mailbox spent in the last minute.
     pub(crate) spent: BTreeMap<String, VecDeque<(u64, u64)>>,
+    /// How often each message was said to be gone.
+    pub(crate) gone: BTreeMap<String, u32>,
     /// How often each message could not be had.
     pub(crate) unanswered: BTreeMap<String, u32>,
 }
@@ -57,6 +59,9 @@ impl World {
         let message = path.strip_prefix("/gmail/v1/users/me/messages/");
         let status = response.status().as_u16();
         let mut state = self.lock();
+        if let Some(message) = message.filter(|_| status == 404 || status == 410) {
+            *state.wire.gone.entry(message.to_owned()).or_default() += 1;
+        }
         let is_spoilt = Wire::of(&response).is_some_and(|wire| !wire.is_whole());
         if let Some(message) = message.filter(|_| (status >= 400 && status != 404) || is_spoilt) {
             *state.wire.unanswered.entry(message.to_owned()).or_default() += 1;
@@ -175,8 +180,13 @@ impl HttpClient for Ports {
             built.headers_mut().insert(http::header::AUTHORIZATION, value);
         }
         let turn = self.world.turn(self.host, Port::Http, line, |world| {
-            world.charge(&token, built.method(), built.uri().path());
-            world.answer(built)
+            let (method, path) = (built.method().clone(), built.uri().path().to_owned());
+            let answer = world.answer(built);
+            // A request that is made again with a new token is one request to the guest.
+            if answer.as_ref().is_ok_and(|answer| answer.status != 401) {
+                world.charge(&token, &method, &path);
+            }
+            answer
         });
         match turn.await {
             Turn::Done(answer) => answer,
