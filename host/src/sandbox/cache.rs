@@ -5,11 +5,11 @@
 //! Compiled components, kept in files with what they said of themselves.
 //!
 //! **Whoever can write such a file owns the host**: it is machine code. So each begins with a MAC (keyed
-//! BLAKE3) under a key that only the host can read, over the component's hash, the engine's
-//! compatibility hash, the contract and all that follows. Anything else than exactly what this host wrote
-//! for this component, engine and contract is compiled anew. What was verified is what is run: code is
-//! copied into sealed memory, verified there and run from there. The only module with `unsafe`.
-//! docs/adr/0018.
+//! BLAKE3) under a key that only the host can read, over the hashes of the component, of the engine's
+//! compatibility with the contract, and of the code, and over what is known of the component. Anything
+//! else than exactly what this host wrote for this component, engine and contract is compiled anew.
+//! What was verified is what is run: code is copied into sealed memory, verified there and run from
+//! there. The only module with `unsafe`. docs/adr/0018.
 
 use std::{
     fs::{self, File},
@@ -130,10 +130,10 @@ impl Cache {
         let mut known = vec![0; known as usize];
         file.read_exact(&mut known)?;
         let code = sealed(&mut file)?;
-        let mut mac = self.mac(name);
-        mac.update(&length).update(&known).update_reader(code.as_file())?;
+        let mut hash = blake3::Hasher::new();
+        hash.update_reader(code.as_file())?;
         // Hashes are compared in constant time.
-        if mac.finalize() != Hash::from_bytes(tag) {
+        if self.tag(name, &hash.finalize(), &known) != Hash::from_bytes(tag) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "its tag is another"));
         }
         Ok((code, serde_json::from_slice(&known)?))
@@ -147,8 +147,7 @@ impl Cache {
             .filter(|length| *length <= MOST_KNOWN)
             .ok_or(io::ErrorKind::FileTooLarge)?
             .to_le_bytes();
-        let mut mac = self.mac(name);
-        let tag = mac.update(&length).update(&known).update(code).finalize();
+        let tag = self.tag(name, &blake3::hash(code), &known);
         let path = self.path(name);
         let unfinished = path.with_extension(format!("{}.part", std::process::id()));
         let mut file = private().create(true).truncate(true).open(&unfinished)?;
@@ -181,13 +180,14 @@ impl Cache {
             .try_for_each(|(_, path)| fs::remove_file(path))
     }
 
-    /// A MAC that has begun.
-    fn mac(&self, name: &Hash) -> blake3::Hasher {
+    /// The MAC of a file. What has no fixed length comes last, so nothing can move from one to the next.
+    fn tag(&self, name: &Hash, code: &Hash, known: &[u8]) -> Hash {
         let mut mac = blake3::Hasher::new_keyed(&self.key);
-        // Both are of fixed length, so nothing can move from one to the next.
         mac.update(name.as_bytes());
         mac.update(self.surroundings.as_bytes());
-        mac
+        mac.update(code.as_bytes());
+        mac.update(known);
+        mac.finalize()
     }
 }
 

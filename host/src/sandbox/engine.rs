@@ -176,6 +176,8 @@ fn settings(pool: Option<PoolingAllocationConfig>) -> Config {
     // For other programs that unwind through it; to register it takes time with each load, and wasmtime
     // finds its own frames without.
     settings.native_unwind_info(false);
+    // A tenth of the compiled code, verified with each load; a trap still names its function.
+    settings.generate_address_map(false);
     // The reservation stays at its 4 GiB: a smaller one costs a third more on parsing (explicit bounds).
     if let Some(pool) = pool {
         settings.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
