@@ -113,8 +113,9 @@ async fn what_no_engine_of_ours_can_use_and_the_oldest_of_many_are_removed() {
     load_bytes(&folder, other_probe()).await;
     let left: Vec<String> = fs::read_dir(&folder)
         .unwrap()
-        .map(|file| file.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".cwasm"))
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "cwasm"))
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
         .collect();
     assert!(usable.exists() && !foreign.exists(), "{left:?}");
     assert_eq!(left.len(), 8, "{left:?}");
