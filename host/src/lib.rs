@@ -19,6 +19,7 @@ pub mod clock;
 pub mod contract;
 pub mod crm;
 pub mod egress;
+mod hex;
 mod host;
 mod key_file;
 pub mod problem;

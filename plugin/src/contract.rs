@@ -16,6 +16,8 @@ pub(crate) mod bindings {
         path: "../wit",
         world: "mail-sync",
         generate_all,
+        // There are no constructors to run: to look whether they ran would write a page of memory in each pass.
+        disable_run_ctors_once_workaround: true,
         pub_export_macro: true,
         default_bindings_module: "crate::contract::bindings",
         additional_derives: [PartialEq],

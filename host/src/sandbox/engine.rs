@@ -2,25 +2,31 @@
 
 use std::{path::Path, sync::Arc, thread, time::Duration};
 
+use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::{
     Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
     component::{Component, Linker},
 };
 
-use super::{Allocation, LoadError, PassError, Plugin, SandboxConfig, cache::Cache, pass::Guest};
+use super::{
+    Allocation, LoadError, PassError, Plugin, SandboxConfig,
+    cache::{Cache, Known},
+    pass::{Guest, Program},
+};
 use crate::{
     capability::Imports,
-    contract::{MailSync, MailSyncPre},
+    contract::{Exports, MailSync, PluginManifest},
+    hex::hex,
 };
 
 /// How long an epoch is: a guest that computes for too long is stopped one or two of these late.
 const TICK: Duration = Duration::from_millis(10);
 
 /// The part of a memory that is restored by copying rather than unmapped when an instance goes. The
-/// stack (64 KiB) lies first, read-only data of some 680 KiB follows: to copy much of that, which no guest
-/// changes, costs more than it saves (on a busy machine, a call took
-/// 36 us with 128 KiB, 42 with 256, 44 with 64).
+/// stack (64 KiB) lies first, read-only data of some 680 KiB follows. To copy much of that, which no guest
+/// changes, costs more than it saves, and to unmap the part that every call reads costs a page fault
+/// each time: a call takes 26 us with 96 to 128 KiB, 35 with 64 to 80, 37 with 256.
 const KEEP_RESIDENT: usize = 128 << 10;
 
 /// The same for a table: a component's have some hundred elements of eight bytes.
@@ -62,17 +68,22 @@ impl Sandbox {
         }))
     }
 
-    /// Compiles a component, or takes it from the cache, and reads its manifest in an instance that
-    /// may do nothing.
+    /// Compiles a component and asks it, in an instance that may do nothing, what it is; or takes both
+    /// from the cache.
     pub async fn load(self: &Arc<Self>, bytes: impl Into<Arc<[u8]>>) -> Result<Arc<Plugin>, LoadError> {
         let bytes = bytes.into();
         let sandbox = self.clone();
-        let compiled = tokio::task::spawn_blocking(move || sandbox.compile(&bytes)).await;
-        let (component, digest) =
-            compiled.map_err(|error| LoadError::Invalid(format!("the compiler gave up: {error}")))??;
-        let pre = self.prepare(&component)?;
-        let plugin = Plugin::read(self.clone(), pre, digest).await?;
-        Ok(Arc::new(plugin))
+        let component = bytes.clone();
+        let (component, known) = aside(move || sandbox.compiled(&component)).await??;
+        let program = Arc::new(self.linked(&component)?);
+        let known = if let Some(known) = known {
+            known
+        } else {
+            let manifest = Plugin::ask(self, &program).await?;
+            let sandbox = self.clone();
+            aside(move || sandbox.keep(&bytes, &component, manifest)).await?
+        };
+        Ok(Arc::new(Plugin::new(self.clone(), program, known)))
     }
 
     /// [`Sandbox::load`] from a file.
@@ -89,33 +100,62 @@ impl Sandbox {
 
     /// A turn to have an instance; held as long as the instance is.
     pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, PassError> {
+        if let Ok(turn) = self.turns.clone().try_acquire_owned() {
+            return Ok(turn);
+        }
         tokio::time::timeout(self.patience, self.turns.clone().acquire_owned())
             .await
             .map_err(|_| PassError::Busy)?
             .map_err(|_| PassError::Busy)
     }
 
-    fn compile(&self, bytes: &[u8]) -> Result<(Component, String), LoadError> {
-        let digest = super::cache::digest(bytes);
-        let invalid = |error: wasmtime::Error| LoadError::Invalid(format!("{error:#}"));
-        let component = match &self.cache {
-            Some(cache) => cache.component(&self.engine, &digest, bytes)?,
-            None => Component::from_binary(&self.engine, bytes).map_err(invalid)?,
-        };
-        Ok((component, digest))
+    fn compiled(&self, bytes: &[u8]) -> Result<(Component, Option<Known>), LoadError> {
+        let kept = self
+            .cache
+            .as_ref()
+            .and_then(|cache| cache.take(&self.engine, bytes));
+        if let Some((component, known)) = kept {
+            return Ok((component, Some(known)));
+        }
+        let component = Component::from_binary(&self.engine, bytes).map_err(|error| invalid(&error))?;
+        Ok((component, None))
     }
 
-    fn prepare(&self, component: &Component) -> Result<MailSyncPre<Guest>, LoadError> {
-        let invalid = |error: wasmtime::Error| LoadError::Invalid(format!("{error:#}"));
+    fn keep(&self, bytes: &[u8], component: &Component, manifest: PluginManifest) -> Known {
+        let digest = hex(&Sha256::digest(bytes));
+        let known = Known { digest, manifest };
+        if let Some(cache) = &self.cache {
+            cache.keep(bytes, component, &known);
+        }
+        known
+    }
+
+    fn linked(&self, component: &Component) -> Result<Program, LoadError> {
         let imports = component.component_type();
         for (name, _) in imports.imports(&self.engine) {
             if !name.starts_with("twinbox:sync/") {
                 return Err(LoadError::ForeignImport(name.to_owned()));
             }
         }
-        let pre = self.linker.instantiate_pre(component).map_err(invalid)?;
-        MailSyncPre::new(pre).map_err(invalid)
+        Ok(Program {
+            pre: self
+                .linker
+                .instantiate_pre(component)
+                .map_err(|error| invalid(&error))?,
+            exports: Exports::of(component).map_err(|error| invalid(&error))?,
+        })
     }
+}
+
+/// Work that would hold up the other tasks of this thread.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, LoadError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| LoadError::Invalid(format!("the compiler gave up: {error}")))
+}
+
+fn invalid(error: &wasmtime::Error) -> LoadError {
+    LoadError::Invalid(format!("{error:#}"))
 }
 
 fn engine(config: &SandboxConfig) -> Result<Engine, LoadError> {
@@ -133,6 +173,11 @@ fn settings(pool: Option<PoolingAllocationConfig>) -> Config {
     settings.epoch_interruption(true);
     settings.max_wasm_stack(512 << 10);
     settings.async_stack_size(2 << 20);
+    // For other programs that unwind through it; to register it takes time with each load, and wasmtime
+    // finds its own frames without.
+    settings.native_unwind_info(false);
+    // A tenth of the compiled code, verified with each load; a trap still names its function.
+    settings.generate_address_map(false);
     // The reservation stays at its 4 GiB: a smaller one costs a third more on parsing (explicit bounds).
     if let Some(pool) = pool {
         settings.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Instant};
 
 use wasmtime::{
-    Store, Trap, UpdateDeadline,
-    component::{Accessor, ResourceTableError, StreamReader},
+    Engine, Store, Trap, UpdateDeadline,
+    component::{ComponentNamedList, Instance, InstancePre, Lift, Lower, ResourceTableError, StreamReader},
 };
 
 use super::{
@@ -15,9 +15,8 @@ use crate::{
     body::Body,
     capability::{Capabilities, Context, Producer},
     contract::{
-        AuditMode, AuditReport, Connected, Explanation, MailSync, MailSyncPre, Outcome, PluginManifest,
-        Problem, Report, SettingsError, Subject, Trigger, exports::twinbox::sync::sync::IngestedMail,
-        imports::http,
+        AuditMode, AuditReport, Connected, Explanation, Export, Exports, IngestedMail, Outcome,
+        PluginManifest, Problem, Report, SettingsError, Subject, Trigger, imports::http,
     },
     egress::RequestBudget,
 };
@@ -47,38 +46,45 @@ pub struct Ended<T> {
 /// One call of one component for one connection. Each method uses the pass up.
 pub struct Pass {
     sandbox: Arc<Sandbox>,
-    pre: MailSyncPre<Guest>,
+    program: Arc<Program>,
     capabilities: Capabilities,
     limits: Limits,
+}
+
+/// A component, compiled and linked.
+pub(crate) struct Program {
+    pub(super) pre: InstancePre<Guest>,
+    pub(super) exports: Exports,
 }
 
 impl Pass {
     pub(super) fn new(
         sandbox: Arc<Sandbox>,
-        pre: MailSyncPre<Guest>,
+        program: Arc<Program>,
         capabilities: Capabilities,
         limits: Limits,
     ) -> Self {
         Self {
             sandbox,
-            pre,
+            program,
             capabilities,
             limits,
         }
     }
 
+    /// Asks what the component is; fails when one of its exports is not of the contract.
     pub(super) async fn manifest(self) -> Ended<PluginManifest> {
-        self.call(async |guest, accessor| guest.twinbox_sync_sync().call_manifest(accessor).await)
-            .await
+        self.call(async |program, store, instance| {
+            program.exports.check(&mut *store, instance)?;
+            answer(&program.exports.manifest, store, instance, ()).await
+        })
+        .await
     }
 
     /// Checks settings without doing anything.
     pub async fn validate_settings(self, settings: String) -> Ended<Result<(), Vec<SettingsError>>> {
-        self.call(async |guest, accessor| {
-            guest
-                .twinbox_sync_sync()
-                .call_validate_settings(accessor, settings)
-                .await
+        self.call(async |program, store, instance| {
+            answer(&program.exports.validate_settings, store, instance, (settings,)).await
         })
         .await
     }
@@ -89,22 +95,22 @@ impl Pass {
         expected_address: Option<String>,
         settings: String,
     ) -> Ended<Result<Connected, Problem>> {
-        self.call(async |guest, accessor| {
-            guest
-                .twinbox_sync_sync()
-                .call_connect(accessor, expected_address, settings)
-                .await
+        self.call(async |program, store, instance| {
+            answer(
+                &program.exports.connect,
+                store,
+                instance,
+                (expected_address, settings),
+            )
+            .await
         })
         .await
     }
 
     /// Runs one bounded pass.
     pub async fn run(self, trigger: Trigger, settings: String) -> Ended<Report> {
-        self.call(async |guest, accessor| {
-            guest
-                .twinbox_sync_sync()
-                .call_run(accessor, trigger, settings)
-                .await
+        self.call(async |program, store, instance| {
+            answer(&program.exports.run, store, instance, (trigger, settings)).await
         })
         .await
     }
@@ -117,13 +123,12 @@ impl Pass {
         received_at: u64,
         settings: String,
     ) -> Ended<Result<Outcome, Problem>> {
-        self.call(async |guest, accessor| {
+        self.call(async |program, store, instance| {
             let raw = match raw {
                 Body::Empty => http::Body::Empty,
                 Body::Inline(bytes) => http::Body::Inline(bytes.into()),
                 Body::Stream(stream) => {
-                    let producer = Producer::new(stream, None);
-                    let bytes = accessor.with(|access| StreamReader::new(access, producer))?;
+                    let bytes = StreamReader::new(&mut *store, Producer::new(stream, None))?;
                     http::Body::Streamed(http::Streamed { bytes, length: None })
                 }
             };
@@ -132,44 +137,47 @@ impl Pass {
                 raw,
                 received_at,
             };
-            guest
-                .twinbox_sync_sync()
-                .call_ingest(accessor, mail, settings)
-                .await
+            answer(&program.exports.ingest, store, instance, (mail, settings)).await
         })
         .await
     }
 
     /// Compares the mailbox with the ledger.
     pub async fn audit(self, mode: AuditMode, settings: String) -> Ended<Result<AuditReport, Problem>> {
-        self.call(async |guest, accessor| {
-            guest
-                .twinbox_sync_sync()
-                .call_audit(accessor, mode, settings)
-                .await
+        self.call(async |program, store, instance| {
+            answer(&program.exports.audit, store, instance, (mode, settings)).await
         })
         .await
     }
 
     /// Says which rule decided.
     pub async fn explain(self, subject: Subject) -> Ended<Result<Vec<Explanation>, Problem>> {
-        self.call(async |guest, accessor| guest.twinbox_sync_sync().call_explain(accessor, subject).await)
-            .await
+        self.call(async |program, store, instance| {
+            answer(&program.exports.explain, store, instance, (subject,)).await
+        })
+        .await
     }
 
     /// Ends a connection.
     pub async fn disconnect(self) -> Ended<Result<(), Problem>> {
-        self.call(async |guest, accessor| guest.twinbox_sync_sync().call_disconnect(accessor).await)
-            .await
+        self.call(async |program, store, instance| {
+            answer(&program.exports.disconnect, store, instance, ()).await
+        })
+        .await
     }
 
     /// Waits for a turn, makes an instance, calls it, and drops it with its store.
-    async fn call<T>(
+    async fn call<R>(
         self,
-        call: impl AsyncFnOnce(&MailSync, &Accessor<Guest>) -> wasmtime::Result<T>,
-    ) -> Ended<T> {
-        let requests = Arc::new(RequestBudget::new(self.limits.requests));
-        let turn = match self.sandbox.turn().await {
+        call: impl AsyncFnOnce(&Program, &mut Store<Guest>, Instance) -> wasmtime::Result<R>,
+    ) -> Ended<R> {
+        let Self {
+            sandbox,
+            program,
+            capabilities,
+            limits,
+        } = self;
+        let turn = match sandbox.turn().await {
             Ok(turn) => turn,
             Err(busy) => {
                 return Ended {
@@ -179,9 +187,20 @@ impl Pass {
             }
         };
         let began = Instant::now();
-        let mut store = self.store(requests.clone());
+        let requests = Arc::new(RequestBudget::new(limits.requests));
+        let context = Context::new(capabilities, requests.clone());
+        let mut store = store(sandbox.engine(), context, &limits);
+        let answer = async {
+            let instance =
+                program.pre.instantiate_async(&mut store).await.map_err(|error| {
+                    why(&error).unwrap_or_else(|| PassError::Component(format!("{error:#}")))
+                })?;
+            call(&program, &mut store, instance)
+                .await
+                .map_err(|error| why(&error).unwrap_or_else(|| PassError::Trapped(in_short(&error))))
+        };
         // Outside of `run_concurrent`: a timer inside would not fire while the guest computes.
-        let result = tokio::time::timeout(self.limits.wall, self.answer(&mut store, call))
+        let result = tokio::time::timeout(limits.wall, answer)
             .await
             .unwrap_or(Err(PassError::Refused(Refusal::WallClock)));
         let guest = store.data();
@@ -198,49 +217,52 @@ impl Pass {
         drop(turn);
         Ended { result, usage }
     }
+}
 
-    fn store(&self, requests: Arc<RequestBudget>) -> Store<Guest> {
-        let guest = Guest {
-            context: Context::new(self.capabilities.clone(), requests),
-            limiter: Limiter::new(&self.limits),
-            stopwatch: Stopwatch::new(self.limits.cpu),
-        };
-        let mut store = Store::new(self.sandbox.engine(), guest);
-        store.limiter(|guest| &mut guest.limiter);
-        store.call_hook(|mut store, hook| {
-            store.data_mut().stopwatch.crossing(hook);
-            Ok(())
-        });
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|store| {
-            store.data().stopwatch.check()?;
-            // Others have their turn on this thread, and the timeout its chance.
-            Ok(UpdateDeadline::Yield(1))
-        });
-        store.set_hostcall_fuel(self.limits.call_data);
-        store.set_max_component_handles(self.limits.handles);
-        if let Some(table) = store.concurrent_resource_table() {
-            table.set_max_capacity(self.limits.handles);
-        }
-        store
+/// A store for one pass.
+fn store(engine: &Engine, context: Context, limits: &Limits) -> Store<Guest> {
+    let guest = Guest {
+        context,
+        limiter: Limiter::new(limits),
+        stopwatch: Stopwatch::new(limits.cpu),
+    };
+    let mut store = Store::new(engine, guest);
+    store.limiter(|guest| &mut guest.limiter);
+    store.call_hook(|mut store, hook| {
+        store.data_mut().stopwatch.crossing(hook);
+        Ok(())
+    });
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|store| {
+        store.data().stopwatch.check()?;
+        // Others have their turn on this thread, and the timeout its chance.
+        Ok(UpdateDeadline::Yield(1))
+    });
+    store.set_hostcall_fuel(limits.call_data);
+    store.set_max_component_handles(limits.handles);
+    if let Some(table) = store.concurrent_resource_table() {
+        table.set_max_capacity(limits.handles);
     }
+    store
+}
 
-    async fn answer<T>(
-        &self,
-        store: &mut Store<Guest>,
-        call: impl AsyncFnOnce(&MailSync, &Accessor<Guest>) -> wasmtime::Result<T>,
-    ) -> Result<T, PassError> {
-        let instance = self
-            .pre
-            .instantiate_async(&mut *store)
-            .await
-            .map_err(|error| why(&error).unwrap_or_else(|| PassError::Component(format!("{error:#}"))))?;
-        store
-            .run_concurrent(async |accessor| call(&instance, accessor).await)
-            .await
-            .and_then(|answer| answer)
-            .map_err(|error| why(&error).unwrap_or_else(|| PassError::Trapped(in_short(&error))))
-    }
+/// What an instance answers.
+async fn answer<P, R>(
+    export: &Export<P, R>,
+    store: &mut Store<Guest>,
+    instance: Instance,
+    params: P,
+) -> wasmtime::Result<R>
+where
+    P: ComponentNamedList + Lower + Send + Sync + 'static,
+    R: Send + Sync + 'static,
+    (R,): ComponentNamedList + Lift,
+{
+    let function = export.of(&mut *store, instance)?;
+    let (answer,) = store
+        .run_concurrent(async |accessor| function.call_concurrent(accessor, params).await)
+        .await??;
+    Ok(answer)
 }
 
 /// The limit that an error stands for, by its type.

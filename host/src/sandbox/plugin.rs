@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Limits, LoadError, Pass, Sandbox, pass::Guest};
+use super::{Limits, Pass, PassError, Sandbox, cache::Known, pass::Program};
 use crate::{
     capability::Capabilities,
-    contract::{MailSyncPre, PluginManifest},
+    contract::PluginManifest,
     scope::{ConnectionId, Scope, TenantId, UserId},
     store::Lease,
 };
@@ -13,50 +13,50 @@ use crate::{
 /// A component, compiled and linked, that says what it is. Makes passes.
 pub struct Plugin {
     sandbox: Arc<Sandbox>,
-    pre: MailSyncPre<Guest>,
-    manifest: PluginManifest,
-    digest: String,
+    program: Arc<Program>,
+    known: Known,
 }
 
 impl Plugin {
-    /// Asks the component what it is, once.
-    pub(super) async fn read(
-        sandbox: Arc<Sandbox>,
-        pre: MailSyncPre<Guest>,
-        digest: String,
-    ) -> Result<Self, LoadError> {
-        let pass = Pass::new(sandbox.clone(), pre.clone(), nobody(), Limits::default());
-        let manifest = pass.manifest().await.result?;
-        Ok(Self {
+    pub(super) fn new(sandbox: Arc<Sandbox>, program: Arc<Program>, known: Known) -> Self {
+        Self {
             sandbox,
-            pre,
-            manifest,
-            digest,
-        })
+            program,
+            known,
+        }
+    }
+
+    /// Asks a component what it is.
+    pub(super) async fn ask(
+        sandbox: &Arc<Sandbox>,
+        program: &Arc<Program>,
+    ) -> Result<PluginManifest, PassError> {
+        let pass = Pass::new(sandbox.clone(), program.clone(), nobody(), Limits::default());
+        pass.manifest().await.result
     }
 
     /// What the component says it is and needs.
     pub fn manifest(&self) -> &PluginManifest {
-        &self.manifest
+        &self.known.manifest
     }
 
     /// SHA-256 of the component, in hexadecimal.
     pub fn digest(&self) -> &str {
-        &self.digest
+        &self.known.digest
     }
 
     /// The interfaces it imports.
     pub fn imports(&self) -> Vec<String> {
-        let kind = self.pre.instance_pre().component().component_type();
-        kind.imports(self.pre.engine())
+        let kind = self.program.pre.component().component_type();
+        kind.imports(self.sandbox.engine())
             .map(|(name, _)| name.to_owned())
             .collect()
     }
 
     /// One pass with these capabilities, within these limits and the manifest's own budget.
     pub fn pass(&self, capabilities: Capabilities, limits: Limits) -> Pass {
-        let limits = limits.capped_by(&self.manifest.budget);
-        Pass::new(self.sandbox.clone(), self.pre.clone(), capabilities, limits)
+        let limits = limits.capped_by(&self.known.manifest.budget);
+        Pass::new(self.sandbox.clone(), self.program.clone(), capabilities, limits)
     }
 
     /// A pass that may do nothing, for what needs no connection: `validate-settings`.
