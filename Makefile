@@ -4,7 +4,7 @@ WASM_TARGET := wasm32-unknown-unknown
 CORE := target/$(WASM_TARGET)/component
 COMPONENT := target/components
 
-.PHONY: help setup component build run test test-rust bench lint docs clean
+.PHONY: help setup component build run test test-rust fuzz bench lint docs clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,9 @@ run: build ## the demo: http://127.0.0.1:8080
 test: component ## all tests
 	cargo build --locked -p twinbox-host -p gmail-sim --bins
 	@bash tests/run.sh
+
+fuzz: component ## one target, led by coverage: make fuzz TARGET=mime_to_message SECONDS=3600
+	@bash tests/fuzz/long.sh "$(TARGET)" "$(or $(SECONDS),600)"
 
 bench: build ## the figures, one line each, and target/bench.json
 	cargo run --locked --release -q -p proofs --bin bench

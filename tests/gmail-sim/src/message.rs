@@ -46,7 +46,7 @@ pub(crate) struct Parsed {
 impl Parsed {
     /// Parses a message; anything at all can be parsed, the worst as one text part.
     pub(crate) fn new(raw: Bytes) -> Self {
-        with_room_for(&raw, || Self::parse(raw.clone()))
+        with_room_for(&raw.clone(), || Self::parse(raw))
     }
 
     fn parse(raw: Bytes) -> Self {
