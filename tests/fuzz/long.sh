@@ -6,11 +6,16 @@ cd "$(dirname "$0")/../.."
 target=${1:-} seconds=${2:-600}
 if [ -z "$target" ]; then
     echo "TARGET is one of:"
-    sed -n 's/^    \([a-z0-9_]*\) => .*::target,$/  \1/p' tests/fuzz/tests/all/main.rs
+    sed -n 's/^    \([a-z0-9_]*\) => .*::target,$/  \1/p' tests/fuzz/tests/all/*.rs
     exit 2
 fi
+# Most targets need no sandbox, and are built far sooner without it.
+features=--no-default-features
+if grep -q "^    $target =>" tests/fuzz/tests/all/sandbox.rs; then
+    features= target=sandbox::$target
+fi
 if cargo bolero --version >/dev/null 2>&1; then
-    exec cargo bolero test "$target" --package fuzz --toolchain nightly --sanitizer NONE -T "${seconds}s"
+    exec cargo bolero test "$target" --package fuzz $features --toolchain nightly --sanitizer NONE -T "${seconds}s"
 fi
 echo "cargo-bolero is not installed (cargo install cargo-bolero): fuzzing at random" >&2
-BOLERO_RANDOM_TEST_TIME_MS=$((seconds * 1000)) exec cargo test --package fuzz --test all -- --exact "$target" --nocapture
+BOLERO_RANDOM_TEST_TIME_MS=$((seconds * 1000)) exec cargo test --package fuzz $features --test all -- --exact "$target" --nocapture

@@ -17,14 +17,22 @@
 mod choices;
 pub mod cost;
 pub mod dsn;
+#[cfg(feature = "sandbox")]
 pub mod exports;
 pub mod headers;
 pub mod html;
+#[cfg(feature = "sandbox")]
 pub mod imports;
 pub mod mime;
 pub mod outgoing;
+#[cfg(feature = "sandbox")]
 pub mod push;
+#[cfg(feature = "sandbox")]
 mod scripted;
 pub mod seeds;
 
 pub use choices::Choices;
+
+// libFuzzer's instrumentation wants its runtime in every test there is, and `cargo bolero` builds this one too.
+#[cfg(test)]
+use bolero as _;
