@@ -5,7 +5,7 @@ CORE := target/$(WASM_TARGET)/component
 COMPONENT := target/components
 SEEDS := 20000
 
-.PHONY: help setup component mutations build run test simulate bench lint docs clean
+.PHONY: help setup component mutations build run test simulate fuzz bench lint docs clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ test: mutations component ## all tests
 
 simulate: component ## SEEDS=N simulated worlds, checked against the rules
 	cargo run --locked --release -q -p simulation --bin simulate -- --seeds $(SEEDS)
+
+fuzz: component ## one target, led by coverage: make fuzz TARGET=mime_to_message SECONDS=3600
+	@bash tests/fuzz/long.sh "$(TARGET)" "$(or $(SECONDS),600)"
 
 bench: build ## the figures, one line each, and target/bench.json
 	cargo run --locked --release -q -p proofs --bin bench

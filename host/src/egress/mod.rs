@@ -254,6 +254,8 @@ impl Outlet {
         let Some(mut again) = again.filter(|_| response.status == 401) else {
             return Ok(response);
         };
+        // A request like any other to the server, so to the budget too.
+        budget.take()?;
         again.bearer = Some(self.token(scope, Freshness::Refreshed).await?);
         self.exchange(again, request.inline_limit).await
     }

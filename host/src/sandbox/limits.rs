@@ -20,8 +20,7 @@ pub struct Limits {
     pub wall: Duration,
     /// HTTP requests.
     pub requests: u32,
-    /// Bytes that one call may pass from the guest to the host. More is a trap: wasmtime keeps its
-    /// error's type to itself.
+    /// Bytes that one call may pass from the guest to the host.
     pub call_data: usize,
     /// Handles (streams, futures, tasks) at the same time.
     pub handles: usize,

@@ -14,6 +14,7 @@ mod engine;
 mod limits;
 mod pass;
 mod plugin;
+mod refusal;
 
 pub use engine::Sandbox;
 pub use limits::{Limits, Usage};
@@ -90,6 +91,13 @@ pub enum Refusal {
     /// The call stack is exhausted.
     #[error("the call stack was exhausted")]
     Stack,
+    /// The guest reached outside of its memory. The stack that compilers keep in there lies first, so its
+    /// overflow ends so as well; wasmtime does not always know the address, so the two are one.
+    #[error("its own stack was exhausted, or it reached outside of its memory")]
+    OutOfBounds,
+    /// One call passed too much data to the host.
+    #[error("a call passed too much data")]
+    CallData,
     /// The guest has computed for too long; waiting does not count.
     #[error("the CPU time was used up")]
     CpuTime,

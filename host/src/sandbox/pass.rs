@@ -3,13 +3,14 @@
 use std::{sync::Arc, time::Instant};
 
 use wasmtime::{
-    Engine, Store, Trap, UpdateDeadline,
-    component::{ComponentNamedList, Instance, InstancePre, Lift, Lower, ResourceTableError, StreamReader},
+    Engine, Store, UpdateDeadline,
+    component::{ComponentNamedList, Instance, InstancePre, Lift, Lower, StreamReader},
 };
 
 use super::{
     Limits, PassError, Refusal, Sandbox, Usage,
     limits::{Limiter, Stopwatch},
+    refusal::refusal,
 };
 use crate::{
     body::Body,
@@ -265,18 +266,9 @@ where
     Ok(answer)
 }
 
-/// The limit that an error stands for, by its type.
+/// The limit that an error stands for.
 fn why(error: &wasmtime::Error) -> Option<PassError> {
-    if let Some(refusal) = error.downcast_ref::<Refusal>() {
-        return Some(PassError::Refused(*refusal));
-    }
-    if error.downcast_ref::<Trap>() == Some(&Trap::StackOverflow) {
-        return Some(PassError::Refused(Refusal::Stack));
-    }
-    if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
-        return Some(PassError::Refused(Refusal::Handles));
-    }
-    None
+    refusal(error).map(PassError::Refused)
 }
 
 /// Cause, then place, without a whole backtrace of a guest's choosing.

@@ -45,12 +45,16 @@ pub(crate) fn component() -> PathBuf {
     )
 }
 
-/// The probe, compiled once for each runtime that asks.
+/// The probe, compiled once: every test may be a process of its own.
 pub(crate) async fn probe() -> Arc<Plugin> {
     static PROBE: OnceCell<Arc<Plugin>> = OnceCell::const_new();
     PROBE
         .get_or_init(|| async {
-            let sandbox = Sandbox::new(SandboxConfig::default()).unwrap();
+            let config = SandboxConfig {
+                cache: Some(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/probe-cache").into()),
+                ..SandboxConfig::default()
+            };
+            let sandbox = Sandbox::new(config).unwrap();
             sandbox.load_file(&component()).await.unwrap()
         })
         .await
@@ -345,7 +349,8 @@ pub(crate) struct Sent {
 }
 
 /// A network in memory. The path says what it answers: `/size/N` streams N bytes, `/short/N` breaks
-/// half-way, `/unsized/N` streams without a length, `/hang` never answers, `/401` wants the newer token.
+/// half-way, `/unsized/N` streams without a length, `/hang` never answers, `/401` wants the newer token, and
+/// `/redirect` and `/redirect-inside` lead to a metadata service, by its address and by a name.
 #[derive(Default)]
 pub(crate) struct Net {
     pub(crate) sent: Mutex<Vec<Sent>>,
@@ -368,10 +373,15 @@ impl HttpClient for Net {
         let mut steps = path.trim_start_matches('/').split('/');
         let (what, size) = (
             steps.next().unwrap_or(""),
-            steps.next().map_or(0, |n| n.parse().unwrap()),
+            steps.next().map_or(0, |n| n.parse().unwrap_or(0)),
         );
+        let location = match what {
+            "redirect" => Some("http://169.254.169.254/latest/meta-data/"),
+            "redirect-inside" => Some("https://inside.example/latest/meta-data/"),
+            _ => None,
+        };
         let answer = |status, body, length| {
-            let headers = vec![
+            let mut headers = vec![
                 Field {
                     name: "set-cookie".into(),
                     value: "session=1".into(),
@@ -381,6 +391,10 @@ impl HttpClient for Net {
                     value: "1".into(),
                 },
             ];
+            headers.extend(location.map(|value| Field {
+                name: "location".into(),
+                value: value.into(),
+            }));
             Ok(Response {
                 status,
                 headers,
@@ -394,7 +408,7 @@ impl HttpClient for Net {
             "short" => answer(200, parts(size, size / 2), Some(size)),
             "short-unsized" => answer(200, parts(size, size / 2), None),
             "401" if bearer.as_deref() != Some(NEWER_TOKEN) => answer(401, Body::Empty, None),
-            "redirect" => answer(302, Body::Empty, None),
+            "redirect" | "redirect-inside" => answer(302, Body::Empty, None),
             "hang" => std::future::pending().await,
             _ => answer(200, Body::Inline(Bytes::from_static(b"hello")), None),
         }

@@ -7,6 +7,7 @@ mod cache;
 mod harness;
 mod hostile;
 mod isolation;
+mod limits;
 mod recording;
 mod streams;
 mod way_out;

@@ -86,6 +86,12 @@ fn mailbox_of(addr: &Addr<'_>) -> Option<Mailbox> {
         .as_deref()
         .map(|name| clean_line(name, MAX_NAME_CHARS))
         .filter(|name| !name.is_empty());
+    if let (Some(local), Some(domain)) = (&name, addr.address.as_deref())
+        && domain.starts_with('@')
+    {
+        // `"ann e"@example.com` without brackets: mail-parser takes the quoted local part for a name.
+        return written_address(&format!("{}{domain}", as_local_part(local))).map(Mailbox::bare);
+    }
     match addr.address.as_deref().and_then(written_address) {
         Some(address) => Some(Mailbox { name, address }),
         // `From: someone@example.com (no brackets, and read as a name)` and `"a@b.example"`.
@@ -93,11 +99,28 @@ fn mailbox_of(addr: &Addr<'_>) -> Option<Mailbox> {
     }
 }
 
+/// A local part as it has to be written (RFC 5322 section 3.4.1): quoted, if it is not plain.
+fn as_local_part(text: &str) -> Cow<'_, str> {
+    if text.chars().all(is_plain_local) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
+}
+
 /// The address in `text`, if the whole of it is one: brackets, white space and a `mailto:` are taken off.
 fn written_address(text: &str) -> Option<String> {
-    let bare = text.trim().trim_matches(['<', '>', '\'', '"', ',', ';']);
+    let bare = text.trim().trim_matches(['<', '>', ',', ';']);
+    // A domain never ends with it; a local part may begin with it.
+    let bare = match bare.strip_suffix('\'') {
+        Some(rest) => rest.strip_prefix('\'').unwrap_or(rest),
+        None => bare,
+    };
+    if bare.starts_with('"') && bare.contains("\"@") {
+        return is_address(bare).then(|| bare.to_owned());
+    }
+    let bare = bare.trim_matches(['<', '>', '"', ',', ';']);
     let bare = bare.strip_prefix("mailto:").unwrap_or(bare);
-    let whole: Cow<'_, str> = if bare.contains(char::is_whitespace) && !bare.starts_with('"') {
+    let whole: Cow<'_, str> = if bare.contains(char::is_whitespace) {
         Cow::Owned(bare.split_whitespace().collect::<Vec<_>>().concat())
     } else {
         Cow::Borrowed(bare)
@@ -173,7 +196,8 @@ fn normal_domain(domain: &str) -> Option<String> {
     let labels_hold = ascii
         .split('.')
         .all(|label| !label.is_empty() && label.len() <= 63);
-    labels_hold.then_some(ascii)
+    // A URL's host may hold `"` and the like, which in a header field mean something.
+    (labels_hold && ascii.bytes().all(plain)).then_some(ascii)
 }
 
 impl NormalAddress {

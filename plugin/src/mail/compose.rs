@@ -233,7 +233,7 @@ pub fn reply_subject(subject: &str) -> String {
     let subject = clean_line(subject, MAX_SUBJECT_CHARS);
     match prefix(&subject) {
         Some((Prefix::Reply, _)) => subject,
-        _ => format!("Re: {subject}").trim_end().to_owned(),
+        _ => clean_line(&format!("Re: {subject}"), MAX_SUBJECT_CHARS),
     }
 }
 
@@ -362,6 +362,10 @@ fn sendable(address: &str) -> Option<String> {
     let address = address.trim();
     let domain = normalise(address)?.domain().to_owned();
     let (local, _) = address.rsplit_once('@')?;
+    // Readers decode encoded words in addresses too, though RFC 2047 section 5 forbids them there.
+    if local.contains("=?") {
+        return None;
+    }
     let dot_atom = local
         .split('.')
         .all(|atom| !atom.is_empty() && atom.chars().all(is_atom_text));
@@ -436,16 +440,21 @@ struct Boundaries {
 
 impl Boundaries {
     /// Boundaries that occur in neither body. `=_` cannot occur in quoted-printable or base64 (RFC 2045 section 6.7);
-    /// for text sent as it is, the seed is lengthened until it is new.
+    /// for text sent as it is, the seed gets a number until it is new. At most 70 characters (RFC 2046 section 5.1.1).
     fn new(seed: &str, text: &str, html: &str) -> Self {
-        let mut seed: String = seed
+        let mut unique: String = seed
             .chars()
             .filter(char::is_ascii_alphanumeric)
             .take(40)
             .collect();
-        while text.contains(&format!("_{seed}")) || html.contains(&format!("_{seed}")) {
-            seed.push('x');
+        let given = unique.len();
+        let mut number = 0_u64;
+        while text.contains(&format!("_{unique}")) || html.contains(&format!("_{unique}")) {
+            unique.truncate(given);
+            unique.push_str(&number.to_string());
+            number += 1;
         }
+        let seed = unique;
         Self {
             mixed: format!("=_m_{seed}"),
             related: format!("=_r_{seed}"),

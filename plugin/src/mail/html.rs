@@ -195,6 +195,8 @@ fn opens_markup(rest: &[u8]) -> bool {
 enum TagState {
     Between,
     Name,
+    /// White space after a name: an `=` still belongs to it.
+    AfterName,
     BeforeValue,
     Unquoted,
     Quoted(u8),
@@ -213,25 +215,18 @@ fn tag_end(bytes: &[u8], from: usize) -> Option<usize> {
             (TagState::BeforeValue, _) => TagState::Unquoted,
             (TagState::Unquoted, b) if !b.is_ascii_whitespace() => TagState::Unquoted,
             // An `=` where a name should begin is part of the name.
-            (TagState::Name, b'=') => TagState::BeforeValue,
-            (TagState::Name | TagState::Between | TagState::Unquoted, b'/') => TagState::Between,
-            (TagState::Name, b) if b.is_ascii_whitespace() => after_name(bytes, i),
+            (TagState::Name | TagState::AfterName, b'=') => TagState::BeforeValue,
+            (TagState::Name | TagState::AfterName | TagState::Between | TagState::Unquoted, b'/') => {
+                TagState::Between
+            }
+            (TagState::Name | TagState::AfterName, b) if b.is_ascii_whitespace() => TagState::AfterName,
             (TagState::Between | TagState::Unquoted, b) if b.is_ascii_whitespace() => TagState::Between,
-            (TagState::Between | TagState::Name | TagState::Unquoted, _) => TagState::Name,
+            (TagState::Between | TagState::Name | TagState::AfterName | TagState::Unquoted, _) => {
+                TagState::Name
+            }
         };
     }
     None
-}
-
-/// White space after a name: a following `=` still belongs to it.
-fn after_name(bytes: &[u8], from: usize) -> TagState {
-    match bytes
-        .get(from..)
-        .and_then(|rest| rest.iter().find(|b| !b.is_ascii_whitespace()))
-    {
-        Some(b'=') => TagState::Name,
-        _ => TagState::Between,
-    }
 }
 
 /// The attributes of a tag.
@@ -397,7 +392,7 @@ impl TextWriter {
                 }
                 rest = after;
                 continue;
-            } else if !is_zero_width(c) {
+            } else if !is_zero_width(c) && !c.is_control() {
                 self.put(c);
             }
             rest = &rest[c.len_utf8()..];

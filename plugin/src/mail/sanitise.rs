@@ -82,7 +82,7 @@ impl Sanitiser {
         let cut = within.len() < html.len();
         let limited = prefilter(within);
         let clean = self.builder.clean(&limited.html).to_string();
-        let (html, remote_images) = block_remote_images(clean);
+        let (html, remote_images) = finish(clean);
         SafeHtml {
             html,
             remote_images,
@@ -289,30 +289,37 @@ fn is_data_image(url: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b' ' | b'%'))
 }
 
-/// Takes the `src` of remote images away. The input is html5ever's own output: attributes are `name="value"` with every
-/// quotation mark inside a value escaped, so ` src="` can only be the attribute.
-fn block_remote_images(html: String) -> (String, usize) {
+/// Takes the `src` of remote images away, and gives `<pre>` the line break back that the serialiser leaves out and the
+/// next parser would take from the text (HTML standard, section 13.3). The input is html5ever's own output: attributes
+/// are `name="value"` with every quotation mark inside a value escaped, so ` src="` can only be the attribute.
+fn finish(html: String) -> (String, usize) {
     const SOURCE: &str = " src=\"";
-    let places: Vec<usize> = Tokens::new(&html)
+    let mut remote_images = 0;
+    let edits: Vec<(usize, usize, &str)> = Tokens::new(&html)
         .filter_map(|token| match token {
             Token::Start(tag) if tag.is("img") && is_remote(&tag) => {
-                tag.raw.find(SOURCE).map(|at| tag.at + at)
+                let at = tag.at + tag.raw.find(SOURCE)?;
+                remote_images += 1;
+                Some((at, SOURCE.len(), " data-remote-src=\""))
+            }
+            Token::Start(tag) if tag.is("pre") && html.get(tag.end()..)?.starts_with('\n') => {
+                Some((tag.end(), 0, "\n"))
             }
             _ => None,
         })
         .collect();
-    if places.is_empty() {
+    if edits.is_empty() {
         return (html, 0);
     }
-    let mut blocked = String::with_capacity(html.len() + places.len() * 12);
+    let mut finished = String::with_capacity(html.len() + edits.len() * 12);
     let mut from = 0;
-    for &at in &places {
-        blocked.push_str(html.get(from..at).unwrap_or_default());
-        blocked.push_str(" data-remote-src=\"");
-        from = at + SOURCE.len();
+    for (at, length, replacement) in edits {
+        finished.push_str(html.get(from..at).unwrap_or_default());
+        finished.push_str(replacement);
+        from = at + length;
     }
-    blocked.push_str(html.get(from..).unwrap_or_default());
-    (blocked, places.len())
+    finished.push_str(html.get(from..).unwrap_or_default());
+    (finished, remote_images)
 }
 
 fn is_remote(image: &Tag<'_>) -> bool {

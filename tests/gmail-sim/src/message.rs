@@ -46,6 +46,10 @@ pub(crate) struct Parsed {
 impl Parsed {
     /// Parses a message; anything at all can be parsed, the worst as one text part.
     pub(crate) fn new(raw: Bytes) -> Self {
+        with_room_for(&raw.clone(), || Self::parse(raw))
+    }
+
+    fn parse(raw: Bytes) -> Self {
         let Some(message) = MessageParser::default().parse(raw.as_ref()) else {
             return Self::unstructured(raw);
         };
@@ -117,6 +121,12 @@ impl Parsed {
             text.push(' ');
             text.push_str(&mailbox.address);
         }
+        text.push_str(&with_room_for(&self.raw, || self.bodies()));
+        text.to_lowercase()
+    }
+
+    fn bodies(&self) -> String {
+        let mut text = String::new();
         if let Some(message) = MessageParser::default().parse(self.raw.as_ref()) {
             for position in 0..message.text_body.len() {
                 if let Some(body) = message.body_text(position) {
@@ -125,7 +135,7 @@ impl Parsed {
                 }
             }
         }
-        text.to_lowercase()
+        text
     }
 
     /// First value of a header of the message.
@@ -227,6 +237,35 @@ fn ids(value: &HeaderValue<'_>) -> Vec<String> {
         HeaderValue::TextList(list) => list.iter().map(ToString::to_string).collect(),
         _ => Vec::new(),
     }
+}
+
+/// Does the work where it has the stack for it: mail-parser's tree of attached messages is dropped recursively, so
+/// some thousand of them in one another need more than a thread usually has.
+fn with_room_for<T: Send>(raw: &[u8], work: impl FnOnce() -> T + Send) -> T {
+    const USUAL: usize = 64;
+    const STACK: usize = 256 << 20;
+    let is_type = |line: &&[u8]| {
+        line.get(..13)
+            .is_some_and(|name| name.eq_ignore_ascii_case(b"content-type:"))
+    };
+    if raw
+        .split(|byte| *byte == b'\n')
+        .filter(is_type)
+        .nth(USUAL)
+        .is_none()
+    {
+        return work();
+    }
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .stack_size(STACK)
+            .spawn_scoped(scope, work);
+        match thread.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(done)) => done,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            Err(error) => panic!("no thread for a deep message: {error}"),
+        }
+    })
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use crate::headers::unfold;
 
 /// Deepest nesting of messages in messages that is shown.
 const MAX_NESTING: usize = 8;
+/// Deepest nesting of parts that is shown; the tree is walked recursively.
+const MAX_DEPTH: usize = 100;
 
 /// One node of the MIME tree, numbered as Gmail does: `""`, `0`, `0.1`.
 #[derive(Debug)]
@@ -107,6 +109,7 @@ pub(crate) fn build_part(
         }
     };
     let parts = match &part.body {
+        _ if id.matches('.').count() >= MAX_DEPTH => Vec::new(),
         PartType::Multipart(children) => children
             .iter()
             .enumerate()

@@ -98,6 +98,31 @@ fn s18_a_tag_can_be_taken_off() {
     assert_eq!(without("+crm@example.com"), "+crm@example.com");
 }
 
+#[test]
+fn s10_a_quoted_local_part_is_an_address_with_brackets_or_without() {
+    for (written, address) in [
+        ("\"ann e\"@example.com", "\"ann e\"@example.com"),
+        ("\"ann.e\"@example.com, bob@example.net", "ann.e@example.com"),
+        ("<\"ann e\"@example.com>", "\"ann e\"@example.com"),
+        ("<'ann@example.com>", "'ann@example.com"),
+        ("'ann@example.com'", "ann@example.com"),
+    ] {
+        assert_eq!(listed(written)[0], one(None, address), "{written}");
+    }
+}
+
+#[test]
+fn s20_a_domain_holds_nothing_that_means_something_in_a_header_field() {
+    for address in [
+        "ann@exa\"mple.com",
+        "ann@exa(mple.com",
+        "ann@exa,mple.com",
+        "ann@exa;mple.com",
+    ] {
+        assert_eq!(normalise(address), None, "{address}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_value_is_read_without_panic(value in ".*") {

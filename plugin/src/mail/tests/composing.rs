@@ -120,6 +120,8 @@ fn s20_addresses_and_ids_that_are_none_are_refused() {
         "bob@example.net, eve@example.org",
         "bób@example.net",
         "a\"b@example.net",
+        "bob@exa\"mple.net",
+        "=?utf-8?b?AAo=?=bob@example.net",
     ] {
         let message = Outgoing {
             to: vec![Mailbox::bare(address)],
@@ -259,4 +261,23 @@ proptest! {
         found.sort();
         prop_assert_eq!(found, sent);
     }
+}
+
+#[test]
+fn s20_a_boundary_stays_short_whatever_the_text_holds() {
+    let message = Outgoing {
+        text: format!("_seed1{}", "x".repeat(3_000)),
+        html: Some("_seed10 _seed11".to_owned()),
+        ..outgoing()
+    };
+    let composed = text(&message, &[]);
+    assert!(composed.contains("boundary=\"=_a_seed12\""), "{composed}");
+}
+
+#[test]
+fn s20_a_reply_to_a_reply_has_its_subject() {
+    let long = "x".repeat(2_000);
+    let reply = reply_subject(&long);
+    assert_eq!(reply.chars().count(), 900);
+    assert_eq!(reply_subject(&reply), reply);
 }

@@ -125,6 +125,14 @@ fn t07_input_over_the_limit_is_cut_and_said_so() {
 }
 
 #[test]
+fn white_space_in_a_tag_takes_linear_time() {
+    // With the square of its size this took minutes.
+    let html = format!("<a b{}=x>text", " ".repeat(1_000_000));
+    assert_eq!(to_text(&html), "text");
+    Sanitiser::new().clean(&html);
+}
+
+#[test]
 fn comments_and_unfinished_tags_take_linear_time() {
     for piece in [
         "<!-- -->", "<!--", "<a b=\"", "</", "<", "<script>", "<!", "&", "> ", "On 1\n", "--\n",

@@ -235,3 +235,10 @@ proptest! {
         prop_assert_eq!(clean(&once), once);
     }
 }
+
+#[test]
+fn t07_the_first_line_break_of_preformatted_text_stays() {
+    let safe = clean("<pre>\n\nx</pre>");
+    assert_eq!(safe, "<pre>\n\nx</pre>");
+    assert_eq!(clean(&safe), safe);
+}

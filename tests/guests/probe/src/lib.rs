@@ -4,13 +4,8 @@
 //! answers in words through `report.problem`. Everything it may do wrong it does on purpose.
 #![cfg(target_arch = "wasm32")]
 
-use std::{
-    future::Future,
-    hint::black_box,
-    pin::pin,
-    sync::atomic::{AtomicU64, Ordering},
-    task::Poll,
-};
+mod arbitrary;
+mod hostile;
 
 #[allow(unsafe_code, clippy::all, clippy::pedantic, reason = "generated")]
 mod bindings {
@@ -22,7 +17,6 @@ use bindings::{
     twinbox::sync::{
         clock, crm,
         http::{self, Body, Credential, Request, Response, Streamed},
-        log,
         messages::{Attachment, Disposition, PutOutcome},
         oauth,
         passes::{
@@ -30,7 +24,7 @@ use bindings::{
             SettingsError, Subject, Trigger,
         },
         quota, random, storage,
-        types::{Field, Problem},
+        types::Problem,
     },
     wit_stream,
 };
@@ -118,17 +112,23 @@ impl Guest for Probe {
 async fn obey(words: &[&str]) -> String {
     match words {
         ["nop"] => "done".into(),
-        ["spin"] => spin(),
-        ["allocate"] => allocate(),
-        ["recurse"] => recurse(1).to_string(),
-        ["recurse-buffers"] => recurse_with_buffers(1).to_string(),
+        ["spin"] => hostile::spin(),
+        ["allocate"] => hostile::allocate(),
+        ["recurse"] => hostile::recurse(1).to_string(),
+        ["recurse-buffers"] => hostile::recurse_with_buffers(1).to_string(),
+        ["stray"] => hostile::stray(),
         ["panic"] => panic!("told to"),
         ["hang"] => {
             clock::sleep(u64::MAX / 2).await;
             "woken".into()
         }
-        ["log-flood", lines, bytes] => log_flood(number(lines), number(bytes)),
-        ["handles"] => handles(),
+        ["log-flood", lines, bytes] => hostile::log_flood(number(lines), number(bytes)),
+        ["ask-the-time"] => hostile::ask_the_time(),
+        ["read-without-end", key] => hostile::read_without_end(key).await,
+        ["hoard-streams"] => hostile::hoard_streams(),
+        ["hoard-waits"] => hostile::hoard_waits().await,
+        ["hoard-requests", count, url] => hostile::hoard_requests(number(count), url).await,
+        ["arbitrary", hex] => arbitrary::calls(unhex(hex)).await,
         ["random", length] => random::bytes(u32::try_from(number(length)).unwrap_or(u32::MAX))
             .len()
             .to_string(),
@@ -145,14 +145,11 @@ async fn obey(words: &[&str]) -> String {
             })
             .await,
         ),
-        ["http-header", name, url] => {
-            let headers = vec![Field {
-                name: (*name).into(),
-                value: "x".into(),
-            }];
-            answer(http::send(Request { headers, ..get(url) }).await)
-        }
-        ["requests", count, url] => requests(number(count), url).await,
+        ["follow", url] => hostile::follow(url).await,
+        ["forge", name, value, url] => hostile::forge(&unhex(name), &unhex(value), url).await,
+        ["http-header", name, url] => hostile::forge(name.as_bytes(), b"x", url).await,
+        ["requests", count, url] => hostile::requests(number(count), Credential::None, url).await,
+        ["requests-mailbox", count, url] => hostile::requests(number(count), Credential::Mailbox, url).await,
         ["post", bytes, url] => {
             let body = Body::Inline(vec![7; number(bytes)]);
             answer(
@@ -164,7 +161,7 @@ async fn obey(words: &[&str]) -> String {
                 .await,
             )
         }
-        ["abandon", url] => abandon(url).await,
+        ["abandon", url] => hostile::abandon(url).await,
         ["store", key, value] => store(key, value).await,
         ["read", key] => read(key).await,
         ["echo-stream", url] => echo_stream(url).await,
@@ -173,76 +170,6 @@ async fn obey(words: &[&str]) -> String {
         ["write-stream", bytes, declared] => write_stream(number(bytes), number(declared)).await,
         other => format!("unknown command {other:?}"),
     }
-}
-
-fn spin() -> String {
-    let mut turns = 0_u64;
-    loop {
-        turns = black_box(turns.wrapping_add(1));
-        if turns == 0 {
-            return "it ended".into();
-        }
-    }
-}
-
-fn allocate() -> String {
-    let mut all = Vec::new();
-    loop {
-        all.push(black_box(vec![1_u8; 1 << 20]));
-    }
-}
-
-/// Uses the engine's stack alone: nothing here has an address.
-#[inline(never)]
-#[expect(unconditional_recursion, reason = "told to")]
-fn recurse(depth: u64) -> u64 {
-    static DEPTH: AtomicU64 = AtomicU64::new(0);
-    DEPTH.store(depth, Ordering::Relaxed);
-    recurse(depth + 1).rotate_left(3) ^ DEPTH.load(Ordering::Relaxed)
-}
-
-/// Uses the stack inside linear memory.
-#[expect(unconditional_recursion, reason = "told to")]
-fn recurse_with_buffers(depth: u64) -> u64 {
-    let mut buffer = [0_u8; 1024];
-    black_box(&mut buffer);
-    recurse_with_buffers(black_box(depth + 1)) + u64::from(buffer[0])
-}
-
-fn log_flood(lines: usize, bytes: usize) -> String {
-    for _ in 0..lines {
-        log::write(log::Level::Info, &"x".repeat(bytes), &[]);
-    }
-    "logged".into()
-}
-
-fn handles() -> String {
-    let mut all = Vec::new();
-    loop {
-        all.push(wit_stream::new::<u8>());
-    }
-}
-
-async fn requests(count: usize, url: &str) -> String {
-    for turn in 0..count {
-        if let Err(failure) = http::send(get(url)).await {
-            return format!("{turn}: {failure:?}");
-        }
-    }
-    format!("{count} answered")
-}
-
-/// Begins a request, looks once, and walks away.
-async fn abandon(url: &str) -> String {
-    {
-        let mut sending = pin!(http::send(get(url)));
-        std::future::poll_fn(|context| {
-            let _ = sending.as_mut().poll(context);
-            Poll::Ready(())
-        })
-        .await;
-    }
-    "walked away".into()
 }
 
 async fn store(key: &str, value: &str) -> String {
@@ -402,6 +329,19 @@ fn answer(result: Result<Response, http::Failure>) -> String {
 
 fn number(word: &str) -> usize {
     word.parse().unwrap_or(0)
+}
+
+/// Bytes written as pairs of hexadecimal digits; a `.` stands for none.
+fn unhex(word: &str) -> Vec<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).unwrap_or(0);
+    word.trim_matches('.')
+        .as_bytes()
+        .chunks(2)
+        .filter_map(|pair| match pair {
+            [high, low] => u8::try_from(digit(*high) << 4 | digit(*low)).ok(),
+            _ => None,
+        })
+        .collect()
 }
 
 fn no_counts() -> Counts {
