@@ -445,7 +445,6 @@ impl<'p> Director<'p> {
             }
             What::HistoryExpires { mailbox } => {
                 self.world.sim.expire_history(&Shape::mailbox(*mailbox), None);
-                self.history.expired.insert(*mailbox);
                 self.world.lock().coverage.hit("history expired");
             }
             What::TokensExpire { mailbox } => {

@@ -58,8 +58,6 @@ pub(crate) struct History {
     pub(crate) deleted: Vec<(usize, MessageView)>,
     /// Messages whose labels were changed, by mailbox.
     pub(crate) relabelled: BTreeSet<(usize, String)>,
-    /// Mailboxes whose history expired.
-    pub(crate) expired: BTreeSet<usize>,
 }
 
 /// Whether a message has to be in a tenant's CRM.
@@ -245,7 +243,7 @@ impl Judge<'_> {
                 found.push(("S17", format!("{here} is deleted in the CRM and not in Gmail")));
             }
             // What was read or starred inside a gap of the history is not carried over yet.
-            Presence::Alive if !self.history.expired.contains(&self.mailbox) => {
+            Presence::Alive if !self.state.wire.gaps.contains(&self.view.email) => {
                 let flags = flags(message);
                 if row.message.flags != flags {
                     let got = row.message.flags;
