@@ -15,7 +15,7 @@ const OVERRIDE: &str = "TWINBOX_COMPONENT";
 static PLUGIN: OnceCell<Arc<Plugin>> = OnceCell::const_new();
 
 /// The component.
-pub(crate) async fn plugin() -> Arc<Plugin> {
+pub async fn plugin() -> Arc<Plugin> {
     PLUGIN.get_or_init(load).await.clone()
 }
 

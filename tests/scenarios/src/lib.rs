@@ -20,10 +20,12 @@ mod mail;
 mod mailbox;
 mod mime;
 mod setup;
+mod traces;
 mod wire;
 mod world;
 
 pub use clock::LeapingClock;
+pub use component::plugin;
 pub use crm::CrmFault;
 pub use letter::Letter;
 pub use mail::{Arrived, Mail};

@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::AtomicU32};
 
 use gmail_sim::{Behaviour, Client, Config, Quota, Redirects, Server, Sim, Table};
 use twinbox_host::{
-    Database, Host, Parts,
+    Database, Host, Parts, Witness,
     accounts::Accounts,
     clock::Clock,
     crm::{EmbeddedCrm, NewContact},
@@ -16,7 +16,7 @@ use twinbox_host::{
 };
 
 use crate::{
-    ANN, LeapingClock, ME, World, component,
+    ANN, LeapingClock, ME, World, component, traces::Traces,
     crm::FaultyCrm,
     wire::Wire,
     world::{Platform, Seat},
@@ -42,6 +42,7 @@ pub struct Setup {
     quota: QuotaRule,
     settings: String,
     contacts: Vec<NewContact>,
+    traces: Option<Arc<Traces>>,
 }
 
 impl Default for Setup {
@@ -51,6 +52,7 @@ impl Default for Setup {
             quota: QuotaRule::Off,
             settings: String::new(),
             contacts: vec![contact("Ann", &[ANN], 1)],
+            traces: None,
         }
     }
 }
@@ -82,6 +84,13 @@ impl Setup {
     pub fn contact(mut self, name: &str, addresses: &[&str]) -> Self {
         let order = self.contacts.len() as u64 + 1;
         self.contacts.push(contact(name, addresses, order));
+        self
+    }
+
+    /// Keeps a trace of every pass.
+    #[must_use]
+    pub fn recorded(mut self) -> Self {
+        self.traces = Some(Arc::default());
         self
     }
 
@@ -162,6 +171,7 @@ async fn platform(setup: &Setup, sim: Sim, server: Server, clock: LeapingClock) 
     )
     .expect("parts");
     parts.clock = shared_clock.clone();
+    parts.witness = setup.traces.clone().map(|traces| traces as Arc<dyn Witness>);
     parts.quota = match setup.quota {
         QuotaRule::Off => Arc::new(Unmetered::new(shared_clock)),
         QuotaRule::Enforced(table) => {
@@ -189,6 +199,7 @@ async fn platform(setup: &Setup, sim: Sim, server: Server, clock: LeapingClock) 
         crm,
         faulty,
         wire,
+        traces: setup.traces.clone(),
         browser,
         serial: AtomicU32::new(0),
     }

@@ -14,12 +14,14 @@ use twinbox_host::{
     crm::{Counts, Delivery, EmbeddedCrm, NewContact, Paging, StoredMessage},
     scope::{ConnectionId, TenantId, UserId},
     store::Connection,
+    trace::Trace,
     vault::Callback,
 };
 
 use crate::{
     CrmFault, LeapingClock, Letter, Mail, Mailbox, Setup,
     crm::FaultyCrm,
+    traces::Traces,
     wire::{Moment, Wire},
 };
 
@@ -50,6 +52,7 @@ pub(crate) struct Platform {
     pub(crate) crm: EmbeddedCrm,
     pub(crate) faulty: Arc<FaultyCrm>,
     pub(crate) wire: Arc<Wire>,
+    pub(crate) traces: Option<Arc<Traces>>,
     pub(crate) browser: reqwest::Client,
     /// Numbers what is made, so that no two are alike.
     pub(crate) serial: AtomicU32,
@@ -292,6 +295,17 @@ impl World {
     /// The requests of the passes since the last call, as `GET /path?query`.
     pub fn requests(&self) -> Vec<String> {
         self.platform.wire.take()
+    }
+
+    /// The traces of all passes since the last call, oldest first.
+    pub fn traces(&self) -> Vec<Trace> {
+        let traces = self.platform.traces.as_ref().expect("a recorded world");
+        traces.take()
+    }
+
+    /// The host.
+    pub fn host(&self) -> &Host {
+        &self.platform.host
     }
 
     /// Mail to write: from Ann to the user, unless told otherwise.

@@ -13,6 +13,7 @@ mod gap;
 mod inbound;
 mod ledger;
 mod limits;
+mod replay;
 mod safety;
 mod sending;
 mod switches;

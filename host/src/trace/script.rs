@@ -1,0 +1,470 @@
+//! A trace while it is replayed: what comes next, and who waits for it.
+//!
+//! The guest's questions are held against the recorded ones as they come. What the guest is given
+//! (answers, parts of bodies, and the taking of its own parts) is given in the recorded order, each not
+//! before the questions that came before it: so the guest is led through the same states. Who has to wait
+//! registers a waker; whoever moves the order on wakes the one whose turn it is.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context as Task, Poll, Waker},
+};
+
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use super::{Question, Step};
+
+/// Where a replay first differs from its trace.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Divergence {
+    /// Another question than the recorded one.
+    #[error("call {call}: expected {expected}, got {got}")]
+    Question {
+        /// Number of the call.
+        call: u64,
+        /// Function and arguments that were recorded.
+        expected: String,
+        /// Function and arguments that were asked now.
+        got: String,
+    },
+    /// A question after the last recorded one.
+    #[error("call {call}: expected the end of the pass, got {got}")]
+    Unexpected {
+        /// Number of the call.
+        call: u64,
+        /// Function and arguments that were asked now.
+        got: String,
+    },
+    /// The pass ended before it asked everything.
+    #[error("call {call}: expected {expected}, got the end of the pass")]
+    Missing {
+        /// Number of the call.
+        call: u64,
+        /// Function and arguments that were recorded.
+        expected: String,
+    },
+    /// A body that the guest streams has other bytes.
+    #[error("call {call}: the body that is sent differs: expected {expected}, got {got}")]
+    Body {
+        /// Number of the call.
+        call: u64,
+        /// The part that was recorded.
+        expected: String,
+        /// The part that came now.
+        got: String,
+    },
+    /// Another end.
+    #[error("the end: expected {expected}, got {got}")]
+    End {
+        /// The recorded end.
+        expected: String,
+        /// The end now.
+        got: String,
+    },
+    /// The guest waits for something that was never given.
+    #[error("the pass waits for more than was recorded")]
+    Stalled,
+    /// What was recorded is no answer to its question.
+    #[error("call {call}: the recorded answer cannot be read")]
+    Answer {
+        /// Number of the call.
+        call: u64,
+    },
+}
+
+/// Whose turn it is: an answer (and the taking of a body that is sent), or the parts of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Side {
+    Answer,
+    Parts,
+}
+
+/// One thing that the guest is given, or that is taken from it.
+#[derive(Debug)]
+struct Delivery {
+    call: u64,
+    side: Side,
+    waited: bool,
+    /// Questions that came before it.
+    after: u64,
+    what: What,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    Answer(Value),
+    Take { length: u64, sha256: String },
+    TakeEnd { broken: bool },
+    Refuse,
+    Part(Bytes),
+    PartsEnd { broken: bool },
+}
+
+/// What happens next to a body that the guest streams, and then to its call.
+#[derive(Clone, Debug)]
+pub(crate) enum Next {
+    /// It is answered.
+    Answer(Value),
+    /// A part is taken.
+    Take {
+        /// Bytes.
+        length: u64,
+        /// SHA-256 in hexadecimal.
+        sha256: String,
+    },
+    /// Its end is taken.
+    TakeEnd {
+        /// Whether the end came too early or too late.
+        broken: bool,
+    },
+    /// No more of it is taken.
+    Refuse,
+}
+
+/// A recorded question.
+#[derive(Debug)]
+struct Recorded {
+    function: String,
+    arguments: Value,
+    /// The answer, if it came at once.
+    result: Option<Value>,
+}
+
+/// How much of a question has to be the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Likeness {
+    /// All of it.
+    Exact,
+    /// Its function: the inputs were changed, and what the guest makes of them is what is wanted.
+    Function,
+}
+
+/// A trace while it is replayed. Serves one pass.
+#[derive(Debug)]
+pub struct Script {
+    likeness: Likeness,
+    questions: Vec<Recorded>,
+    deliveries: Vec<Delivery>,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    asked: u64,
+    delivered: usize,
+    waiting: HashMap<(u64, Side), Waker>,
+    /// Places of the deliveries that are still to come, by who gets them.
+    due: HashMap<(u64, Side), VecDeque<usize>>,
+    /// Deliveries for which the guest has been made to wait as it did.
+    has_waited: Option<usize>,
+    divergence: Option<Divergence>,
+}
+
+impl Script {
+    /// A replay that must be the same in everything.
+    pub fn new(steps: &[Step]) -> Arc<Self> {
+        Self::alike(steps, Likeness::Exact)
+    }
+
+    pub(crate) fn alike(steps: &[Step], likeness: Likeness) -> Arc<Self> {
+        let mut questions = Vec::new();
+        let mut deliveries = Vec::new();
+        for step in steps {
+            let after = questions.len() as u64;
+            match read(step) {
+                Read::Question(question) => questions.push(question),
+                Read::Delivery(call, side, waited, what) => deliveries.push(Delivery {
+                    call,
+                    side,
+                    waited,
+                    after,
+                    what,
+                }),
+                Read::Nothing => {}
+            }
+        }
+        let mut state = State::default();
+        for (place, delivery) in deliveries.iter().enumerate() {
+            let due = state.due.entry((delivery.call, delivery.side)).or_default();
+            due.push_back(place);
+        }
+        Arc::new(Self {
+            likeness,
+            questions,
+            deliveries,
+            state: Mutex::new(state),
+            changed: Notify::new(),
+        })
+    }
+
+    /// Where it first differed, if it did.
+    pub fn divergence(&self) -> Option<Divergence> {
+        self.lock().divergence.clone()
+    }
+
+    /// Comes back when the replay has differed.
+    pub(crate) async fn diverged(&self) -> Divergence {
+        loop {
+            let changed = self.changed.notified();
+            if let Some(divergence) = self.divergence() {
+                return divergence;
+            }
+            changed.await;
+        }
+    }
+
+    /// Comes back when everything was asked and given.
+    pub(crate) async fn exhausted(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.is_exhausted() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    pub(crate) fn is_exhausted(&self) -> bool {
+        let state = self.lock();
+        state.asked == self.questions.len() as u64 && state.delivered == self.deliveries.len()
+    }
+
+    /// The first question that was not asked again.
+    pub(crate) fn missing(&self) -> Option<Divergence> {
+        let call = self.lock().asked;
+        let recorded = self.questions.get(usize::try_from(call).ok()?)?;
+        let expected = shown(&recorded.function, &recorded.arguments);
+        Some(Divergence::Missing { call, expected })
+    }
+
+    /// The next recorded question, from which a twin may see what its own answer was.
+    pub(crate) fn next_function(&self) -> Option<&str> {
+        let call = self.lock().asked;
+        let recorded = self.questions.get(usize::try_from(call).ok()?)?;
+        Some(&recorded.function)
+    }
+
+    /// A question that waits; its number. `None` once the replay has differed.
+    pub(crate) fn ask(&self, question: &Question) -> Option<u64> {
+        self.question(question).map(|(call, _)| call)
+    }
+
+    /// A question that cannot wait; its number and its answer. `None` once the replay has differed.
+    pub(crate) fn call(&self, question: &Question) -> Option<(u64, &Value)> {
+        let (call, recorded) = self.question(question)?;
+        match &recorded.result {
+            Some(result) => Some((call, result)),
+            None => {
+                self.diverge(Divergence::Answer { call });
+                None
+            }
+        }
+    }
+
+    fn question(&self, question: &Question) -> Option<(u64, &Recorded)> {
+        let mut state = self.lock();
+        if state.divergence.is_some() {
+            return None;
+        }
+        let call = state.asked;
+        let recorded = usize::try_from(call)
+            .ok()
+            .and_then(|place| self.questions.get(place));
+        let Some(recorded) = recorded else {
+            let got = shown(question.function, &question.arguments);
+            self.diverge_in(&mut state, Divergence::Unexpected { call, got });
+            return None;
+        };
+        let is_same = recorded.function == question.function
+            && (self.likeness == Likeness::Function || recorded.arguments == question.arguments);
+        if !is_same {
+            let (expected, got) = differing(recorded, question);
+            self.diverge_in(&mut state, Divergence::Question { call, expected, got });
+            return None;
+        }
+        state.asked += 1;
+        self.wake(&mut state);
+        Some((call, recorded))
+    }
+
+    /// What happens next to a call, when it is its turn; it has to be [`done`](Self::done) with.
+    pub(crate) async fn next(&self, call: u64) -> Next {
+        std::future::poll_fn(|task| self.poll(call, Side::Answer, task))
+            .await
+            .into_next()
+    }
+
+    /// The next part of a streamed answer; `None` at its end, `Err` if that came too early.
+    pub(crate) fn poll_part(&self, call: u64, task: &Task<'_>) -> Poll<Option<Result<Bytes, ()>>> {
+        let what = std::task::ready!(self.poll(call, Side::Parts, task));
+        self.done();
+        Poll::Ready(match what {
+            What::Part(part) => Some(Ok(part)),
+            What::PartsEnd { broken: true } => Some(Err(())),
+            _ => None,
+        })
+    }
+
+    /// What was next has happened.
+    pub(crate) fn done(&self) {
+        let mut state = self.lock();
+        if let Some(delivery) = self.deliveries.get(state.delivered)
+            && let Some(due) = state.due.get_mut(&(delivery.call, delivery.side))
+        {
+            due.pop_front();
+        }
+        state.delivered += 1;
+        self.wake(&mut state);
+    }
+
+    pub(crate) fn diverge(&self, divergence: Divergence) {
+        self.diverge_in(&mut self.lock(), divergence);
+    }
+
+    /// Bytes of a body are compared only when all has to be the same.
+    pub(crate) fn likeness(&self) -> Likeness {
+        self.likeness
+    }
+
+    fn poll(&self, call: u64, side: Side, task: &Task<'_>) -> Poll<What> {
+        let mut state = self.lock();
+        let due = state.due.get(&(call, side)).and_then(|due| due.front());
+        let (Some(&place), None) = (due, &state.divergence) else {
+            // Never given then, so never given now.
+            return Poll::Pending;
+        };
+        let Some(delivery) = self.deliveries.get(place) else {
+            return Poll::Pending;
+        };
+        if delivery.waited && state.has_waited < Some(place) && state.delivered == place {
+            // The guest went on before it came, so it does again.
+            state.has_waited = Some(place);
+            state.waiting.insert((call, side), task.waker().clone());
+            task.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if state.delivered == place && state.asked >= delivery.after {
+            return Poll::Ready(delivery.what.clone());
+        }
+        state.waiting.insert((call, side), task.waker().clone());
+        Poll::Pending
+    }
+
+    fn wake(&self, state: &mut State) {
+        if let Some(delivery) = self.deliveries.get(state.delivered)
+            && state.asked >= delivery.after
+            && let Some(waker) = state.waiting.remove(&(delivery.call, delivery.side))
+        {
+            waker.wake();
+        }
+        if state.delivered == self.deliveries.len() && state.asked == self.questions.len() as u64 {
+            self.changed.notify_waiters();
+        }
+    }
+
+    fn diverge_in(&self, state: &mut State, divergence: Divergence) {
+        state.divergence.get_or_insert(divergence);
+        self.changed.notify_waiters();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl What {
+    fn into_next(self) -> Next {
+        match self {
+            Self::Answer(result) => Next::Answer(result),
+            Self::Take { length, sha256 } => Next::Take { length, sha256 },
+            Self::TakeEnd { broken } => Next::TakeEnd { broken },
+            // Parts have a side of their own.
+            Self::Refuse | Self::Part(_) | Self::PartsEnd { .. } => Next::Refuse,
+        }
+    }
+}
+
+enum Read {
+    Question(Recorded),
+    Delivery(u64, Side, bool, What),
+    Nothing,
+}
+
+fn read(step: &Step) -> Read {
+    match step {
+        Step::Called {
+            function,
+            arguments,
+            result,
+            ..
+        } => Read::Question(Recorded {
+            function: function.clone(),
+            arguments: arguments.clone(),
+            result: Some(result.clone()),
+        }),
+        Step::Asked {
+            function, arguments, ..
+        } => Read::Question(Recorded {
+            function: function.clone(),
+            arguments: arguments.clone(),
+            result: None,
+        }),
+        Step::Answered { call, waited, result } => {
+            Read::Delivery(*call, Side::Answer, *waited, What::Answer(result.clone()))
+        }
+        Step::Taken { call, length, sha256 } => {
+            let (length, sha256) = (*length, sha256.clone());
+            Read::Delivery(*call, Side::Answer, false, What::Take { length, sha256 })
+        }
+        Step::TakenAll { call, broken } => {
+            Read::Delivery(*call, Side::Answer, false, What::TakeEnd { broken: *broken })
+        }
+        Step::Refused { call } => Read::Delivery(*call, Side::Answer, false, What::Refuse),
+        Step::Given { call, waited, part } => {
+            Read::Delivery(*call, Side::Parts, *waited, What::Part(part.0.clone()))
+        }
+        Step::GivenAll { call, waited, broken } => {
+            Read::Delivery(*call, Side::Parts, *waited, What::PartsEnd { broken: *broken })
+        }
+        Step::Dropped { .. } => Read::Nothing,
+    }
+}
+
+/// Both questions, cut to where they differ.
+fn differing(recorded: &Recorded, question: &Question) -> (String, String) {
+    if recorded.function == question.function
+        && let (Value::Object(expected), Value::Object(got)) = (&recorded.arguments, &question.arguments)
+    {
+        let differ = |name: &&String| expected.get(*name) != got.get(*name);
+        if let Some(name) = expected.keys().chain(got.keys()).find(differ) {
+            let say = |value: Option<&Value>| {
+                let label = format!("{} {name}", recorded.function);
+                shown(&label, value.unwrap_or(&Value::Null))
+            };
+            return (say(expected.get(name)), say(got.get(name)));
+        }
+    }
+    (
+        shown(&recorded.function, &recorded.arguments),
+        shown(question.function, &question.arguments),
+    )
+}
+
+/// A question in short.
+pub(crate) fn shown(function: &str, arguments: &Value) -> String {
+    const LONGEST: usize = 400;
+    let mut text = match arguments {
+        Value::Null => function.to_owned(),
+        arguments => format!("{function} {arguments}"),
+    };
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push('…');
+    }
+    text
+}
