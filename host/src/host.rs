@@ -210,7 +210,8 @@ impl Host {
             settings: settings.clone(),
         };
         let (pass, turn) = self.turn(scope.clone(), lease.clone(), call).await?;
-        let ended = pass.connect(expected_address, settings.clone()).await;
+        let pass = pass.connect(expected_address, settings.clone());
+        let ended = turn.drive(pass).await;
         self.give_back(&lease).await;
         self.end(turn, &ended).await;
         let connected = match ended.result? {
@@ -287,7 +288,7 @@ impl Host {
             }
         };
         let ended = tokio::select! {
-            ended = pass.run(trigger, settings) => ended,
+            ended = turn.drive(pass.run(trigger, settings)) => ended,
             // Dropping the pass ends it wherever it is (S06).
             () = stopped.wait() => return Err(HostError::Refused(Problem::NotConnected)),
         };
@@ -309,7 +310,7 @@ impl Host {
             settings: connection.settings.clone(),
         };
         let (pass, turn) = self.turn(connection.scope, lease.clone(), call).await?;
-        let ended = pass.audit(mode, connection.settings).await;
+        let ended = turn.drive(pass.audit(mode, connection.settings)).await;
         self.give_back(&lease).await;
         self.end(turn, &ended).await;
         ended.result?.map_err(HostError::Refused)
@@ -326,7 +327,7 @@ impl Host {
             subject: subject.clone(),
         };
         let (pass, turn) = self.turn(connection.scope, lease, call).await?;
-        let ended = pass.explain(subject).await;
+        let ended = turn.drive(pass.explain(subject)).await;
         self.end(turn, &ended).await;
         ended.result?.map_err(HostError::Refused)
     }
@@ -344,7 +345,7 @@ impl Host {
         let (pass, turn) = self
             .turn(connection.scope, lease.clone(), Call::Disconnect)
             .await?;
-        let ended = pass.disconnect().await;
+        let ended = turn.drive(pass.disconnect()).await;
         self.give_back(&lease).await;
         self.end(turn, &ended).await;
         ended.result?.map_err(HostError::Refused)?;

@@ -24,6 +24,7 @@ use crate::{
 mod clock;
 mod crm;
 pub mod denying;
+mod gate;
 mod http;
 mod log;
 mod oauth;
@@ -36,6 +37,7 @@ mod sharing;
 mod storage;
 
 pub use denying::Denying;
+pub(crate) use gate::{Released, drive};
 pub use log::{Line, LogSink, Severity, TracingLog};
 pub(crate) use pipe::Producer;
 pub use recording::{RECORDED_BYTES, Recorder, Recording, TooLarge};

@@ -33,7 +33,7 @@ use crate::{
     sharing::{Sharing, SharingError, Standing},
     store::{Change, CommitError, Entry, Expectation, Lease, Page, Store, StoreError},
     trace::{
-        Content, Divergence, Likeness, Next, Question, Script, heard, heard_body, heard_plain,
+        Content, Divergence, Likeness, Next, Question, Script, Taken, heard, heard_body, heard_plain,
         heard_response, sha256,
     },
     vault::{Freshness, Grant, Holders, Vault, VaultError},
@@ -80,29 +80,35 @@ impl Replaying {
         &self,
         question: &Question,
         body: Body,
-        read: impl FnOnce(u64, &Value) -> Option<T>,
+        read: impl FnOnce(u64, &Value) -> Option<T> + Send,
     ) -> T {
         let Some(call) = self.script.ask(question) else {
             return std::future::pending().await;
         };
-        let mut body = match body {
-            Body::Stream(stream) => Some(stream),
-            Body::Empty | Body::Inline(_) => None,
+        let mut sent = Sent {
+            body: match body {
+                Body::Stream(stream) => Some(stream),
+                Body::Empty | Body::Inline(_) => None,
+            },
+            is_taking: false,
         };
-        let result = loop {
-            match self.script.next(call).await {
-                Next::Answer(result) => break result,
-                Next::Refuse => body = None,
-                wanted => self.take(call, body.as_mut(), wanted).await,
+        loop {
+            match std::future::poll_fn(|task| sent.poll(&self.script, call, task)).await {
+                Event::Next(Next::Answer(result)) => match read(call, &result) {
+                    Some(answer) => return answer,
+                    None => {
+                        self.script.diverge(Divergence::Answer { call });
+                        return std::future::pending().await;
+                    }
+                },
+                Event::Next(Next::Take) => sent.is_taking = true,
+                Event::Next(Next::Refuse) => sent.body = None,
+                Event::Part(part) => {
+                    sent.is_taking = false;
+                    self.taken(call, part);
+                }
             }
-            self.script.done();
-        };
-        let Some(answer) = read(call, &result) else {
-            self.script.diverge(Divergence::Answer { call });
-            return std::future::pending().await;
-        };
-        self.script.done();
-        answer
+        }
     }
 
     async fn told<T: DeserializeOwned, E: DeserializeOwned>(&self, question: Question) -> Result<T, E> {
@@ -110,38 +116,36 @@ impl Replaying {
             .await
     }
 
-    /// Takes from the guest's body what was taken of the recorded one.
-    async fn take(&self, call: u64, body: Option<&mut ByteStream>, wanted: Next) {
-        let got = match body {
-            Some(stream) => stream.next().await,
-            None => None,
+    /// Holds what was taken from the guest's body against what was taken of the recorded one.
+    fn taken(&self, call: u64, part: Option<io::Result<Bytes>>) {
+        let wanted = self.script.taken(call);
+        let got = match part {
+            Some(Ok(part)) => Taken::Part {
+                length: part.len() as u64,
+                sha256: sha256(&part),
+            },
+            Some(Err(_)) => Taken::End { broken: true },
+            None => Taken::End { broken: false },
         };
-        let is_same = match (&wanted, &got) {
-            (Next::Take { length, sha256: digest }, Some(Ok(part))) => {
-                self.script.likeness() == Likeness::Function
-                    || (*length == part.len() as u64 && *digest == sha256(part))
-            }
-            (Next::TakeEnd { broken }, None) => !broken,
-            (Next::TakeEnd { broken }, Some(Err(_))) => *broken,
-            _ => false,
+        let is_same = match (self.script.likeness(), &wanted, &got) {
+            (Likeness::Function, Some(Taken::Part { .. }), Taken::Part { .. }) => true,
+            (_, wanted, got) => wanted.as_ref() == Some(got),
         };
-        if is_same {
-            return;
+        if !is_same {
+            let say = |taken: Option<&Taken>| match taken {
+                Some(Taken::Part { length, sha256 }) => {
+                    format!("{length} bytes, SHA-256 {}", sha256.get(..12).unwrap_or_default())
+                }
+                Some(Taken::End { broken: true }) => "a broken body".to_owned(),
+                Some(Taken::End { broken: false }) => "its end".to_owned(),
+                None => "nothing".to_owned(),
+            };
+            self.script.diverge(Divergence::Body {
+                call,
+                expected: say(wanted.as_ref()),
+                got: say(Some(&got)),
+            });
         }
-        let got = match got {
-            Some(Ok(part)) => format!("{} bytes", part.len()),
-            Some(Err(_)) => "a broken body".to_owned(),
-            None => "its end".to_owned(),
-        };
-        let expected = match wanted {
-            Next::Take { length, sha256 } => {
-                format!("{length} bytes, SHA-256 {}", sha256.get(..12).unwrap_or_default())
-            }
-            Next::TakeEnd { broken: true } => "a broken body".to_owned(),
-            _ => "its end".to_owned(),
-        };
-        self.script.diverge(Divergence::Body { call, expected, got });
-        std::future::pending().await
     }
 
     fn at_once<T: DeserializeOwned>(&self, question: &Question) -> Option<T> {
@@ -158,6 +162,30 @@ impl Replaying {
             script: self.script.clone(),
             call,
         }))
+    }
+}
+
+/// A body that the guest streams.
+struct Sent {
+    body: Option<ByteStream>,
+    /// Whether its next part is to be taken.
+    is_taking: bool,
+}
+
+enum Event {
+    Next(Next),
+    Part(Option<io::Result<Bytes>>),
+}
+
+impl Sent {
+    fn poll(&mut self, script: &Script, call: u64, task: &mut Task<'_>) -> Poll<Event> {
+        if let Poll::Ready(next) = script.poll_next(call, task) {
+            return Poll::Ready(Event::Next(next));
+        }
+        match &mut self.body {
+            Some(body) if self.is_taking => body.poll_next_unpin(task).map(Event::Part),
+            _ => Poll::Pending,
+        }
     }
 }
 

@@ -22,6 +22,16 @@ pub(super) struct Turn {
     is_for_witness: bool,
 }
 
+impl Turn {
+    /// Runs the pass, in the way its recording needs.
+    pub(super) async fn drive<F: Future>(&self, pass: F) -> F::Output {
+        match &self.recording {
+            Some((recorder, _)) => recorder.drive(pass).await,
+            None => pass.await,
+        }
+    }
+}
+
 impl Host {
     /// A pass of the version that is chosen now. The lease is given back if there is none.
     pub(super) async fn turn(

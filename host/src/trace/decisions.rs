@@ -160,6 +160,7 @@ impl<'t> Reading<'t> {
             }
             Step::Called { .. }
             | Step::Dropped { .. }
+            | Step::Take { .. }
             | Step::TakenAll { .. }
             | Step::Refused { .. }
             | Step::Given { .. }

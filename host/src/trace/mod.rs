@@ -39,7 +39,7 @@ pub use rehearse::{Rehearsal, RehearsalError, Unanswered, rehearse};
 pub use replay::{Replayed, replay};
 pub use script::{Divergence, Script};
 
-pub(crate) use script::{Likeness, Next};
+pub(crate) use script::{Likeness, Next, Taken};
 pub(crate) use content::{bytes_form, optional_bytes_form, sha256};
 pub(crate) use end::Returned;
 pub(crate) use lenient::Lenient;
@@ -212,6 +212,11 @@ pub enum Step {
     /// The guest walked away from a question.
     Dropped {
         /// The question's number.
+        call: u64,
+    },
+    /// The host is ready to take the next part of a body that the guest streams.
+    Take {
+        /// The call that sends the body.
         call: u64,
     },
     /// The host took a part of a body that the guest streams.

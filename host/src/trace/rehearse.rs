@@ -61,7 +61,8 @@ pub async fn rehearse(
         .clone()
         .capabilities(trace.header.scope.clone())
         .recorded(&recorder);
-    let ended = perform(&trace.header.call, pass(plugin, trace, capabilities)).await;
+    let pass = perform(&trace.header.call, pass(plugin, trace, capabilities));
+    let ended = recorder.drive(pass).await;
     let rehearsed = Trace {
         header: Header {
             plugin: release(plugin),

@@ -1,17 +1,14 @@
 //! The same pass again.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::{Call, Divergence, End, Release, Returned, Script, Trace, script::Likeness};
 use crate::{
-    capability::{Capabilities, Recorder, Replaying},
+    capability::{Capabilities, Recorder, Released, Replaying, drive},
     sandbox::{Ended, Pass, PassError, Plugin, Usage},
 };
-
-/// How long a guest may compute after everything it was given, when its pass was cut short as well.
-const AFTER_ALL: Duration = Duration::from_secs(2);
 
 /// A replay that was the same in everything.
 #[derive(Debug)]
@@ -71,22 +68,23 @@ async fn run(
 ) -> Result<Replayed, Divergence> {
     let mut capabilities = Replaying::new(script).capabilities(trace.header.scope.clone());
     if let Some(recorder) = recorder {
+        recorder.gate().close();
         capabilities = capabilities.recorded(recorder);
     }
     let was_cut = matches!(trace.end, End::Cut { .. });
-    let all_given = async {
-        script.exhausted().await;
-        if was_cut {
-            tokio::time::sleep(AFTER_ALL).await;
-        } else {
-            std::future::pending().await
-        }
+    let release_next = || match recorder.map(|recorder| recorder.gate().release()) {
+        Some(Released::Something) => Released::Something,
+        Some(Released::Nothing) | None => script.release(),
     };
+    let pass = perform(&trace.header.call, pass(plugin, trace, capabilities));
     let ended = tokio::select! {
         biased;
         divergence = script.diverged() => return Err(divergence),
-        ended = perform(&trace.header.call, pass(plugin, trace, capabilities)) => ended,
-        () = all_given => {
+        ended = drive(pass, release_next) => ended,
+        () = script.over() => {
+            if !was_cut {
+                return Err(Divergence::Stalled);
+            }
             return Ok(Replayed {
                 plugin: release(plugin),
                 end: trace.end.clone(),
@@ -99,9 +97,6 @@ async fn run(
         return Err(divergence);
     }
     let end = End::of(&ended.result);
-    if matches!(end, End::Cut { .. }) && !was_cut {
-        return Err(Divergence::Stalled);
-    }
     Ok(Replayed {
         plugin: release(plugin),
         end,

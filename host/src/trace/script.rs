@@ -1,9 +1,9 @@
 //! A trace while it is replayed: what comes next, and who waits for it.
 //!
 //! The guest's questions are held against the recorded ones as they come. What the guest is given
-//! (answers, parts of bodies, and the taking of its own parts) is given in the recorded order, each not
-//! before the questions that came before it: so the guest is led through the same states. Who has to wait
-//! registers a waker; whoever moves the order on wakes the one whose turn it is.
+//! (answers, parts of bodies, and the taking of its own parts) is given in the recorded order: at once what
+//! was given at once, the rest one by one whenever the guest has nothing left to do, as it was recorded
+//! (`capability/gate.rs`). A guest that has nothing left to do when there is nothing to give has stalled.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -16,6 +16,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::{Question, Step};
+use crate::capability::Released;
 
 /// Where a replay first differs from its trace.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -89,16 +90,13 @@ struct Delivery {
     call: u64,
     side: Side,
     waited: bool,
-    /// Questions that came before it.
-    after: u64,
     what: What,
 }
 
 #[derive(Clone, Debug)]
 enum What {
     Answer(Value),
-    Take { length: u64, sha256: String },
-    TakeEnd { broken: bool },
+    Take,
     Refuse,
     Part(Bytes),
     PartsEnd { broken: bool },
@@ -110,19 +108,26 @@ pub(crate) enum Next {
     /// It is answered.
     Answer(Value),
     /// A part is taken.
-    Take {
+    Take,
+    /// No more of it is taken.
+    Refuse,
+}
+
+/// What was taken of a body that the guest streams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// A part.
+    Part {
         /// Bytes.
         length: u64,
         /// SHA-256 in hexadecimal.
         sha256: String,
     },
-    /// Its end is taken.
-    TakeEnd {
-        /// Whether the end came too early or too late.
+    /// Its end, which came too early or too late if it is broken.
+    End {
+        /// Whether it is.
         broken: bool,
     },
-    /// No more of it is taken.
-    Refuse,
 }
 
 /// A recorded question.
@@ -160,8 +165,11 @@ struct State {
     waiting: HashMap<(u64, Side), Waker>,
     /// Places of the deliveries that are still to come, by who gets them.
     due: HashMap<(u64, Side), VecDeque<usize>>,
-    /// Deliveries for which the guest has been made to wait as it did.
-    has_waited: Option<usize>,
+    /// The delivery that may be given although the guest went on before it.
+    released: Option<usize>,
+    /// What is to be taken of each body.
+    taken: HashMap<u64, VecDeque<Taken>>,
+    is_over: bool,
     divergence: Option<Divergence>,
 }
 
@@ -174,21 +182,15 @@ impl Script {
     pub(crate) fn alike(steps: &[Step], likeness: Likeness) -> Arc<Self> {
         let mut questions = Vec::new();
         let mut deliveries = Vec::new();
+        let mut state = State::default();
         for step in steps {
-            let after = questions.len() as u64;
             match read(step) {
                 Read::Question(question) => questions.push(question),
-                Read::Delivery(call, side, waited, what) => deliveries.push(Delivery {
-                    call,
-                    side,
-                    waited,
-                    after,
-                    what,
-                }),
+                Read::Delivery(delivery) => deliveries.push(delivery),
+                Read::Taken(call, taken) => state.taken.entry(call).or_default().push_back(taken),
                 Read::Nothing => {}
             }
         }
-        let mut state = State::default();
         for (place, delivery) in deliveries.iter().enumerate() {
             let due = state.due.entry((delivery.call, delivery.side)).or_default();
             due.push_back(place);
@@ -218,15 +220,41 @@ impl Script {
         }
     }
 
-    /// Comes back when everything was asked and given.
-    pub(crate) async fn exhausted(&self) {
+    /// Comes back when the guest waits and everything was asked and given.
+    pub(crate) async fn over(&self) {
         loop {
             let changed = self.changed.notified();
-            if self.is_exhausted() {
+            if self.lock().is_over {
                 return;
             }
             changed.await;
         }
+    }
+
+    /// Gives the guest, which has nothing left to do, what is next.
+    pub(crate) fn release(&self) -> Released {
+        let mut state = self.lock();
+        if state.asked == 0 || state.divergence.is_some() {
+            return Released::Nothing;
+        }
+        let place = state.delivered;
+        let Some(delivery) = self.deliveries.get(place) else {
+            if state.asked == self.questions.len() as u64 {
+                state.is_over = true;
+                self.changed.notify_waiters();
+            } else {
+                self.diverge_in(&mut state, Divergence::Stalled);
+            }
+            return Released::Nothing;
+        };
+        let Some(waker) = state.waiting.remove(&(delivery.call, delivery.side)) else {
+            self.diverge_in(&mut state, Divergence::Stalled);
+            return Released::Nothing;
+        };
+        state.released = Some(place);
+        drop(state);
+        waker.wake();
+        Released::Something
     }
 
     pub(crate) fn is_exhausted(&self) -> bool {
@@ -288,15 +316,19 @@ impl Script {
             return None;
         }
         state.asked += 1;
-        self.wake(&mut state);
         Some((call, recorded))
     }
 
-    /// What happens next to a call, when it is its turn; it has to be [`done`](Self::done) with.
-    pub(crate) async fn next(&self, call: u64) -> Next {
-        std::future::poll_fn(|task| self.poll(call, Side::Answer, task))
-            .await
-            .into_next()
+    /// What happens next to a call, when it is its turn.
+    pub(crate) fn poll_next(&self, call: u64, task: &Task<'_>) -> Poll<Next> {
+        let what = std::task::ready!(self.poll(call, Side::Answer, task));
+        self.done();
+        Poll::Ready(match what {
+            What::Answer(result) => Next::Answer(result),
+            What::Take => Next::Take,
+            // Parts have a side of their own.
+            What::Refuse | What::Part(_) | What::PartsEnd { .. } => Next::Refuse,
+        })
     }
 
     /// The next part of a streamed answer; `None` at its end, `Err` if that came too early.
@@ -311,7 +343,7 @@ impl Script {
     }
 
     /// What was next has happened.
-    pub(crate) fn done(&self) {
+    fn done(&self) {
         let mut state = self.lock();
         if let Some(delivery) = self.deliveries.get(state.delivered)
             && let Some(due) = state.due.get_mut(&(delivery.call, delivery.side))
@@ -319,7 +351,11 @@ impl Script {
             due.pop_front();
         }
         state.delivered += 1;
-        self.wake(&mut state);
+    }
+
+    /// What was taken next of a body.
+    pub(crate) fn taken(&self, call: u64) -> Option<Taken> {
+        self.lock().taken.get_mut(&call)?.pop_front()
     }
 
     pub(crate) fn diverge(&self, divergence: Divergence) {
@@ -341,30 +377,11 @@ impl Script {
         let Some(delivery) = self.deliveries.get(place) else {
             return Poll::Pending;
         };
-        if delivery.waited && state.has_waited < Some(place) && state.delivered == place {
-            // The guest went on before it came, so it does again.
-            state.has_waited = Some(place);
-            state.waiting.insert((call, side), task.waker().clone());
-            task.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        if state.delivered == place && state.asked >= delivery.after {
+        if state.delivered == place && (!delivery.waited || state.released == Some(place)) {
             return Poll::Ready(delivery.what.clone());
         }
         state.waiting.insert((call, side), task.waker().clone());
         Poll::Pending
-    }
-
-    fn wake(&self, state: &mut State) {
-        if let Some(delivery) = self.deliveries.get(state.delivered)
-            && state.asked >= delivery.after
-            && let Some(waker) = state.waiting.remove(&(delivery.call, delivery.side))
-        {
-            waker.wake();
-        }
-        if state.delivered == self.deliveries.len() && state.asked == self.questions.len() as u64 {
-            self.changed.notify_waiters();
-        }
     }
 
     fn diverge_in(&self, state: &mut State, divergence: Divergence) {
@@ -377,60 +394,55 @@ impl Script {
     }
 }
 
-impl What {
-    fn into_next(self) -> Next {
-        match self {
-            Self::Answer(result) => Next::Answer(result),
-            Self::Take { length, sha256 } => Next::Take { length, sha256 },
-            Self::TakeEnd { broken } => Next::TakeEnd { broken },
-            // Parts have a side of their own.
-            Self::Refuse | Self::Part(_) | Self::PartsEnd { .. } => Next::Refuse,
-        }
-    }
-}
-
 enum Read {
     Question(Recorded),
-    Delivery(u64, Side, bool, What),
+    Delivery(Delivery),
+    Taken(u64, Taken),
     Nothing,
 }
 
 fn read(step: &Step) -> Read {
+    let question = |function: &String, arguments: &Value, result: Option<&Value>| {
+        Read::Question(Recorded {
+            function: function.clone(),
+            arguments: arguments.clone(),
+            result: result.cloned(),
+        })
+    };
+    let delivery = |call: &u64, side, waited, what| {
+        Read::Delivery(Delivery {
+            call: *call,
+            side,
+            waited,
+            what,
+        })
+    };
     match step {
         Step::Called {
             function,
             arguments,
             result,
             ..
-        } => Read::Question(Recorded {
-            function: function.clone(),
-            arguments: arguments.clone(),
-            result: Some(result.clone()),
-        }),
+        } => question(function, arguments, Some(result)),
         Step::Asked {
             function, arguments, ..
-        } => Read::Question(Recorded {
-            function: function.clone(),
-            arguments: arguments.clone(),
-            result: None,
-        }),
+        } => question(function, arguments, None),
         Step::Answered { call, waited, result } => {
-            Read::Delivery(*call, Side::Answer, *waited, What::Answer(result.clone()))
+            delivery(call, Side::Answer, *waited, What::Answer(result.clone()))
+        }
+        Step::Take { call } => delivery(call, Side::Answer, true, What::Take),
+        Step::Refused { call } => delivery(call, Side::Answer, true, What::Refuse),
+        Step::Given { call, waited, part } => {
+            delivery(call, Side::Parts, *waited, What::Part(part.0.clone()))
+        }
+        Step::GivenAll { call, waited, broken } => {
+            delivery(call, Side::Parts, *waited, What::PartsEnd { broken: *broken })
         }
         Step::Taken { call, length, sha256 } => {
             let (length, sha256) = (*length, sha256.clone());
-            Read::Delivery(*call, Side::Answer, false, What::Take { length, sha256 })
+            Read::Taken(*call, Taken::Part { length, sha256 })
         }
-        Step::TakenAll { call, broken } => {
-            Read::Delivery(*call, Side::Answer, false, What::TakeEnd { broken: *broken })
-        }
-        Step::Refused { call } => Read::Delivery(*call, Side::Answer, false, What::Refuse),
-        Step::Given { call, waited, part } => {
-            Read::Delivery(*call, Side::Parts, *waited, What::Part(part.0.clone()))
-        }
-        Step::GivenAll { call, waited, broken } => {
-            Read::Delivery(*call, Side::Parts, *waited, What::PartsEnd { broken: *broken })
-        }
+        Step::TakenAll { call, broken } => Read::Taken(*call, Taken::End { broken: *broken }),
         Step::Dropped { .. } => Read::Nothing,
     }
 }

@@ -18,6 +18,7 @@ use std::{
 use serde::Serialize;
 use serde_json::Value;
 
+use super::gate::{Gate, drive};
 use crate::trace::{Question, Step, plain, told};
 
 mod streams;
@@ -45,6 +46,7 @@ pub struct Recorder {
     limit: usize,
     latest: AtomicU64,
     recorded: Mutex<Recorded>,
+    gate: Gate,
 }
 
 #[derive(Debug, Default)]
@@ -61,7 +63,20 @@ impl Recorder {
             limit,
             latest: AtomicU64::new(0),
             recorded: Mutex::default(),
+            gate: Gate::default(),
         })
+    }
+
+    /// Runs a pass whose capabilities are [`recorded`](super::Capabilities::recorded) here, so that it can
+    /// be replayed: its guest is given one thing at a time. One that does not run here may replay otherwise.
+    pub async fn drive<F: Future>(&self, pass: F) -> F::Output {
+        self.gate.close();
+        drive(pass, || self.gate.release()).await
+    }
+
+    /// For who drives a pass with more than this recorder.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// What was recorded so far, in order; it is empty afterwards.
@@ -80,6 +95,15 @@ impl Recorder {
     /// The time as the guest sees it, which never goes back.
     fn clamped(&self, now: u64) -> u64 {
         self.latest.fetch_max(now, Ordering::SeqCst).max(now)
+    }
+
+    /// The output of a future when it is its turn, and whether the guest went on meanwhile.
+    async fn in_turn<T>(&self, future: impl Future<Output = T>) -> (T, bool) {
+        let (output, waited) = watched(future).await;
+        if waited {
+            self.gate.turn().await;
+        }
+        (output, waited)
     }
 
     fn push(&self, step: Step) {
@@ -149,7 +173,7 @@ impl Asked {
         self,
         future: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        let (result, waited) = watched(future).await;
+        let (result, waited) = self.recorder.in_turn(future).await;
         self.answered(waited, told(&result));
         result
     }
@@ -222,7 +246,11 @@ fn size(step: &Step) -> usize {
         Step::Answered { result, .. } => weight(result),
         Step::Given { part, .. } => part.0.len(),
         Step::Taken { sha256, .. } => sha256.len(),
-        Step::Dropped { .. } | Step::TakenAll { .. } | Step::Refused { .. } | Step::GivenAll { .. } => 0,
+        Step::Dropped { .. }
+        | Step::Take { .. }
+        | Step::TakenAll { .. }
+        | Step::Refused { .. }
+        | Step::GivenAll { .. } => 0,
     }
 }
 

@@ -3,15 +3,10 @@
 //! What the guest streams is pumped by the guest's own task into the host's reader: a reader in another
 //! task would take parts at times that no replay could keep.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context as Task, Poll},
-};
+use std::{io, sync::Arc, task::Poll};
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::Recorder;
@@ -67,60 +62,44 @@ impl Pump {
 
     async fn run(mut self) {
         let call = self.call;
-        while let Some(part) = self.from.next().await {
-            let Ok(part) = part else {
-                self.recorder.push(Step::TakenAll { call, broken: true });
-                let _ = self.to.send(part).await;
-                return;
-            };
-            self.recorder.push(Step::Taken {
-                call,
-                length: part.len() as u64,
-                sha256: sha256(&part),
-            });
-            if self.to.send(Ok(part)).await.is_err() {
+        loop {
+            let Ok(room) = self.to.reserve().await else {
+                self.recorder.gate.turn().await;
                 self.recorder.push(Step::Refused { call });
                 return;
+            };
+            self.recorder.gate.turn().await;
+            self.recorder.push(Step::Take { call });
+            let part = self.from.next().await;
+            self.recorder.push(match &part {
+                Some(Ok(part)) => Step::Taken {
+                    call,
+                    length: part.len() as u64,
+                    sha256: sha256(part),
+                },
+                ended => Step::TakenAll {
+                    call,
+                    broken: ended.is_some(),
+                },
+            });
+            match part {
+                Some(Ok(part)) => room.send(Ok(part)),
+                Some(Err(error)) => return room.send(Err(error)),
+                None => return,
             }
         }
-        self.recorder.push(Step::TakenAll { call, broken: false });
     }
 }
 
 /// A body on its way to the guest, whose parts are written down if it is a stream.
 pub(super) fn given(body: Body, recorder: &Arc<Recorder>, call: u64) -> Body {
-    match body {
-        Body::Stream(stream) => Body::Stream(Box::pin(Given {
-            stream,
-            recorder: recorder.clone(),
-            call,
-            waited: false,
-        })),
-        whole => whole,
-    }
-}
-
-struct Given {
-    stream: ByteStream,
-    recorder: Arc<Recorder>,
-    call: u64,
-    waited: bool,
-}
-
-impl Stream for Given {
-    type Item = io::Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Option<Self::Item>> {
-        let next = match self.stream.poll_next_unpin(task) {
-            Poll::Ready(next) => next,
-            Poll::Pending => {
-                self.waited = true;
-                return Poll::Pending;
-            }
-        };
-        let call = self.call;
-        let waited = std::mem::take(&mut self.waited);
-        self.recorder.push(match &next {
+    let Body::Stream(stream) = body else {
+        return body;
+    };
+    let state = (stream, recorder.clone());
+    let parts = stream::unfold(state, move |(mut stream, recorder)| async move {
+        let (next, waited) = recorder.in_turn(stream.next()).await;
+        recorder.push(match &next {
             Some(Ok(part)) => Step::Given {
                 call,
                 waited,
@@ -132,6 +111,7 @@ impl Stream for Given {
                 broken: ended.is_some(),
             },
         });
-        Poll::Ready(next)
-    }
+        Some((next?, (stream, recorder)))
+    });
+    Body::Stream(Box::pin(parts))
 }

@@ -8,7 +8,7 @@ use super::{
         ANSWER_WITHIN, CRM_WITHIN, Line, LogSink, crm::late as crm_late, oauth::late as vault_late,
         sharing::late as sharing_late, storage::late as store_late, within,
     },
-    Pump, Recording, sooner, streams, watched,
+    Pump, Recording, sooner, streams,
 };
 use crate::{
     body::Body,
@@ -169,7 +169,8 @@ impl<T: Crm + ?Sized> Crm for Recording<T> {
         let question = Question::open_attachment(outbound, attachment);
         let asked = self.recorder.ask(question);
         let opened = self.inner.open_attachment(scope, outbound, attachment);
-        let (result, waited) = watched(within(sooner(CRM_WITHIN), crm_late, opened)).await;
+        let opened = within(sooner(CRM_WITHIN), crm_late, opened);
+        let (result, waited) = self.recorder.in_turn(opened).await;
         let call = asked.call;
         asked.answered(waited, told(&result.as_ref().map(body)));
         result.map(|body| streams::given(body, &self.recorder, call))
@@ -243,7 +244,7 @@ impl<T: Clock + ?Sized> Clock for Recording<T> {
 
     async fn sleep(&self, milliseconds: u64) {
         let asked = self.recorder.ask(Question::sleep(milliseconds));
-        let ((), waited) = watched(self.inner.sleep(milliseconds)).await;
+        let ((), waited) = self.recorder.in_turn(self.inner.sleep(milliseconds)).await;
         asked.answered(waited, plain(()));
     }
 }
@@ -268,7 +269,7 @@ impl<T: Http + ?Sized> Http for Recording<T> {
         let (body, pump) = Pump::of(request.body, &self.recorder, call);
         request.body = body;
         let answer = Pump::beside(pump, self.inner.send(scope, budget, request));
-        let (result, waited) = watched(answer).await;
+        let (result, waited) = self.recorder.in_turn(answer).await;
         asked.answered(
             waited,
             match &result {

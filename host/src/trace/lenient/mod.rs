@@ -315,7 +315,11 @@ fn calls(steps: &[Step]) -> Vec<Call<'_>> {
                     call.recorded.is_whole = !broken;
                 }
             }
-            Step::Dropped { .. } | Step::Taken { .. } | Step::TakenAll { .. } | Step::Refused { .. } => {}
+            Step::Dropped { .. }
+            | Step::Take { .. }
+            | Step::Taken { .. }
+            | Step::TakenAll { .. }
+            | Step::Refused { .. } => {}
         }
     }
     calls
