@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::{
     contract::PluginManifest,
-    sandbox::{LoadError, Plugin, Sandbox},
+    sandbox::{LoadError, Plugin, Sandbox, SandboxConfig},
     store::StoreError,
     trace::Release,
 };
@@ -81,8 +81,10 @@ pub struct Plugins {
 /// Where other components come from.
 struct Source {
     sandbox: Arc<Sandbox>,
-    /// Candidates have a sandbox of their own: none of their instances takes a turn from a live pass.
-    trial: Arc<Sandbox>,
+    /// Candidates have a sandbox of their own, made with the first one: none of their instances takes a
+    /// turn from a live pass.
+    trial: SandboxConfig,
+    trial_sandbox: OnceCell<Arc<Sandbox>>,
     store: ReleaseStore,
 }
 
@@ -115,15 +117,16 @@ impl Plugins {
         })
     }
 
-    /// What the store says was chosen. `configured` is the component that the configuration names: when
-    /// it is another one than before, it takes over, for the operator has put it there.
+    /// What the store says was chosen. `plugin` with its bytes is the component that the configuration
+    /// names: when it is another one than before, it takes over, for the operator has put it there.
+    /// `trial` is how the sandbox of candidates is set up.
     pub async fn open(
         sandbox: Arc<Sandbox>,
-        trial: Arc<Sandbox>,
+        trial: SandboxConfig,
         store: ReleaseStore,
-        configured: (Arc<Plugin>, Arc<[u8]>),
+        plugin: Arc<Plugin>,
+        bytes: Arc<[u8]>,
     ) -> Result<Arc<Self>, ReleaseError> {
-        let (plugin, bytes) = configured;
         let release = release_of(&plugin);
         let mut choice = store.choice().await?;
         if choice.configured.as_ref() != Some(&release) {
@@ -137,7 +140,12 @@ impl Plugins {
                 .await?;
         }
         let plugins = Self {
-            source: Some(Source { sandbox, trial, store }),
+            source: Some(Source {
+                sandbox,
+                trial,
+                trial_sandbox: OnceCell::new(),
+                store,
+            }),
             held: Mutex::new(Held {
                 // None that the store gives: what was chosen is loaded below.
                 generation: u64::MAX,
@@ -245,7 +253,7 @@ impl Plugins {
         if bytes.len() > LARGEST_COMPONENT {
             return Err(ReleaseError::TooLarge(bytes.len()));
         }
-        let plugin = source.trial.load(bytes.clone()).await?;
+        let plugin = source.trial().await?.load(bytes.clone()).await?;
         let chosen = self.chosen().await;
         compatible(chosen.current.manifest(), plugin.manifest())?;
         let release = release_of(&plugin);
@@ -267,7 +275,7 @@ impl Plugins {
             _ => held.chosen.current.clone(),
         };
         let candidate = match &choice.candidate {
-            Some(release) => match source.load(&source.trial, release).await {
+            Some(release) => match source.candidate(release).await {
                 Ok(candidate) => Some(candidate),
                 Err(error) => {
                     tracing::error!(%error, "the candidate cannot be loaded; it is not tried");
@@ -288,6 +296,15 @@ impl Plugins {
 }
 
 impl Source {
+    async fn trial(&self) -> Result<&Arc<Sandbox>, LoadError> {
+        let make = async || Sandbox::new(self.trial.clone());
+        self.trial_sandbox.get_or_try_init(make).await
+    }
+
+    async fn candidate(&self, release: &Release) -> Result<Arc<Plugin>, ReleaseError> {
+        self.load(self.trial().await?, release).await
+    }
+
     async fn load(&self, sandbox: &Arc<Sandbox>, release: &Release) -> Result<Arc<Plugin>, ReleaseError> {
         let bytes = self.store.component(release).await?;
         let plugin = sandbox.load(bytes).await?;
