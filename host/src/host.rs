@@ -275,9 +275,7 @@ impl Host {
                 trigger: trigger.clone(),
                 settings: settings.clone(),
             };
-            let (pass, turn) = self
-                .turn_of(connection.scope, lease.clone(), call, limit)
-                .await?;
+            let (pass, turn) = self.turn_of(connection.scope, lease.clone(), call, limit).await?;
             Ok((pass, turn, settings))
         };
         let (pass, turn, settings) = match begun.await {

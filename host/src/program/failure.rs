@@ -151,7 +151,11 @@ impl From<ReleaseError> for Failure {
                 happened,
                 "`twinbox plugin status` shows what runs.",
             ),
-            _ => Self::new("plugin", happened, "Check that the file is the component that was meant."),
+            _ => Self::new(
+                "plugin",
+                happened,
+                "Check that the file is the component that was meant.",
+            ),
         }
     }
 }

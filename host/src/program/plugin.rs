@@ -106,12 +106,7 @@ fn store(runtime: &Runtime) -> Result<&ReleaseStore, Failure> {
 fn said(summary: &ShadowSummary) -> String {
     let mut text = format!(
         "shadow     {} passes: {} the same, {} different, {} failed; {} skipped; {} questions unanswered",
-        summary.passes,
-        summary.same,
-        summary.different,
-        summary.failed,
-        summary.skipped,
-        summary.unanswered
+        summary.passes, summary.same, summary.different, summary.failed, summary.skipped, summary.unanswered
     );
     for line in &summary.latest {
         text.push_str("\n  ");

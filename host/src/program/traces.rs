@@ -62,7 +62,10 @@ pub(super) async fn record(options: Record, json: bool) -> Outcome {
     });
     answer(json, &value, || {
         let ended = described.as_ref().map_or_else(String::new, |described| {
-            format!(" The pass ended early: {}: {}", described.code, described.happened)
+            format!(
+                " The pass ended early: {}: {}",
+                described.code, described.happened
+            )
         });
         format!(
             "{}: {} steps in {}.{ended}",
@@ -81,9 +84,11 @@ pub(super) async fn replay(options: Replay, json: bool) -> Outcome {
     if let Some(to) = &options.redact_to {
         let redacted = trace::redact(&plugin, &recorded).await?;
         write(&redacted, to)?;
-        answer(json, &json!({ "trace": to, "steps": redacted.steps.len() }), || {
-            format!("{} steps in {}, redacted.", redacted.steps.len(), to.display())
-        });
+        answer(
+            json,
+            &json!({ "trace": to, "steps": redacted.steps.len() }),
+            || format!("{} steps in {}, redacted.", redacted.steps.len(), to.display()),
+        );
         return Ok(ExitCode::SUCCESS);
     }
     if !options.diff && plugin.digest() == recorded.header.plugin.digest {
@@ -143,7 +148,11 @@ async fn by_decisions(plugin: &Plugin, recorded: &Trace, is_shown: bool, json: b
             }
         );
         if is_shown {
-            text.extend(differences.iter().map(|difference: &Difference| format!("\n  {difference}")));
+            text.extend(
+                differences
+                    .iter()
+                    .map(|difference: &Difference| format!("\n  {difference}")),
+            );
             text.extend(rehearsal.unanswered.iter().map(|unanswered: &Unanswered| {
                 format!(
                     "\n  not recorded: {} {}; answered: {}",
@@ -218,7 +227,10 @@ impl Witness for TraceFolder {
                 let name = format!("{number:05}-{}.trace", trace.header.call.export());
                 let (trace, path) = (trace.clone(), self.folder.join(name));
                 let writing = tokio::task::spawn_blocking(move || write(&trace, &path));
-                writing.await.map_err(io::Error::other).and_then(|written| written)
+                writing
+                    .await
+                    .map_err(io::Error::other)
+                    .and_then(|written| written)
             }
             Err(error) => Err(io::Error::other(error)),
         };
@@ -257,4 +269,3 @@ impl From<RedactError> for Failure {
         }
     }
 }
-

@@ -116,7 +116,10 @@ mod tests {
         ));
         let mut next = manifest();
         next.scopes.push("write".into());
-        assert!(matches!(compatible(&manifest(), &next), Err(Incompatible::Scopes(_))));
+        assert!(matches!(
+            compatible(&manifest(), &next),
+            Err(Incompatible::Scopes(_))
+        ));
     }
 
     #[test]

@@ -73,14 +73,15 @@ impl Shadow {
         let release = release_of(&candidate);
         let turn = self.turn.clone().try_acquire_owned();
         tokio::spawn(async move {
-            let seen = match (trace, turn) {
-                (Ok(trace), Ok(_turn)) => Seen::of(&candidate, trace, live).await,
+            let seen = match (trace, &turn) {
+                (Ok(trace), Ok(_)) => Seen::of(&candidate, trace, live).await,
                 _ => Seen::Skipped,
             };
             seen.tell(&release);
             if let Err(error) = store.add(&release, move |summary| seen.add_to(summary)).await {
                 tracing::warn!(%error, "what a shadow pass showed was not kept");
             }
+            drop(turn);
         });
     }
 
@@ -160,7 +161,9 @@ impl Seen {
                     summary.different += 1;
                 }
                 let shown = differences.iter().take(KEPT);
-                summary.latest.extend(shown.map(|difference| cut(difference.to_string())));
+                summary
+                    .latest
+                    .extend(shown.map(|difference| cut(difference.to_string())));
             }
         }
         let surplus = summary.latest.len().saturating_sub(KEPT);

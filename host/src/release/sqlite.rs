@@ -99,9 +99,7 @@ impl ReleaseStore {
     /// What the shadow passes of a candidate showed.
     pub async fn summary(&self, release: &Release) -> Result<ShadowSummary, StoreError> {
         let digest = release.digest.clone();
-        self.database
-            .call(move |sql| read_summary(sql, &digest))
-            .await
+        self.database.call(move |sql| read_summary(sql, &digest)).await
     }
 
     /// Adds what a shadow pass showed.
@@ -170,7 +168,12 @@ fn read_summary(sql: &Sql, digest: &str) -> Result<ShadowSummary, StoreError> {
 }
 
 fn forget_unnamed(sql: &Sql, choice: &Choice) -> rusqlite::Result<()> {
-    let named = [&choice.current, &choice.previous, &choice.candidate, &choice.configured];
+    let named = [
+        &choice.current,
+        &choice.previous,
+        &choice.candidate,
+        &choice.configured,
+    ];
     let digests: Vec<&str> = named
         .into_iter()
         .flatten()

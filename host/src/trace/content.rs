@@ -82,7 +82,9 @@ pub(crate) mod optional_bytes_form {
         bytes: &Option<Vec<u8>>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        let content = bytes.as_deref().map(|bytes| Content(Bytes::copy_from_slice(bytes)));
+        let content = bytes
+            .as_deref()
+            .map(|bytes| Content(Bytes::copy_from_slice(bytes)));
         content.serialize(serializer)
     }
 
@@ -115,7 +117,10 @@ mod tests {
             let content = Content(Bytes::copy_from_slice(bytes));
             let text = serde_json::to_string(&content).unwrap();
             assert_eq!(serde_json::from_str::<Content>(&text).unwrap(), content);
-            assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), Content::value(bytes));
+            assert_eq!(
+                serde_json::from_str::<Value>(&text).unwrap(),
+                Content::value(bytes)
+            );
             assert_eq!(Content::of_value(&Content::value(bytes)).unwrap(), bytes);
         }
     }

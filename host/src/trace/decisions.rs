@@ -256,7 +256,9 @@ fn compare(
     }
     match (before, after) {
         (Some(Value::Object(before)), Some(Value::Object(after))) => {
-            let names = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
+            let names = before
+                .keys()
+                .chain(after.keys().filter(|name| !before.contains_key(*name)));
             for name in names {
                 let member = format!("{member}/{}", name.replace('~', "~0").replace('/', "~1"));
                 compare(kind, id, member, before.get(name), after.get(name), found);
@@ -264,7 +266,14 @@ fn compare(
         }
         (Some(Value::Array(before)), Some(Value::Array(after))) if before.len() == after.len() => {
             for (place, (before, after)) in before.iter().zip(after).enumerate() {
-                compare(kind, id, format!("{member}/{place}"), Some(before), Some(after), found);
+                compare(
+                    kind,
+                    id,
+                    format!("{member}/{place}"),
+                    Some(before),
+                    Some(after),
+                    found,
+                );
             }
         }
         _ => found.push(Difference {

@@ -122,7 +122,9 @@ fn header(lines: &mut Lines<impl Read>) -> Result<Header, ReadError> {
     // Looked at before the rest: another version may have another header.
     let head: Value = lines.parsed()?;
     if head.get("format").and_then(Value::as_str) != Some(FORMAT) {
-        return Err(ReadError::Damaged("it does not say that it is a trace".to_owned()));
+        return Err(ReadError::Damaged(
+            "it does not say that it is a trace".to_owned(),
+        ));
     }
     match head.get("version").and_then(Value::as_u64) {
         Some(version) if version == u64::from(VERSION) => lines.parsed(),
@@ -185,3 +187,5 @@ fn damaged(error: io::Error) -> ReadError {
     }
 }
 
+#[cfg(test)]
+mod tests;

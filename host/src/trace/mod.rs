@@ -39,13 +39,13 @@ pub use rehearse::{Rehearsal, RehearsalError, Unanswered, rehearse};
 pub use replay::{Replayed, replay};
 pub use script::{Divergence, Script};
 
-pub(crate) use script::{Likeness, Next, Taken};
 pub(crate) use content::{bytes_form, optional_bytes_form, sha256};
 pub(crate) use end::Returned;
 pub(crate) use lenient::Lenient;
 pub(crate) use question::{
     Question, body, heard, heard_body, heard_plain, heard_response, plain, response, told,
 };
+pub(crate) use script::{Likeness, Next, Taken};
 
 /// What the first member of every trace says.
 pub const FORMAT: &str = "twinbox-trace";

@@ -447,24 +447,41 @@ fn read(step: &Step) -> Read {
     }
 }
 
-/// Both questions, cut to where they differ.
+/// Both questions; of the same function, where their arguments first differ.
 fn differing(recorded: &Recorded, question: &Question) -> (String, String) {
-    if recorded.function == question.function
-        && let (Value::Object(expected), Value::Object(got)) = (&recorded.arguments, &question.arguments)
-    {
-        let differ = |name: &&String| expected.get(*name) != got.get(*name);
-        if let Some(name) = expected.keys().chain(got.keys()).find(differ) {
-            let say = |value: Option<&Value>| {
-                let label = format!("{} {name}", recorded.function);
-                shown(&label, value.unwrap_or(&Value::Null))
-            };
-            return (say(expected.get(name)), say(got.get(name)));
-        }
+    if recorded.function != question.function {
+        return (
+            shown(&recorded.function, &recorded.arguments),
+            shown(question.function, &question.arguments),
+        );
     }
-    (
-        shown(&recorded.function, &recorded.arguments),
-        shown(question.function, &question.arguments),
-    )
+    let (mut expected, mut got) = (&recorded.arguments, &question.arguments);
+    let mut place = String::new();
+    while let Some((step, one, other)) = first_difference(expected, got) {
+        place.push('/');
+        place.push_str(&step);
+        (expected, got) = (one, other);
+    }
+    let label = format!("{} {place}", recorded.function);
+    (shown(&label, expected), shown(&label, got))
+}
+
+/// The first member or element that differs and is in both.
+fn first_difference<'v>(one: &'v Value, other: &'v Value) -> Option<(String, &'v Value, &'v Value)> {
+    match (one, other) {
+        (Value::Object(one), Value::Object(other)) if one.keys().eq(other.keys()) => one
+            .iter()
+            .zip(other.values())
+            .find(|((_, one), other)| one != other)
+            .map(|((name, one), other)| (name.clone(), one, other)),
+        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => one
+            .iter()
+            .zip(other)
+            .enumerate()
+            .find(|(_, (one, other))| one != other)
+            .map(|(place, (one, other))| (place.to_string(), one, other)),
+        _ => None,
+    }
 }
 
 /// A question in short.

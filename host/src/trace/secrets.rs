@@ -89,7 +89,11 @@ pub(crate) fn hidden_in_body(text: &str) -> Cow<'_, str> {
 /// Where the content of the string is that follows a colon.
 fn string_after_colon(text: &str, from: usize) -> Option<std::ops::Range<usize>> {
     let rest = text.get(from..)?;
-    let value = rest.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?;
+    let value = rest
+        .trim_start()
+        .strip_prefix(':')?
+        .trim_start()
+        .strip_prefix('"')?;
     let start = text.len() - value.len();
     let length = value.find('"')?;
     Some(start..start + length)
@@ -100,7 +104,13 @@ fn is_credential(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     matches!(
         name.as_str(),
-        "authorization" | "cookie" | "cookie2" | "set-cookie" | "set-cookie2" | "x-api-key" | "x-goog-api-key"
+        "authorization"
+            | "cookie"
+            | "cookie2"
+            | "set-cookie"
+            | "set-cookie2"
+            | "x-api-key"
+            | "x-goog-api-key"
     ) || name.starts_with("proxy-auth")
 }
 

@@ -87,7 +87,10 @@ async fn t05_a_streamed_body_is_recorded_in_its_parts() {
 #[tokio::test]
 async fn t05_a_question_that_was_never_answered_is_recorded_as_dropped() {
     let steps = recorded(&World::new("t"), &["abandon https://mail.example/hang"]).await;
-    assert!(matches!(steps.last(), Some(Step::Dropped { call: 0 })), "{steps:?}");
+    assert!(
+        matches!(steps.last(), Some(Step::Dropped { call: 0 })),
+        "{steps:?}"
+    );
 }
 
 #[tokio::test]

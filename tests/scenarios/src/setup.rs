@@ -1,6 +1,9 @@
 //! What a world is made of before anything happens in it.
 
-use std::sync::{Arc, atomic::AtomicU32};
+use std::{
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
 
 use gmail_sim::{Behaviour, Client, Config, Quota, Redirects, Server, Sim, Table};
 use twinbox_host::{
@@ -16,8 +19,9 @@ use twinbox_host::{
 };
 
 use crate::{
-    ANN, LeapingClock, ME, World, component, traces::Traces,
+    ANN, LeapingClock, ME, World, component,
     crm::FaultyCrm,
+    traces::Traces,
     wire::Wire,
     world::{Platform, Seat},
 };
@@ -43,6 +47,16 @@ pub struct Setup {
     settings: String,
     contacts: Vec<NewContact>,
     traces: Option<Arc<Traces>>,
+    releases: Releases,
+}
+
+/// Whether other versions of the component may take over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Releases {
+    /// One for ever.
+    Fixed,
+    /// As a program has them.
+    Kept,
 }
 
 impl Default for Setup {
@@ -53,6 +67,7 @@ impl Default for Setup {
             settings: String::new(),
             contacts: vec![contact("Ann", &[ANN], 1)],
             traces: None,
+            releases: Releases::Fixed,
         }
     }
 }
@@ -91,6 +106,13 @@ impl Setup {
     #[must_use]
     pub fn recorded(mut self) -> Self {
         self.traces = Some(Arc::default());
+        self
+    }
+
+    /// Lets other versions of the component take over; a pass may compute for two seconds.
+    #[must_use]
+    pub fn with_releases(mut self) -> Self {
+        self.releases = Releases::Kept;
         self
     }
 
@@ -161,7 +183,12 @@ async fn platform(setup: &Setup, sim: Sim, server: Server, clock: LeapingClock) 
         .stand_ins(stand_ins)
         .client(wire.clone());
 
-    let vault = vault(&origin, &plugin.manifest().scopes, database, shared_clock.clone());
+    let vault = vault(
+        &origin,
+        &plugin.manifest().scopes,
+        database.clone(),
+        shared_clock.clone(),
+    );
     let mut parts = Parts::new(
         plugin,
         &state,
@@ -171,6 +198,10 @@ async fn platform(setup: &Setup, sim: Sim, server: Server, clock: LeapingClock) 
     )
     .expect("parts");
     parts.clock = shared_clock.clone();
+    if setup.releases == Releases::Kept {
+        parts.plugins = component::releases(database.clone()).await;
+        parts.limits.cpu = Duration::from_secs(2);
+    }
     parts.witness = setup.traces.clone().map(|traces| traces as Arc<dyn Witness>);
     parts.quota = match setup.quota {
         QuotaRule::Off => Arc::new(Unmetered::new(shared_clock)),
@@ -200,6 +231,7 @@ async fn platform(setup: &Setup, sim: Sim, server: Server, clock: LeapingClock) 
         faulty,
         wire,
         traces: setup.traces.clone(),
+        database,
         browser,
         serial: AtomicU32::new(0),
     }

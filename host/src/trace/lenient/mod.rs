@@ -103,12 +103,7 @@ impl Lenient {
             facts.learn(call.function, call.arguments, &call.recorded.result);
             match call.function {
                 "clock.now" => time.recorded.extend(heard_plain::<u64>(&call.recorded.result)),
-                "random.bytes" => chance.extend(
-                    call.recorded
-                        .result
-                        .get("ok")
-                        .and_then(Content::of_value),
-                ),
+                "random.bytes" => chance.extend(call.recorded.result.get("ok").and_then(Content::of_value)),
                 _ => {}
             }
             let key = (call.function.to_owned(), identity(call.function, call.arguments));
@@ -163,7 +158,10 @@ impl Lenient {
         recorded.get_mut(&(question.function.to_owned(), id))?.pop_front()
     }
 
-    fn same_result<T: DeserializeOwned, E: DeserializeOwned>(&self, question: &Question) -> Option<Result<T, E>> {
+    fn same_result<T: DeserializeOwned, E: DeserializeOwned>(
+        &self,
+        question: &Question,
+    ) -> Option<Result<T, E>> {
         heard(&self.same(question)?.result)
     }
 

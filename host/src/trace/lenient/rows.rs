@@ -93,7 +93,9 @@ impl Rows {
 
     /// Whether all rows with this prefix are known.
     pub(super) fn is_scanned(&self, prefix: &str) -> bool {
-        self.scanned.iter().any(|scanned| prefix.starts_with(scanned.as_str()))
+        self.scanned
+            .iter()
+            .any(|scanned| prefix.starts_with(scanned.as_str()))
     }
 
     /// The rows that are known, in order.

@@ -256,7 +256,11 @@ impl Crm for Lenient {
         if let Some(live) = self.live() {
             return live.crm.open_attachment(scope, outbound, attachment).await;
         }
-        self.note("crm.open-attachment", format!("{outbound} {attachment}"), NO_ANSWER);
+        self.note(
+            "crm.open-attachment",
+            format!("{outbound} {attachment}"),
+            NO_ANSWER,
+        );
         Err(CrmError::Unavailable(NO_ANSWER.to_owned()))
     }
 
@@ -386,7 +390,11 @@ impl Http for Lenient {
             return live.http.send(scope, budget, request).await;
         }
         drained(std::mem::take(&mut request.body)).await;
-        self.note("http.send", format!("{} {}", request.method, request.url), NO_ANSWER);
+        self.note(
+            "http.send",
+            format!("{} {}", request.method, request.url),
+            NO_ANSWER,
+        );
         Err(unanswered())
     }
 }

@@ -149,10 +149,7 @@ impl<'s> Answers<'s> {
             members.insert("value".to_owned(), Value::String(changed));
             return;
         }
-        let media_type = members
-            .get("mimeType")
-            .and_then(Value::as_str)
-            .map(str::to_owned);
+        let media_type = members.get("mimeType").and_then(Value::as_str).map(str::to_owned);
         for (name, member) in members.iter_mut() {
             match (name.as_str(), &media_type, member.pointer_mut("/data")) {
                 ("body", Some(media_type), Some(Value::String(data))) => {

@@ -144,7 +144,11 @@ impl Walk<'_> {
     /// Lines up to the next boundary.
     fn leaf(&mut self, kind: &Kind) {
         let start = self.at;
-        while self.lines.get(self.at).is_some_and(|line| !self.is_boundary(line)) {
+        while self
+            .lines
+            .get(self.at)
+            .is_some_and(|line| !self.is_boundary(line))
+        {
             self.at += 1;
         }
         let body = self.lines.get(start..self.at).unwrap_or_default().concat();
@@ -192,7 +196,12 @@ fn parameter(text: &str, wanted: &str) -> Option<String> {
 fn parameters(value: &str, stand_ins: &StandIns) -> String {
     let mut out = String::with_capacity(value.len());
     for (number, parameter) in value.split_inclusive(';').enumerate() {
-        let name = parameter.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let name = parameter
+            .split('=')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
         let is_name = name.starts_with("name") || name.starts_with("filename");
         match parameter.split_once('=') {
             Some((before, after)) if number > 0 && is_name => {

@@ -91,7 +91,9 @@ fn change_call(call: &mut Call, stand_ins: &StandIns) {
             expected_address,
             settings,
         } => {
-            *expected_address = expected_address.take().map(|address| stand_ins.in_addresses(&address));
+            *expected_address = expected_address
+                .take()
+                .map(|address| stand_ins.in_addresses(&address));
             change_settings(settings);
         }
         Call::Run { settings, .. } | Call::Audit { settings, .. } => change_settings(settings),

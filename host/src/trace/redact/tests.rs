@@ -76,11 +76,21 @@ fn t05_a_redacted_mail_says_nothing_of_what_was_written() {
 fn t05_one_address_has_one_stand_in_wherever_it_stands() {
     let stand_ins = StandIns::new();
     let one = stand_ins.in_addresses("ann.secret@client.example");
-    assert_eq!(stand_ins.in_addresses("Ann.Secret@Client.example").to_lowercase(), one);
-    assert!(stand_ins.in_prose("see ann.secret@client.example!").contains(&one));
+    assert_eq!(
+        stand_ins.in_addresses("Ann.Secret@Client.example").to_lowercase(),
+        one
+    );
+    assert!(
+        stand_ins
+            .in_prose("see ann.secret@client.example!")
+            .contains(&one)
+    );
     assert_ne!(stand_ins.in_addresses("ann.secret@other.example"), one);
     let tagged = stand_ins.in_addresses("ann.secret+list@client.example");
-    assert!(tagged.starts_with(one.split('@').next().unwrap()), "{tagged} {one}");
+    assert!(
+        tagged.starts_with(one.split('@').next().unwrap()),
+        "{tagged} {one}"
+    );
     assert_ne!(StandIns::new().in_addresses("ann.secret@client.example"), one);
 }
 

@@ -89,7 +89,13 @@ impl StandIns {
             if let Some(number) = entity.strip_prefix("&#") {
                 // Any letter will do.
                 out.push_str("&#");
-                let stand_in = |character: char| if character.is_ascii_hexdigit() { '6' } else { character };
+                let stand_in = |character: char| {
+                    if character.is_ascii_hexdigit() {
+                        '6'
+                    } else {
+                        character
+                    }
+                };
                 out.extend(number.chars().map(stand_in));
             } else if entity.len() <= 8 {
                 out.push_str(entity);
@@ -133,8 +139,18 @@ impl StandIns {
 
     fn attribute(&self, name: &str, value: &str) -> String {
         const KEPT: [&str; 12] = [
-            "align", "border", "charset", "class", "colspan", "dir", "height", "http-equiv", "rel", "rowspan",
-            "type", "width",
+            "align",
+            "border",
+            "charset",
+            "class",
+            "colspan",
+            "dir",
+            "height",
+            "http-equiv",
+            "rel",
+            "rowspan",
+            "type",
+            "width",
         ];
         if KEPT.contains(&name) {
             return value.to_owned();

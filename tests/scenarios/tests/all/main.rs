@@ -13,6 +13,7 @@ mod gap;
 mod inbound;
 mod ledger;
 mod limits;
+mod releases;
 mod replay;
 mod safety;
 mod sending;
