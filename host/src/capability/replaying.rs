@@ -94,13 +94,13 @@ impl Replaying {
         };
         loop {
             match std::future::poll_fn(|task| sent.poll(&self.script, call, task)).await {
-                Event::Next(Next::Answer(result)) => match read(call, &result) {
-                    Some(answer) => return answer,
-                    None => {
-                        self.script.diverge(Divergence::Answer { call });
-                        return std::future::pending().await;
+                Event::Next(Next::Answer(result)) => {
+                    if let Some(answer) = read(call, &result) {
+                        return answer;
                     }
-                },
+                    self.script.diverge(Divergence::Answer { call });
+                    return std::future::pending().await;
+                }
                 Event::Next(Next::Take) => sent.is_taking = true,
                 Event::Next(Next::Refuse) => sent.body = None,
                 Event::Part(part) => {
@@ -366,8 +366,9 @@ impl Clock for Replaying {
 
     async fn sleep(&self, milliseconds: u64) {
         let question = Question::sleep(milliseconds);
-        self.answer(&question, Body::Empty, |_, result| heard_plain(result))
-            .await
+        let () = self
+            .answer(&question, Body::Empty, |_, result| heard_plain(result))
+            .await;
     }
 }
 

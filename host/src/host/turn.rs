@@ -1,6 +1,6 @@
 //! A pass between its lease and its end: which component runs it, with what, and who is told of it.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use super::{Host, HostError};
 use crate::{
@@ -23,11 +23,14 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// Runs the pass, in the way its recording needs.
-    pub(super) async fn drive<F: Future>(&self, pass: F) -> F::Output {
+    /// Runs the pass, in the way its recording needs. On the heap: a pass is a large future.
+    pub(super) fn drive<'t, F>(&'t self, pass: F) -> Pin<Box<dyn Future<Output = F::Output> + Send + 't>>
+    where
+        F: Future + Send + 't,
+    {
         match &self.recording {
-            Some((recorder, _)) => recorder.drive(pass).await,
-            None => pass.await,
+            Some((recorder, _)) => Box::pin(recorder.drive(pass)),
+            None => Box::pin(pass),
         }
     }
 }

@@ -32,9 +32,9 @@ pub async fn run() -> ExitCode {
         Command::Sync(options) => commands::sync(options, json).await,
         Command::Disconnect(options) => commands::disconnect(options, json).await,
         Command::Inspect(options) => commands::inspect(options, json).await,
-        Command::Record(options) => traces::record(options, json).await,
-        Command::Replay(options) => traces::replay(options, json).await,
-        Command::Plugin(command) => plugin::run(command, json).await,
+        Command::Record(options) => Box::pin(traces::record(options, json)).await,
+        Command::Replay(options) => Box::pin(traces::replay(options, json)).await,
+        Command::Plugin(command) => Box::pin(plugin::run(command, json)).await,
     };
     match result {
         Ok(code) => code,

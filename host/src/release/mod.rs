@@ -212,12 +212,13 @@ impl Plugins {
     /// Lets a component take over from the next pass on: these bytes, or the candidate.
     pub async fn promote(&self, bytes: Option<Arc<[u8]>>) -> Result<Release, ReleaseError> {
         let store = self.store().ok_or(ReleaseError::NoCandidate)?;
-        let bytes = match bytes {
-            Some(bytes) => bytes,
-            None => {
-                let candidate = store.choice().await?.candidate.ok_or(ReleaseError::NoCandidate)?;
-                store.component(&candidate).await?
-            }
+        let bytes = if let Some(bytes) = bytes {
+            bytes
+        } else {
+            let candidate = store.choice().await?.candidate;
+            store
+                .component(&candidate.ok_or(ReleaseError::NoCandidate)?)
+                .await?
         };
         let (source, release) = self.admit(bytes).await?;
         let next = release.clone();

@@ -285,13 +285,10 @@ impl Script {
     /// A question that cannot wait; its number and its answer. `None` once the replay has differed.
     pub(crate) fn call(&self, question: &Question) -> Option<(u64, &Value)> {
         let (call, recorded) = self.question(question)?;
-        match &recorded.result {
-            Some(result) => Some((call, result)),
-            None => {
-                self.diverge(Divergence::Answer { call });
-                None
-            }
+        if recorded.result.is_none() {
+            self.diverge(Divergence::Answer { call });
         }
+        Some((call, recorded.result.as_ref()?))
     }
 
     fn question(&self, question: &Question) -> Option<(u64, &Recorded)> {

@@ -7,7 +7,7 @@
 //! is ever written outside.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -250,8 +250,8 @@ impl Facts {
         let unknown = wanted
             .into_iter()
             .filter(|address| !self.looked_up.contains(address) && !known.contains(address));
-        let unknown: BTreeMap<String, ()> = unknown.map(|address| (address, ())).collect();
-        (found, unknown.into_keys().collect())
+        let unknown: BTreeSet<String> = unknown.collect();
+        (found, unknown.into_iter().collect())
     }
 }
 

@@ -6,6 +6,16 @@ use serde_json::Value;
 
 use crate::store::{Change, CommitError, Entry, Expectation, Page};
 
+/// What is known of one row.
+pub(super) enum Row {
+    /// It is there.
+    Held(Entry),
+    /// It is not there.
+    Absent,
+    /// The recording does not say.
+    Unknown,
+}
+
 /// What is known of the rows.
 #[derive(Default)]
 pub(super) struct Rows {
@@ -72,13 +82,14 @@ impl Rows {
         }
     }
 
-    /// The row now; `None` if nothing is known of the key.
-    pub(super) fn get(&self, key: &str) -> Option<Option<Entry>> {
-        if let Some(known) = self.known.get(key) {
-            return Some(known.clone());
+    /// The row now.
+    pub(super) fn get(&self, key: &str) -> Row {
+        match self.known.get(key) {
+            Some(Some(entry)) => Row::Held(entry.clone()),
+            Some(None) => Row::Absent,
+            None if self.scanned.iter().any(|prefix| key.starts_with(prefix)) => Row::Absent,
+            None => Row::Unknown,
         }
-        let is_scanned = self.scanned.iter().any(|prefix| key.starts_with(prefix));
-        is_scanned.then_some(None)
     }
 
     /// Takes over what was read for real.

@@ -121,14 +121,11 @@ impl StandIns {
                 .to_ascii_lowercase();
             let trimmed = value.trim_start();
             out.push_str(&value[..value.len() - trimmed.len()]);
-            let (quote, length) = match trimmed.chars().next() {
-                Some(quote @ ('"' | '\'')) => {
-                    (1, trimmed[1..].find(quote).map_or(trimmed.len() - 1, |at| at))
-                }
-                _ => {
-                    let end = |character: char| character.is_whitespace() || character == '>';
-                    (0, trimmed.find(end).unwrap_or(trimmed.len()))
-                }
+            let (quote, length) = if let Some(quote @ ('"' | '\'')) = trimmed.chars().next() {
+                (1, trimmed[1..].find(quote).unwrap_or(trimmed.len() - 1))
+            } else {
+                let end = |character: char| character.is_whitespace() || character == '>';
+                (0, trimmed.find(end).unwrap_or(trimmed.len()))
             };
             out.push_str(&trimmed[..quote]);
             out.push_str(&self.attribute(&attribute, &trimmed[quote..quote + length]));

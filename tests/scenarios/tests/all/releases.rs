@@ -46,8 +46,10 @@ async fn a_version_takes_over_between_passes_and_never_within_one() {
     world.traces();
     picture(&world);
     let (plugins, bytes) = (world.plugins().clone(), other().await);
+    // In a task of its own, as another process would.
     world.before_request("messages/", async move {
-        plugins.promote(Some(bytes)).await.unwrap();
+        let promoted = tokio::spawn(async move { plugins.promote(Some(bytes)).await });
+        promoted.await.unwrap().unwrap();
     });
     world.pass().await.unwrap();
     picture(&world);
