@@ -36,11 +36,24 @@ pub(super) fn header_value(name: &str, value: &str, stand_ins: &StandIns) -> Str
             value.to_owned()
         }
         "content-type" | "content-disposition" => parameters(value, stand_ins),
-        "message-id" | "in-reply-to" | "references" | "content-id" | "authentication-results" => {
-            stand_ins.in_addresses(value)
-        }
+        "message-id" | "in-reply-to" | "references" | "content-id" => ids(value, stand_ins),
+        "authentication-results" => stand_ins.in_addresses(value),
         _ => encoded_words(value, stand_ins),
     }
+}
+
+/// Message-IDs. What stands between them is people's: older clients write names there.
+fn ids(value: &str, stand_ins: &StandIns) -> String {
+    let mut out = String::with_capacity(value.len());
+    let mut rest = value;
+    while let Some(open) = rest.find('<') {
+        let close = rest[open..].find('>').map_or(rest.len(), |at| open + at);
+        out.push_str(&stand_ins.in_prose(&rest[..open]));
+        out.push_str(&stand_ins.in_addresses(&rest[open..close]));
+        rest = &rest[close..];
+    }
+    out.push_str(&stand_ins.in_prose(rest));
+    out
 }
 
 /// What a part is.

@@ -5,6 +5,7 @@ From: =?utf-8?B?w4RubiBTZWNyZXQ=?= <ann.secret@client.example>\r\n\
 To: \"Mia, Secret\" <mia@acme.example>,\r\n Bob Secret <bob+tag@other.example>\r\n\
 Subject: =?utf-8?Q?A_secret_gr=C3=BC=C3=9Fe?= of Secret Corp\r\n\
 Message-ID: <secretid@client.example>\r\n\
+In-Reply-To: Message from Ann Hidden <ann.secret@client.example> of \"Monday\" <id1@client.example>\r\n\
 MIME-Version: 1.0\r\n\
 Content-Type: multipart/mixed; boundary=\"b1\"\r\n\r\n\
 secret preamble\r\n\
@@ -59,6 +60,7 @@ fn t05_a_redacted_mail_says_nothing_of_what_was_written() {
         "bob+tag",
         "c2vjcmv0",
         "secretid",
+        "hidden",
         "secret plan",
         "secret%20",
         "w4rubibtzwnyzxq",
