@@ -20,6 +20,7 @@ use crate::{
 
 mod content;
 mod decisions;
+mod divergence;
 mod end;
 mod file;
 mod lenient;
@@ -32,12 +33,13 @@ mod secrets;
 
 pub use content::Content;
 pub use decisions::{Decisions, Difference, Kind};
+pub use divergence::Divergence;
 pub use end::End;
 pub use file::{ReadError, ReadLimits};
 pub use redact::{RedactError, redact};
 pub use rehearse::{Rehearsal, RehearsalError, Unanswered, rehearse};
 pub use replay::{Replayed, replay};
-pub use script::{Divergence, Script};
+pub use script::Script;
 
 pub(crate) use content::{bytes_form, optional_bytes_form, sha256};
 pub(crate) use end::Returned;

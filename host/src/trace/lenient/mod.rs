@@ -32,10 +32,13 @@ use crate::{
 };
 
 mod rows;
+mod state;
 mod twins;
 
 use rows::Rows;
 
+/// What is said of a question that nothing answers.
+const NO_ANSWER: &str = "no answer was recorded";
 /// The most questions noted as unanswered.
 const NOTED: usize = 1_000;
 /// The most live reads of one rehearsal.
