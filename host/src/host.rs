@@ -12,19 +12,20 @@ use std::{
 use tokio::sync::Notify;
 
 use crate::{
-    capability::{Capabilities, LogSink, TracingLog},
-    clock::{Clock, SystemClock},
+    capability::TooLarge,
     contract::{AuditMode, AuditReport, Explanation, Problem, Report, Subject, Trigger},
-    crm::Crm,
-    egress::{Egress, Grants, Policy},
-    quota::{Quota, Unmetered},
-    random::{Random, SystemRandom},
-    sandbox::{Ended, Limits, Pass, PassError, Plugin, Usage},
+    release::Shadow,
+    sandbox::{Ended, PassError, Usage},
     scope::{ConnectionId, Scope},
-    sharing::{Sharing, Solo},
-    store::{Connection, ConnectionStatus, Lease, Registry, Store, StoreError},
-    vault::{Vault, VaultError},
+    store::{Connection, ConnectionStatus, Lease, StoreError},
+    trace::{Call, Trace},
+    vault::VaultError,
 };
+
+mod parts;
+mod turn;
+
+pub use parts::{Parts, Witness};
 
 /// A lease outlives the longest pass by so much, so that it never ends under one.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
@@ -34,67 +35,6 @@ const FIRST_BACKOFF: u64 = 5_000;
 const TRUSTED_FAILURES: u32 = 3;
 /// Longest wait after passes that failed, ms.
 const LONGEST_BACKOFF: u64 = 3_600_000;
-
-/// What a host is made of. The parts without a default are the embedder's to choose.
-pub struct Parts {
-    /// The component.
-    pub plugin: Arc<Plugin>,
-    /// The guests' keys.
-    pub store: Arc<dyn Store>,
-    /// The connections.
-    pub registry: Arc<dyn Registry>,
-    /// Grants and tokens.
-    pub vault: Arc<dyn Vault>,
-    /// The CRM.
-    pub crm: Arc<dyn Crm>,
-    /// The way out.
-    pub egress: Arc<Egress>,
-    /// Turns at the provider's quota.
-    pub quota: Arc<dyn Quota>,
-    /// Claims on contacts.
-    pub sharing: Arc<dyn Sharing>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// Chance.
-    pub random: Arc<dyn Random>,
-    /// Where the guests' lines go.
-    pub log: Arc<dyn LogSink>,
-    /// What a pass may use.
-    pub limits: Limits,
-    /// What the tenants grant; the manifest's own origins unless told otherwise.
-    pub tenant_grants: Grants,
-}
-
-impl Parts {
-    /// The given parts, and the defaults for the rest: no quota but the provider's own, one tenant per
-    /// mailbox, the machine's clock and randomness, the process's log.
-    pub fn new(
-        plugin: Arc<Plugin>,
-        state: &(impl Store + Registry + Clone + 'static),
-        vault: Arc<dyn Vault>,
-        crm: Arc<dyn Crm>,
-        egress: Arc<Egress>,
-    ) -> Result<Self, HostError> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let tenant_grants = Grants::parse(&plugin.manifest().origins)
-            .map_err(|error| HostError::Manifest(error.to_string()))?;
-        Ok(Self {
-            plugin,
-            store: Arc::new(state.clone()),
-            registry: Arc::new(state.clone()),
-            vault,
-            crm,
-            egress,
-            quota: Arc::new(Unmetered::new(clock.clone())),
-            sharing: Arc::new(Solo),
-            clock,
-            random: Arc::new(SystemRandom),
-            log: Arc::new(TracingLog),
-            limits: Limits::default(),
-            tenant_grants,
-        })
-    }
-}
 
 /// Why the host did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -152,32 +92,28 @@ pub struct Ran {
 #[derive(Clone)]
 pub struct Host {
     parts: Arc<Parts>,
-    policy: Policy,
     running: Arc<Running>,
+    shadow: Arc<Shadow>,
 }
 
 impl Host {
     /// A host of these parts.
     pub fn new(parts: Parts) -> Result<Self, HostError> {
-        let grants = |origins: &[String]| {
-            Grants::parse(origins).map_err(|error| HostError::Manifest(error.to_string()))
-        };
-        let manifest = parts.plugin.manifest();
-        let policy = Policy {
-            manifest: grants(&manifest.origins)?,
-            credential: grants(&manifest.credential_origins)?,
-            tenant: parts.tenant_grants.clone(),
-        };
         Ok(Self {
             parts: Arc::new(parts),
-            policy,
             running: Arc::default(),
+            shadow: Arc::default(),
         })
     }
 
     /// What it is made of.
     pub fn parts(&self) -> &Parts {
         &self.parts
+    }
+
+    /// The rehearsals of a candidate.
+    pub fn shadow(&self) -> &Shadow {
+        &self.shadow
     }
 
     /// Begins a connection whose grant the vault holds (S01). If the plugin refuses, nothing of it
@@ -191,11 +127,15 @@ impl Host {
         let id = scope.connection.clone();
         let known = self.parts.registry.find(&id).await?;
         let lease = self.lease(&id).await?;
-        let ended = self
-            .pass(scope.clone(), lease.clone())
-            .connect(expected_address, settings.clone())
-            .await;
+        let call = Call::Connect {
+            expected_address: expected_address.clone(),
+            settings: settings.clone(),
+        };
+        let (pass, turn) = self.turn(scope.clone(), lease.clone(), call).await?;
+        let pass = pass.connect(expected_address, settings.clone());
+        let ended = turn.drive(pass).await;
         self.give_back(&lease).await;
+        self.end(turn, &ended).await;
         let connected = match ended.result? {
             Ok(connected) => connected,
             Err(problem) => {
@@ -223,42 +163,76 @@ impl Host {
 
     /// One pass. What its end means for the connection is stored.
     pub async fn run(&self, id: &ConnectionId, trigger: Trigger) -> Result<Ran, HostError> {
+        self.run_recorded(id, trigger, None).await?.0
+    }
+
+    /// One pass as [`run`](Self::run), with its trace of at most so many bytes (T05).
+    ///
+    /// # Errors
+    ///
+    /// When no pass was begun. How one ended that was begun is in what is returned.
+    pub async fn record(
+        &self,
+        id: &ConnectionId,
+        trigger: Trigger,
+        limit: usize,
+    ) -> Result<(Result<Ran, HostError>, Result<Trace, TooLarge>), HostError> {
+        let (ran, trace) = self.run_recorded(id, trigger, Some(limit)).await?;
+        Ok((ran, trace.unwrap_or(Err(TooLarge { limit }))))
+    }
+
+    async fn run_recorded(
+        &self,
+        id: &ConnectionId,
+        trigger: Trigger,
+        limit: Option<usize>,
+    ) -> Result<(Result<Ran, HostError>, Option<Result<Trace, TooLarge>>), HostError> {
         let lease = self.lease(id).await?;
         // Entered before the status is read: a disconnect either shows in it or stops the pass.
         let stopped = self.running.enter(id);
-        let connection = match self.active(id).await {
-            Ok(connection) => connection,
+        let begun = async {
+            let connection = self.active(id).await?;
+            let settings = connection.settings;
+            let call = Call::Run {
+                trigger: trigger.clone(),
+                settings: settings.clone(),
+            };
+            let (pass, turn) = self.turn_of(connection.scope, lease.clone(), call, limit).await?;
+            Ok((pass, turn, settings))
+        };
+        let (pass, turn, settings) = match begun.await {
+            Ok(begun) => begun,
             Err(error) => {
                 self.give_back(&lease).await;
                 return Err(error);
             }
         };
-        let pass = self
-            .pass(connection.scope, lease.clone())
-            .run(trigger, connection.settings);
         let ended = tokio::select! {
-            ended = pass => ended,
+            ended = turn.drive(pass.run(trigger, settings)) => ended,
             // Dropping the pass ends it wherever it is (S06).
             () = stopped.wait() => return Err(HostError::Refused(Problem::NotConnected)),
         };
         self.give_back(&lease).await;
-        self.note(id, &ended).await?;
+        let noted = self.note(id, &ended).await;
+        let trace = self.end(turn, &ended).await;
+        noted?;
         let usage = ended.usage;
-        Ok(Ran {
-            report: ended.result?,
-            usage,
-        })
+        let ran = ended.result.map(|report| Ran { report, usage });
+        Ok((ran.map_err(HostError::from), trace))
     }
 
     /// Compares the mailbox with the ledger (T03).
     pub async fn audit(&self, id: &ConnectionId, mode: AuditMode) -> Result<AuditReport, HostError> {
         let connection = self.active(id).await?;
         let lease = self.lease(id).await?;
-        let ended = self
-            .pass(connection.scope, lease.clone())
-            .audit(mode, connection.settings)
-            .await;
+        let call = Call::Audit {
+            mode,
+            settings: connection.settings.clone(),
+        };
+        let (pass, turn) = self.turn(connection.scope, lease.clone(), call).await?;
+        let ended = turn.drive(pass.audit(mode, connection.settings)).await;
         self.give_back(&lease).await;
+        self.end(turn, &ended).await;
         ended.result?.map_err(HostError::Refused)
     }
 
@@ -269,7 +243,12 @@ impl Host {
             connection: id.clone(),
             fence: 0,
         };
-        let ended = self.pass(connection.scope, lease).explain(subject).await;
+        let call = Call::Explain {
+            subject: subject.clone(),
+        };
+        let (pass, turn) = self.turn(connection.scope, lease, call).await?;
+        let ended = turn.drive(pass.explain(subject)).await;
+        self.end(turn, &ended).await;
         ended.result?.map_err(HostError::Refused)
     }
 
@@ -283,8 +262,12 @@ impl Host {
         self.parts.registry.put(&connection).await?;
         self.running.stop(id);
         let lease = self.seize_lease(id).await?;
-        let ended = self.pass(connection.scope, lease.clone()).disconnect().await;
+        let (pass, turn) = self
+            .turn(connection.scope, lease.clone(), Call::Disconnect)
+            .await?;
+        let ended = turn.drive(pass.disconnect()).await;
         self.give_back(&lease).await;
+        self.end(turn, &ended).await;
         ended.result?.map_err(HostError::Refused)?;
         // The plugin gives the grant up; a plugin that does not changes nothing about it.
         Ok(self.parts.vault.release(id).await?)
@@ -303,25 +286,6 @@ impl Host {
             }
             ConnectionStatus::Active | ConnectionStatus::NeedsReconnect => Ok(connection),
         }
-    }
-
-    fn pass(&self, scope: Scope, lease: Lease) -> Pass {
-        let parts = &self.parts;
-        let outlet = parts.egress.outlet(self.policy.clone(), parts.vault.clone());
-        let capabilities = Capabilities {
-            scope,
-            lease,
-            store: parts.store.clone(),
-            vault: parts.vault.clone(),
-            crm: parts.crm.clone(),
-            quota: parts.quota.clone(),
-            sharing: parts.sharing.clone(),
-            clock: parts.clock.clone(),
-            random: parts.random.clone(),
-            http: Arc::new(outlet),
-            log: parts.log.clone(),
-        };
-        parts.plugin.pass(capabilities, parts.limits)
     }
 
     async fn lease(&self, id: &ConnectionId) -> Result<Lease, HostError> {

@@ -28,6 +28,7 @@ pub mod problem;
 pub mod program;
 pub mod quota;
 pub mod random;
+pub mod release;
 pub mod sandbox;
 pub mod schedule;
 pub mod scope;
@@ -35,8 +36,9 @@ pub mod sharing;
 mod sqlite;
 pub mod store;
 mod tls;
+pub mod trace;
 pub mod vault;
 pub mod web;
 
-pub use host::{Host, HostError, Parts, Ran};
+pub use host::{Host, HostError, Parts, Ran, Witness};
 pub use sqlite::{Database, Durability};

@@ -143,7 +143,7 @@ impl<T: Send + 'static> wit::HostWithStore<T> for Imports {
     }
 }
 
-fn late() -> CrmError {
+pub(super) fn late() -> CrmError {
     CrmError::Unavailable("no answer in time".into())
 }
 

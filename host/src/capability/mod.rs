@@ -24,6 +24,7 @@ use crate::{
 mod clock;
 mod crm;
 pub mod denying;
+mod gate;
 mod http;
 mod log;
 mod oauth;
@@ -31,13 +32,16 @@ mod pipe;
 mod quota;
 mod random;
 pub mod recording;
+mod replaying;
 mod sharing;
 mod storage;
 
 pub use denying::Denying;
+pub(crate) use gate::{Released, drive};
 pub use log::{Line, LogSink, Severity, TracingLog};
 pub(crate) use pipe::Producer;
-pub use recording::{Event, Recorder, Recording};
+pub use recording::{RECORDED_BYTES, Recorder, Recording, TooLarge};
+pub use replaying::Replaying;
 
 /// How long storage, sharing and the vault may take to answer a guest.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);

@@ -34,7 +34,7 @@ impl<T: Send + 'static> wit::HostWithStore<T> for Imports {
     }
 }
 
-fn late() -> SharingError {
+pub(super) fn late() -> SharingError {
     SharingError::Unavailable("no answer in time".into())
 }
 

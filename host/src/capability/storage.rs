@@ -86,7 +86,7 @@ impl<T: Send + 'static> wit::HostWithStore<T> for Imports {
     }
 }
 
-fn late() -> StoreError {
+pub(super) fn late() -> StoreError {
     StoreError::Unavailable("no answer in time".into())
 }
 

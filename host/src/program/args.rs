@@ -39,6 +39,85 @@ pub(super) enum Command {
     Disconnect(OneConnection),
     /// Shows what a component is, what it imports and what it may use.
     Inspect(Inspect),
+    /// Runs one pass now and writes it down, so that it can be replayed.
+    Record(Record),
+    /// Runs a recorded pass again, without a network.
+    Replay(Replay),
+    /// Which component runs: shows it, tries another one in its shadow, lets it take over, takes it back.
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PluginCommand {
+    /// Shows what runs, what ran before it, and what a candidate's shadow passes showed.
+    Status(Configured),
+    /// Tries a component in the shadow of the one that runs: it gets the same input, nothing of it is
+    /// written, and differences are counted.
+    Shadow(Shadow),
+    /// Lets a component take over from the next pass on.
+    Promote(Promote),
+    /// Lets the version that ran before take over again from the next pass on.
+    Rollback(Configured),
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Shadow {
+    #[command(flatten)]
+    pub(super) configured: Configured,
+    /// The component to try.
+    #[arg(required_unless_present = "stop", conflicts_with = "stop")]
+    pub(super) plugin: Option<PathBuf>,
+    /// Ends the trial.
+    #[arg(long)]
+    pub(super) stop: bool,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Promote {
+    #[command(flatten)]
+    pub(super) configured: Configured,
+    /// The component; without it, the one in the shadow.
+    pub(super) plugin: Option<PathBuf>,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Record {
+    #[command(flatten)]
+    pub(super) configured: Configured,
+    /// The connection's id or address; not needed when there is only one.
+    #[arg(long, value_name = "ID")]
+    pub(super) connection: Option<String>,
+    /// What to take out beside tokens, which are never in it.
+    #[arg(long, value_enum)]
+    pub(super) redact: Option<Redact>,
+    /// Where the trace goes.
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) output: PathBuf,
+}
+
+/// What is taken out of a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Redact {
+    /// What people wrote, their names, and the local parts of their addresses.
+    Bodies,
+}
+
+#[derive(Debug, Group)]
+#[command(after_help = "Exit codes: 0 the same; 1 different; 3 the trace or the component cannot be used.")]
+pub(super) struct Replay {
+    /// The trace.
+    pub(super) trace: PathBuf,
+    /// The component; by default the one beside the program. Another one than was recorded is compared by
+    /// what it decides.
+    #[arg(long, value_name = "FILE.wasm")]
+    pub(super) plugin: Option<PathBuf>,
+    /// Compares what is decided, and shows each difference.
+    #[arg(long)]
+    pub(super) diff: bool,
+    /// Writes a redacted copy of the trace instead of replaying it.
+    #[arg(long, value_name = "FILE", conflicts_with = "diff")]
+    pub(super) redact_to: Option<PathBuf>,
 }
 
 #[derive(Debug, Group)]
@@ -76,6 +155,9 @@ pub(super) struct Demo {
     /// The component; by default the one beside the program.
     #[arg(long, value_name = "FILE.wasm")]
     pub(super) plugin: Option<PathBuf>,
+    /// Writes the trace of each pass into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(super) record: Option<PathBuf>,
 }
 
 /// How the demo treats quota.

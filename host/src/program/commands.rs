@@ -153,7 +153,7 @@ pub(super) async fn disconnect(options: OneConnection, json: bool) -> Outcome {
 
 /// `twinbox inspect`.
 pub(super) async fn inspect(options: Inspect, json: bool) -> Outcome {
-    let plugin = load(Some(&options.plugin), None).await?;
+    let plugin = load(Some(&options.plugin), None).await?.plugin;
     let manifest = plugin.manifest();
     let imports = plugin.imports();
     let limits = crate::sandbox::Limits::default().capped_by(&manifest.budget);
@@ -189,11 +189,11 @@ pub(super) async fn inspect(options: Inspect, json: bool) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn start(options: &Configured) -> Result<Runtime, Failure> {
+pub(super) async fn start(options: &Configured) -> Result<Runtime, Failure> {
     Runtime::start(plan(&Config::read(&options.config)?)?).await
 }
 
-async fn choose(runtime: &Runtime, wanted: Option<&str>) -> Result<Connection, Failure> {
+pub(super) async fn choose(runtime: &Runtime, wanted: Option<&str>) -> Result<Connection, Failure> {
     let connections = runtime.host.parts().registry.list().await?;
     let mut fitting = connections.into_iter().filter(|connection| match wanted {
         Some(wanted) => connection.address == wanted || connection.scope.connection.as_str() == wanted,

@@ -4,7 +4,8 @@ use std::{fmt::Display, process::ExitCode};
 
 use crate::{
     accounts::ConnectError, contract::Problem, crm::CrmError, host::HostError, problem::describe,
-    sandbox::LoadError, store::StoreError, vault::VaultError, web::Trouble,
+    release::ReleaseError, sandbox::LoadError, store::StoreError, trace::ReadError, vault::VaultError,
+    web::Trouble,
 };
 
 /// Something failed in general.
@@ -42,6 +43,11 @@ impl Failure {
             exit: CONFIGURATION,
             ..Self::new("configuration", happened, advice)
         }
+    }
+
+    /// The same with another exit code.
+    pub(super) fn exiting(self, exit: u8) -> Self {
+        Self { exit, ..self }
     }
 
     pub(super) fn print(&self, json: bool) {
@@ -116,6 +122,52 @@ impl From<LoadError> for Failure {
             error,
             "Check the path of the component, or build it with `make component`.",
         )
+    }
+}
+
+impl From<ReleaseError> for Failure {
+    fn from(error: ReleaseError) -> Self {
+        let happened = error.to_string();
+        match error {
+            ReleaseError::Load(error) => error.into(),
+            ReleaseError::Store(error) => error.into(),
+            ReleaseError::Incompatible(_) => Self::new(
+                "plugin-incompatible",
+                happened,
+                "Name it in the configuration and let the users connect again, or use a version that asks for no more.",
+            ),
+            ReleaseError::NoCandidate => Self::new(
+                "no-candidate",
+                happened,
+                "`twinbox plugin shadow FILE` tries a component; `promote FILE` takes one without a trial.",
+            ),
+            ReleaseError::NoPrevious => Self::new(
+                "no-previous",
+                happened,
+                "There is something to roll back to after the first `twinbox plugin promote`.",
+            ),
+            ReleaseError::IsCurrent(_) => Self::new(
+                "plugin-current",
+                happened,
+                "`twinbox plugin status` shows what runs.",
+            ),
+            _ => Self::new(
+                "plugin",
+                happened,
+                "Check that the file is the component that was meant.",
+            ),
+        }
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        let advice = match &error {
+            ReadError::Version { .. } => "Replay it with the version of twinbox that recorded it.",
+            ReadError::OverLimit(_) => "Record a smaller pass; docs/trace.md has the limits.",
+            _ => "Check that the file is a trace that `twinbox record` wrote, and whole.",
+        };
+        Self::new("trace-unreadable", error, advice).exiting(CONFIGURATION)
     }
 }
 

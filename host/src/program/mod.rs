@@ -6,9 +6,11 @@ mod config;
 mod demo;
 mod failure;
 mod folder;
+mod plugin;
 mod runtime;
 mod serve;
 mod simulator;
+mod traces;
 
 use std::process::ExitCode;
 
@@ -30,6 +32,9 @@ pub async fn run() -> ExitCode {
         Command::Sync(options) => commands::sync(options, json).await,
         Command::Disconnect(options) => commands::disconnect(options, json).await,
         Command::Inspect(options) => commands::inspect(options, json).await,
+        Command::Record(options) => Box::pin(traces::record(options, json)).await,
+        Command::Replay(options) => Box::pin(traces::replay(options, json)).await,
+        Command::Plugin(command) => Box::pin(plugin::run(command, json)).await,
     };
     match result {
         Ok(code) => code,

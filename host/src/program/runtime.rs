@@ -1,13 +1,14 @@
 //! The parts of the library put together the way the program uses them.
 
 use std::{
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use secrecy::SecretString;
 
-use super::{failure::Failure, folder::Presence};
+use super::{failure::Failure, folder::Presence, traces::TraceFolder};
 use crate::{
     Database, Durability, Host, Parts,
     accounts::Accounts,
@@ -16,7 +17,8 @@ use crate::{
     crm::EmbeddedCrm,
     egress::{Egress, Grants, Origin, StandIns},
     quota::{Rates, TokenBuckets},
-    sandbox::{Plugin, Sandbox, SandboxConfig},
+    release::{LARGEST_COMPONENT, Plugins, ReleaseStore},
+    sandbox::{Allocation, LoadError, Plugin, Sandbox, SandboxConfig},
     scope::{TenantId, UserId},
     store::SqliteStore,
     vault::{ClientConfig, Endpoints, OAuthVault, Provider, SealingKey, SealingKeys},
@@ -48,6 +50,8 @@ pub(super) struct Plan {
     pub(super) units_per_minute: Option<u32>,
     /// The plugin's settings.
     pub(super) settings: String,
+    /// The folder that gets the trace of each pass.
+    pub(super) record: Option<PathBuf>,
 }
 
 /// Everything that runs.
@@ -61,7 +65,8 @@ pub(super) struct Runtime {
 impl Runtime {
     pub(super) async fn start(plan: Plan) -> Result<Self, Failure> {
         let database = open(plan.data.as_deref(), plan.durability)?;
-        let plugin = load(plan.plugin.as_deref(), plan.data.as_deref()).await?;
+        let loaded = load(plan.plugin.as_deref(), plan.data.as_deref()).await?;
+        let plugin = loaded.plugin.clone();
         let state = SqliteStore::new(database.clone())?;
         let presence = match &plan.data {
             Some(folder) => Some(Presence::announce(folder, &state).await?),
@@ -71,6 +76,9 @@ impl Runtime {
         crm.create_tenant(&TenantId::new(TENANT), "Home").await?;
         crm.create_user(&TenantId::new(TENANT), &UserId::new(USER), "You")
             .await?;
+        let releases = ReleaseStore::new(database.clone())?;
+        let plugins = loaded.chosen(releases).await?;
+        // What the operator configured says what is granted; a version that takes over asks for no more.
         let vault = vault(&plan, database, plugin.manifest())?;
         let egress = egress(&plan, plugin.manifest())?;
         let mut parts = Parts::new(
@@ -80,6 +88,10 @@ impl Runtime {
             Arc::new(crm.clone()),
             Arc::new(egress),
         )?;
+        parts.plugins = plugins;
+        if let Some(folder) = &plan.record {
+            parts.witness = Some(Arc::new(TraceFolder::open(folder)?));
+        }
         if let Some(per_minute) = plan.units_per_minute {
             let rates = Rates {
                 account: per_minute.into(),
@@ -115,8 +127,29 @@ fn open(data: Option<&Path>, durability: Durability) -> Result<Database, Failure
     }
 }
 
+/// A component and what it was loaded with.
+pub(super) struct Loaded {
+    pub(super) plugin: Arc<Plugin>,
+    bytes: Arc<[u8]>,
+    sandbox: Arc<Sandbox>,
+    cache: Option<PathBuf>,
+}
+
+impl Loaded {
+    /// The components that the store has chosen, beginning with this one.
+    async fn chosen(self, store: ReleaseStore) -> Result<Arc<Plugins>, Failure> {
+        let trial = SandboxConfig {
+            concurrency: NonZeroUsize::MIN.saturating_add(1),
+            allocation: Allocation::OnDemand,
+            cache: self.cache,
+            ..SandboxConfig::default()
+        };
+        Ok(Plugins::open(self.sandbox, trial, store, self.plugin, self.bytes).await?)
+    }
+}
+
 /// Loads the component: the one named, or the one beside the program.
-pub(super) async fn load(plugin: Option<&Path>, data: Option<&Path>) -> Result<Arc<Plugin>, Failure> {
+pub(super) async fn load(plugin: Option<&Path>, data: Option<&Path>) -> Result<Loaded, Failure> {
     let path = match plugin {
         Some(path) => path.to_owned(),
         None => beside_the_program()?,
@@ -127,10 +160,26 @@ pub(super) async fn load(plugin: Option<&Path>, data: Option<&Path>) -> Result<A
         |data| Some(data.join("cache")),
     );
     let sandbox = Sandbox::new(SandboxConfig {
-        cache,
+        cache: cache.clone(),
         ..SandboxConfig::default()
     })?;
-    Ok(sandbox.load_file(&path).await?)
+    let bytes = read_component(&path)?;
+    Ok(Loaded {
+        plugin: sandbox.load(bytes.clone()).await?,
+        bytes,
+        sandbox,
+        cache,
+    })
+}
+
+/// The bytes of a component, if there are not too many.
+pub(super) fn read_component(path: &Path) -> Result<Arc<[u8]>, Failure> {
+    let unreadable = |error| LoadError::File(path.to_owned(), error);
+    let length = std::fs::metadata(path).map_err(unreadable)?.len();
+    if length > LARGEST_COMPONENT as u64 {
+        return Err(unreadable(std::io::Error::other("the file is too large for a component")).into());
+    }
+    Ok(std::fs::read(path).map_err(unreadable)?.into())
 }
 
 fn beside_the_program() -> Result<PathBuf, Failure> {

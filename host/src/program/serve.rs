@@ -54,6 +54,7 @@ pub(super) fn plan(config: &Config) -> Result<Plan, Failure> {
         api: config.origins.api.clone(),
         units_per_minute: Some(config.quota_table.per_minute()),
         settings: config.quota_table.settings(config.daily_limit),
+        record: None,
     })
 }
 

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use wasmtime::{CallHook, ResourceLimiter, Result};
 
 use super::Refusal;
 use crate::contract::Budget;
 
 /// What one pass may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Linear memory, all memories together, bytes.
     pub memory: usize,

@@ -21,6 +21,7 @@ pub struct Entry {
     /// Goes up with every write of this key, also across removals; never 0.
     pub version: u64,
     /// Its bytes.
+    #[serde(with = "crate::trace::bytes_form")]
     pub value: Vec<u8>,
 }
 
@@ -48,6 +49,7 @@ pub struct Change {
     /// The key.
     pub key: String,
     /// The new value; `None` removes the key.
+    #[serde(with = "crate::trace::optional_bytes_form")]
     pub value: Option<Vec<u8>>,
 }
 
@@ -61,7 +63,8 @@ pub struct Lease {
 }
 
 /// Why the store did not answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum StoreError {
     /// A key, value or number is over its limit; which.
@@ -73,7 +76,8 @@ pub enum StoreError {
 }
 
 /// Why nothing was written.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum CommitError {
     /// An expectation did not hold; what the keys of all expectations hold now.

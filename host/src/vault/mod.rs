@@ -49,7 +49,8 @@ pub enum Holders {
 }
 
 /// Why there is no token.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum VaultError {
     /// S07: revoked or expired (`invalid_grant`); the user has to connect again.

@@ -1,68 +1,107 @@
-//! A recorded pass says what happened and holds no token.
+//! A recorded pass holds no token, and says what happened in an order that replays.
 
-use twinbox_host::{capability::Recorder, contract::Trigger};
+use twinbox_host::{
+    capability::{RECORDED_BYTES, Recorder, TooLarge},
+    contract::Trigger,
+    trace::Step,
+};
 
 use crate::harness::{NEWER_TOKEN, TOKEN, World, probe, tight};
 
-async fn recorded(world: &World, commands: &[&str]) -> Vec<twinbox_host::capability::Event> {
-    let recorder = Recorder::new();
+async fn recorded(world: &World, commands: &[&str]) -> Vec<Step> {
+    let recorder = Recorder::new(RECORDED_BYTES);
     for text in commands {
         let capabilities = world.capabilities().recorded(&recorder);
         let pass = probe().await.pass(capabilities, tight());
-        pass.run(Trigger::Manual, (*text).into()).await.result.unwrap();
+        let pass = recorder.drive(pass.run(Trigger::Manual, (*text).into()));
+        pass.await.result.unwrap();
     }
-    recorder.events()
+    recorder.take().unwrap()
+}
+
+fn asked(steps: &[Step]) -> Vec<&str> {
+    steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Asked { function, .. } | Step::Called { function, .. } => Some(function.as_str()),
+            _ => None,
+        })
+        .collect()
 }
 
 #[tokio::test]
-async fn a_recorded_pass_holds_neither_token_nor_body() {
+async fn t05_a_recorded_pass_holds_what_was_said_and_no_token() {
     let world = World::new("t");
-    let events = recorded(
+    let steps = recorded(
         &world,
         &[
             "http-mailbox https://mail.example/401",
             "grant",
             "store key value",
-            "echo-stream https://mail.example/size/300000",
+            "http-header x-goog-api-key https://mail.example/",
+            "http https://mail.example/?access_token=ya29.in-an-address",
         ],
     )
     .await;
-    let text = serde_json::to_string(&events).unwrap();
+    let text = serde_json::to_string(&steps).unwrap();
     assert!(!text.contains(TOKEN) && !text.contains(NEWER_TOKEN));
-    assert!(!text.contains("hello"));
-    let names: Vec<_> = events
-        .iter()
-        .map(|event| format!("{}.{}", event.interface, event.function))
-        .collect();
+    assert!(!text.contains("ya29.in-an-address"));
+    assert!(text.contains("\"inline\":\"hello\""));
     assert_eq!(
-        names,
+        asked(&steps),
         [
             "http.send",
             "oauth.grant",
             "storage.get",
             "storage.commit",
             "http.send",
-            "crm.put-attachment"
+            "http.send"
         ]
     );
-    let answer = &events[0].result["ok"];
-    assert_eq!(answer["status"], 200);
-    assert_eq!(answer["body"]["length"], 5);
-    assert_eq!(events[5].arguments["content"]["length"], 300_000);
 }
 
 #[tokio::test]
-async fn events_are_numbered_in_the_order_of_their_delivery() {
-    let events = recorded(&World::new("t"), &["requests 5 https://mail.example/"]).await;
-    let delivered: Vec<_> = events.iter().map(|event| event.delivered).collect();
-    assert_eq!(delivered, [0, 1, 2, 3, 4]);
-    let text = serde_json::to_string(&events).unwrap();
-    let again: Vec<twinbox_host::capability::Event> = serde_json::from_str(&text).unwrap();
-    assert_eq!(again, events);
+async fn t05_a_streamed_body_is_recorded_in_its_parts() {
+    let steps = recorded(
+        &World::new("t"),
+        &["echo-stream https://mail.example/size/300000"],
+    )
+    .await;
+    let given: usize = steps
+        .iter()
+        .map(|step| match step {
+            Step::Given { part, .. } => part.0.len(),
+            _ => 0,
+        })
+        .sum();
+    let taken: u64 = steps
+        .iter()
+        .map(|step| match step {
+            Step::Taken { length, .. } => *length,
+            _ => 0,
+        })
+        .sum();
+    assert_eq!((given, taken), (300_000, 300_000));
 }
 
 #[tokio::test]
-async fn a_question_that_was_never_answered_leaves_no_event() {
-    let events = recorded(&World::new("t"), &["abandon https://mail.example/hang"]).await;
-    assert!(events.is_empty(), "{events:?}");
+async fn t05_a_question_that_was_never_answered_is_recorded_as_dropped() {
+    let steps = recorded(&World::new("t"), &["abandon https://mail.example/hang"]).await;
+    assert!(
+        matches!(steps.last(), Some(Step::Dropped { call: 0 })),
+        "{steps:?}"
+    );
+}
+
+#[tokio::test]
+async fn t05_a_recording_over_its_limit_is_given_up_and_the_pass_is_not() {
+    let recorder = Recorder::new(100_000);
+    let world = World::new("t");
+    let capabilities = world.capabilities().recorded(&recorder);
+    let pass = probe().await.pass(capabilities, tight());
+    let command = "echo-stream https://mail.example/size/300000".to_owned();
+    let ended = recorder.drive(pass.run(Trigger::Manual, command)).await;
+    ended.result.unwrap();
+    assert_eq!(recorder.take(), Err(TooLarge { limit: 100_000 }));
+    assert_eq!(*world.crm.stored.lock().unwrap(), [300_000]);
 }

@@ -9,17 +9,19 @@ use bytes::Bytes;
 use gmail_sim::{Config, Sim};
 use twinbox_host::{
     body::Body,
-    capability::Capabilities,
-    clock::SystemClock,
+    capability::{Capabilities, RECORDED_BYTES, Recorder},
+    clock::{Clock, SystemClock},
     contract::{Field, Report, Trigger},
     crm::{EmbeddedCrm, NewContact},
     egress::{Failure, Http, Request, RequestBudget, Response},
     quota::Unmetered,
     random::SeededRandom,
+    release::release_of,
     sandbox::{Ended, Limits, Pass, Plugin, Sandbox, SandboxConfig},
     scope::{ConnectionId, Scope, TenantId, UserId},
     sharing::Solo,
     store::{SqliteStore, Store},
+    trace::{CONTRACT, Call, End, FORMAT, Header, Redaction, Trace, VERSION},
     vault::{Freshness, Grant, Holders, Vault, VaultError},
 };
 
@@ -107,6 +109,35 @@ impl World {
     /// A pass of the connection.
     pub fn pass(&self) -> Pass {
         self.plugin.pass(self.capabilities.clone(), Limits::default())
+    }
+
+    /// One run, recorded.
+    pub async fn record(&self) -> Trace {
+        let recorder = Recorder::new(RECORDED_BYTES);
+        let capabilities = self.capabilities.clone().recorded(&recorder);
+        let pass = self.plugin.pass(capabilities, Limits::default());
+        let call = Call::Run {
+            trigger: Trigger::Manual,
+            settings: String::new(),
+        };
+        let ended = recorder.drive(pass.run(Trigger::Manual, String::new())).await;
+        Trace {
+            header: Header {
+                format: FORMAT.to_owned(),
+                version: VERSION,
+                contract: CONTRACT.to_owned(),
+                plugin: release_of(&self.plugin),
+                scope: self.capabilities.scope.clone(),
+                limits: Limits::default(),
+                call,
+                recorded_at: SystemClock.now(),
+                redaction: Redaction::None,
+            },
+            steps: recorder.take().unwrap(),
+            end: End::Returned {
+                value: serde_json::json!({ "ok": ended.result.unwrap() }),
+            },
+        }
     }
 
     /// One run.

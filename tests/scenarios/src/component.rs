@@ -7,35 +7,88 @@ use std::{
 };
 
 use tokio::sync::OnceCell;
-use twinbox_host::sandbox::{Plugin, Sandbox, SandboxConfig};
+use twinbox_host::{
+    Database,
+    release::{Plugins, ReleaseStore},
+    sandbox::{Allocation, Plugin, Sandbox, SandboxConfig},
+};
 
 /// Names another component than the one that was built.
 const OVERRIDE: &str = "TWINBOX_COMPONENT";
 
-static PLUGIN: OnceCell<Arc<Plugin>> = OnceCell::const_new();
+static LOADED: OnceCell<Loaded> = OnceCell::const_new();
 
-/// The component.
-pub(crate) async fn plugin() -> Arc<Plugin> {
-    PLUGIN.get_or_init(load).await.clone()
+struct Loaded {
+    sandbox: Arc<Sandbox>,
+    plugin: Arc<Plugin>,
+    bytes: Arc<[u8]>,
 }
 
-async fn load() -> Arc<Plugin> {
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
+/// The component.
+pub async fn plugin() -> Arc<Plugin> {
+    loaded().await.plugin.clone()
+}
+
+/// The bytes of the component.
+pub async fn bytes() -> Arc<[u8]> {
+    loaded().await.bytes.clone()
+}
+
+/// Another component than the one under test.
+pub async fn load(bytes: Vec<u8>) -> Arc<Plugin> {
+    let sandbox = &loaded().await.sandbox;
+    sandbox.load(bytes).await.expect("a component")
+}
+
+/// The components that a database says were chosen.
+pub(crate) async fn releases(database: Database) -> Arc<Plugins> {
+    let loaded = loaded().await;
+    let store = ReleaseStore::new(database).expect("a store");
+    let trial = SandboxConfig {
+        allocation: Allocation::OnDemand,
+        ..config()
+    };
+    let opened = Plugins::open(
+        loaded.sandbox.clone(),
+        trial,
+        store,
+        loaded.plugin.clone(),
+        loaded.bytes.clone(),
+    );
+    opened.await.expect("the chosen component")
+}
+
+async fn loaded() -> &'static Loaded {
+    LOADED.get_or_init(read).await
+}
+
+async fn read() -> Loaded {
     let path =
-        std::env::var_os(OVERRIDE).map_or_else(|| target.join("components/twinbox.wasm"), PathBuf::from);
+        std::env::var_os(OVERRIDE).map_or_else(|| target().join("components/twinbox.wasm"), PathBuf::from);
     assert!(
         path.exists(),
         "there is no component at {}: run `make component`",
         path.display()
     );
-    let config = SandboxConfig {
+    let bytes: Arc<[u8]> = std::fs::read(&path).expect("a component").into();
+    let sandbox = Sandbox::new(config()).expect("a sandbox");
+    let plugin = sandbox.load(bytes.clone()).await;
+    let plugin = plugin.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    Loaded {
+        sandbox,
+        plugin,
+        bytes,
+    }
+}
+
+fn config() -> SandboxConfig {
+    SandboxConfig {
         concurrency: NonZeroUsize::MIN.saturating_add(7),
-        cache: Some(target.join("scenario-cache")),
+        cache: Some(target().join("scenario-cache")),
         ..SandboxConfig::default()
-    };
-    let sandbox = Sandbox::new(config).expect("a sandbox");
-    sandbox
-        .load_file(&path)
-        .await
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+}
+
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target")
 }

@@ -20,16 +20,20 @@ mod mail;
 mod mailbox;
 mod mime;
 mod setup;
+mod traces;
+mod variant;
 mod wire;
 mod world;
 
 pub use clock::LeapingClock;
+pub use component::{bytes, load, plugin};
 pub use crm::CrmFault;
 pub use letter::Letter;
 pub use mail::{Arrived, Mail};
 pub use mailbox::Mailbox;
 pub use mime::{File, bytes_of};
 pub use setup::{QuotaRule, Setup};
+pub use variant::{Instead, replaced, with_run};
 pub use wire::Moment;
 pub use world::{Died, World};
 

@@ -1,10 +1,13 @@
 //! What a world is made of before anything happens in it.
 
-use std::sync::{Arc, atomic::AtomicU32};
+use std::{
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
 
 use gmail_sim::{Behaviour, Client, Config, Quota, Redirects, Server, Sim, Table};
 use twinbox_host::{
-    Database, Host, Parts,
+    Database, Host, Parts, Witness,
     accounts::Accounts,
     clock::Clock,
     crm::{EmbeddedCrm, NewContact},
@@ -18,6 +21,7 @@ use twinbox_host::{
 use crate::{
     ANN, LeapingClock, ME, World, component,
     crm::FaultyCrm,
+    traces::Traces,
     wire::Wire,
     world::{Platform, Seat},
 };
@@ -42,6 +46,17 @@ pub struct Setup {
     quota: QuotaRule,
     settings: String,
     contacts: Vec<NewContact>,
+    traces: Option<Arc<Traces>>,
+    releases: Releases,
+}
+
+/// Whether other versions of the component may take over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Releases {
+    /// One for ever.
+    Fixed,
+    /// As a program has them.
+    Kept,
 }
 
 impl Default for Setup {
@@ -51,6 +66,8 @@ impl Default for Setup {
             quota: QuotaRule::Off,
             settings: String::new(),
             contacts: vec![contact("Ann", &[ANN], 1)],
+            traces: None,
+            releases: Releases::Fixed,
         }
     }
 }
@@ -82,6 +99,20 @@ impl Setup {
     pub fn contact(mut self, name: &str, addresses: &[&str]) -> Self {
         let order = self.contacts.len() as u64 + 1;
         self.contacts.push(contact(name, addresses, order));
+        self
+    }
+
+    /// Keeps a trace of every pass.
+    #[must_use]
+    pub fn recorded(mut self) -> Self {
+        self.traces = Some(Arc::default());
+        self
+    }
+
+    /// Lets other versions of the component take over; a pass may compute for two seconds.
+    #[must_use]
+    pub fn with_releases(mut self) -> Self {
+        self.releases = Releases::Kept;
         self
     }
 
@@ -152,7 +183,12 @@ async fn platform(setup: &Setup, sim: Sim, server: Server, clock: LeapingClock) 
         .stand_ins(stand_ins)
         .client(wire.clone());
 
-    let vault = vault(&origin, &plugin.manifest().scopes, database, shared_clock.clone());
+    let vault = vault(
+        &origin,
+        &plugin.manifest().scopes,
+        database.clone(),
+        shared_clock.clone(),
+    );
     let mut parts = Parts::new(
         plugin,
         &state,
@@ -162,6 +198,11 @@ async fn platform(setup: &Setup, sim: Sim, server: Server, clock: LeapingClock) 
     )
     .expect("parts");
     parts.clock = shared_clock.clone();
+    if setup.releases == Releases::Kept {
+        parts.plugins = component::releases(database.clone()).await;
+        parts.limits.cpu = Duration::from_secs(2);
+    }
+    parts.witness = setup.traces.clone().map(|traces| traces as Arc<dyn Witness>);
     parts.quota = match setup.quota {
         QuotaRule::Off => Arc::new(Unmetered::new(shared_clock)),
         QuotaRule::Enforced(table) => {
@@ -189,6 +230,8 @@ async fn platform(setup: &Setup, sim: Sim, server: Server, clock: LeapingClock) 
         crm,
         faulty,
         wire,
+        traces: setup.traces.clone(),
+        database,
         browser,
         serial: AtomicU32::new(0),
     }

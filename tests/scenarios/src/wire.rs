@@ -2,11 +2,13 @@
 //! happen between two of them.
 
 use std::{
+    collections::BTreeSet,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
+use secrecy::ExposeSecret;
 use tokio::sync::Notify;
 use twinbox_host::egress::{ClientError, HttpClient, Outgoing, ReqwestClient, Response};
 
@@ -31,6 +33,7 @@ pub(crate) struct Wire {
 #[derive(Default)]
 struct State {
     lines: Vec<String>,
+    tokens: BTreeSet<String>,
     happenings: Vec<(String, Happening)>,
     death: Option<Death>,
 }
@@ -53,6 +56,11 @@ impl Wire {
     /// `GET /gmail/v1/users/me/…`, in order, since the last call.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.lock().lines)
+    }
+
+    /// Every token that was ever attached.
+    pub(crate) fn tokens(&self) -> BTreeSet<String> {
+        self.lock().tokens.clone()
     }
 
     pub(crate) fn before(&self, text: &str, happening: Happening) {
@@ -110,6 +118,10 @@ impl HttpClient for Wire {
             let mut state = self.lock();
             let happening = state.happening(&line);
             state.lines.push(line);
+            let bearer = request.bearer.as_ref();
+            state
+                .tokens
+                .extend(bearer.map(|token| token.expose_secret().to_owned()));
             (happening, state.dies())
         };
         if let Some(happening) = happening {

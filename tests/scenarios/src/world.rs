@@ -1,25 +1,31 @@
 //! One user of one tenant, with one mailbox: what happens there, and what is seen of it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use gmail_sim::{Consent, Decision, Fault, FaultKind, Server, Sim};
 use twinbox_host::{
-    Host, HostError, Ran,
+    Database, Host, HostError, Ran,
     accounts::{Accounts, ConnectError},
     clock::Clock,
     contract::{AuditMode, AuditReport, Explanation, Problem, Subject, Trigger},
     crm::{Counts, Delivery, EmbeddedCrm, NewContact, Paging, StoredMessage},
+    release::{Plugins, ShadowSummary},
     scope::{ConnectionId, TenantId, UserId},
     store::Connection,
+    trace::Trace,
     vault::Callback,
 };
 
 use crate::{
     CrmFault, LeapingClock, Letter, Mail, Mailbox, Setup,
     crm::FaultyCrm,
+    traces::Traces,
     wire::{Moment, Wire},
 };
 
@@ -50,6 +56,8 @@ pub(crate) struct Platform {
     pub(crate) crm: EmbeddedCrm,
     pub(crate) faulty: Arc<FaultyCrm>,
     pub(crate) wire: Arc<Wire>,
+    pub(crate) traces: Option<Arc<Traces>>,
+    pub(crate) database: Database,
     pub(crate) browser: reqwest::Client,
     /// Numbers what is made, so that no two are alike.
     pub(crate) serial: AtomicU32,
@@ -292,6 +300,41 @@ impl World {
     /// The requests of the passes since the last call, as `GET /path?query`.
     pub fn requests(&self) -> Vec<String> {
         self.platform.wire.take()
+    }
+
+    /// The traces of all passes since the last call, oldest first.
+    pub fn traces(&self) -> Vec<Trace> {
+        let traces = self.platform.traces.as_ref().expect("a recorded world");
+        traces.take()
+    }
+
+    /// Every token that was ever sent.
+    pub fn tokens(&self) -> BTreeSet<String> {
+        self.platform.wire.tokens()
+    }
+
+    /// The components, looked up anew as another process would.
+    pub async fn reopened_plugins(&self) -> Arc<Plugins> {
+        let database = self.platform.database.clone();
+        crate::component::releases(database).await
+    }
+
+    /// The components.
+    pub fn plugins(&self) -> &Arc<Plugins> {
+        &self.platform.host.parts().plugins
+    }
+
+    /// What the shadow passes of the candidate showed, once the last one is over.
+    pub async fn shadow(&self) -> ShadowSummary {
+        self.platform.host.shadow().idle().await;
+        let store = self.plugins().store().expect("a world with releases");
+        let candidate = store.choice().await.unwrap().candidate.expect("a candidate");
+        store.summary(&candidate).await.unwrap()
+    }
+
+    /// The host.
+    pub fn host(&self) -> &Host {
+        &self.platform.host
     }
 
     /// Mail to write: from Ann to the user, unless told otherwise.

@@ -64,6 +64,7 @@ fn plan(options: &Demo, simulator: &Simulator) -> Plan {
         api: Some(simulator.origin().to_owned()),
         units_per_minute: (options.quota != QuotaMode::Off).then(|| table.per_minute()),
         settings: table.settings(500),
+        record: options.record.clone(),
     }
 }
 

@@ -14,6 +14,8 @@ mod inbound;
 mod ledger;
 mod limits;
 mod nesting;
+mod releases;
+mod replay;
 mod safety;
 mod sending;
 mod switches;

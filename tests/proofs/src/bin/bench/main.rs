@@ -12,6 +12,7 @@ mod memory;
 mod native;
 mod processes;
 mod ratio;
+mod replay;
 mod start;
 
 use std::{path::Path, process::ExitCode};
@@ -47,15 +48,29 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .unwrap();
+    // `bench replay` measures one part and leaves the file alone.
+    match std::env::args().nth(1).as_deref() {
+        Some("replay") => {
+            runtime.block_on(replay::hundred_messages(&mut show));
+            return ended(&figures);
+        }
+        Some(other) => panic!("there is no part {other}; there is: replay"),
+        None => {}
+    }
     show(start::component_size());
     runtime.block_on(start::load(&mut show));
     runtime.block_on(start::instances(&mut show));
     runtime.block_on(ratio::compare(&mut show));
+    runtime.block_on(replay::hundred_messages(&mut show));
     processes::thousand_messages(&mut show);
     processes::idle(&mut show);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench.json");
     let all: Vec<Value> = figures.iter().map(Figure::json).collect();
     std::fs::write(path, serde_json::to_string_pretty(&all).unwrap() + "\n").unwrap();
+    ended(&figures)
+}
+
+fn ended(figures: &[Figure]) -> ExitCode {
     if figures.iter().any(Figure::is_over) {
         ExitCode::FAILURE
     } else {
