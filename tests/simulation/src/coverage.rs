@@ -2,7 +2,30 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::{Port, TrapKind};
+use gmail_sim::FaultKind;
+
+use crate::{
+    plan::{Port, TrapKind, is_reachable},
+    world::is_possible,
+};
+
+/// What happens beside faults and traps.
+const EVENTS: [&str; 14] = [
+    "CRM outage",
+    "Gmail outage",
+    "access tokens expired",
+    "clock jumped",
+    "commit fenced",
+    "commit stale",
+    "grant gone",
+    "grant withdrawn",
+    "history expired",
+    "lease held by another",
+    "mail reported as failed",
+    "mail reported as unconfirmed",
+    "mailbox blocked",
+    "push",
+];
 
 /// Counts by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +69,24 @@ impl Coverage {
     pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
         self.counts.iter().map(|(name, count)| (name.as_str(), *count))
     }
+}
+
+/// Everything that can go wrong in a world, by the names under which it is counted.
+pub fn everything() -> Vec<String> {
+    let faults = FaultKind::ALL.iter().filter(|kind| is_reachable(kind));
+    let faults = faults.map(|kind| format!("Gmail: {}", kind.name()));
+    let traps = TrapKind::ALL.into_iter().flat_map(|kind| {
+        let possible = Port::ALL.into_iter().filter(move |port| is_possible(kind, *port));
+        possible.map(move |port| trap_name(kind, port))
+    });
+    let events = EVENTS.into_iter().map(str::to_owned);
+    faults.chain(traps).chain(events).collect()
+}
+
+/// Faults of the simulator that nothing in a world can meet yet, because nothing asks for what they strike.
+pub fn out_of_reach() -> Vec<&'static str> {
+    let faults = FaultKind::ALL.iter().filter(|kind| !is_reachable(kind));
+    faults.map(|kind| kind.name()).collect()
 }
 
 /// The name under which a trap is counted.

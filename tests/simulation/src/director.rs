@@ -20,6 +20,7 @@ use twinbox_host::{
     egress::{Egress, Grants},
     quota::{Rates, TokenBuckets},
     random::SeededRandom,
+    release::Plugins,
     sandbox::{Limits, Plugin, Sandbox, SandboxConfig},
     scope::{ConnectionId, Scope, TenantId, UserId},
     sharing::Solo,
@@ -373,7 +374,8 @@ impl<'p> Director<'p> {
         let grants = Grants::parse(&self.plugin.manifest().origins).expect("origins");
         let egress = Egress::over(all.clone(), Arc::new(OneAddress), grants.clone());
         let parts = Parts {
-            plugin: self.plugin.clone(),
+            plugins: Plugins::fixed(self.plugin.clone()),
+            witness: None,
             store: all.clone(),
             registry: all.clone(),
             vault: all.clone(),

@@ -22,7 +22,7 @@ mod shrink;
 mod sweep;
 mod world;
 
-pub use coverage::Coverage;
+pub use coverage::{Coverage, everything, out_of_reach};
 pub use director::{Laboratory, Outcome, Telling};
 pub use model::Violation;
 pub use mutation::Mutation;

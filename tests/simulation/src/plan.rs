@@ -5,6 +5,8 @@ use gmail_sim::{Behaviour, Fault};
 
 mod generate;
 
+pub(crate) use generate::is_reachable;
+
 /// All that happens in one world.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -349,6 +351,25 @@ pub enum Port {
     Http,
     /// Waiting.
     Sleep,
+}
+
+impl Port {
+    /// Each call, without [`Port::Any`].
+    pub(crate) const ALL: [Self; 13] = [
+        Self::StoreRead,
+        Self::Commit,
+        Self::Lease,
+        Self::Registry,
+        Self::CrmFind,
+        Self::CrmPut,
+        Self::CrmUpdate,
+        Self::CrmAttachment,
+        Self::CrmNext,
+        Self::CrmReport,
+        Self::Vault,
+        Self::Http,
+        Self::Sleep,
+    ];
 }
 
 /// What goes wrong at a call.

@@ -343,7 +343,7 @@ impl State {
 }
 
 /// Whether this can go wrong at such a call.
-fn is_possible(kind: TrapKind, port: Port) -> bool {
+pub(crate) fn is_possible(kind: TrapKind, port: Port) -> bool {
     let is_crm = matches!(
         port,
         Port::CrmFind

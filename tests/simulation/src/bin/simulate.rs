@@ -8,7 +8,9 @@ use std::{
 
 use anyhow::Context;
 use clap::Parser;
-use simulation::{Laboratory, Mutation, Outcome, Plan, Telling, shrink, sweep};
+use simulation::{
+    Coverage, Laboratory, Mutation, Outcome, Plan, Telling, everything, out_of_reach, shrink, sweep,
+};
 
 /// Runs the real component in simulated worlds and checks how each of them ends.
 #[derive(Parser)]
@@ -103,10 +105,7 @@ fn many(laboratory: &Laboratory, arguments: &Arguments) -> anyhow::Result<ExitCo
     let began = Instant::now();
     let found = sweep(laboratory, seeds, threads, arguments.failures)?;
     let seconds = began.elapsed().as_secs_f64();
-    println!("\nmet                                            times");
-    for (name, count) in found.coverage.iter() {
-        println!("{name:<44} {count:>8}");
-    }
+    table(&found.coverage);
     #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
     let rate = found.worlds as f64 / seconds;
     println!(
@@ -131,6 +130,25 @@ fn many(laboratory: &Laboratory, arguments: &Arguments) -> anyhow::Result<ExitCo
     }
     println!("To see it again: simulate --seed {} --shrink", first.seed);
     Ok(ExitCode::FAILURE)
+}
+
+/// What was met and what was not.
+fn table(coverage: &Coverage) {
+    println!("\n{:<44} {:>8}", "met", "times");
+    for (name, count) in coverage.iter() {
+        println!("{name:<44} {count:>8}");
+    }
+    let all = everything();
+    let never: Vec<&String> = all.iter().filter(|name| coverage.count(name) == 0).collect();
+    println!(
+        "\n{} of {} kinds of trouble were met",
+        all.len() - never.len(),
+        all.len()
+    );
+    for name in never {
+        println!("never met: {name}");
+    }
+    println!("out of reach so far: {}", out_of_reach().join(", "));
 }
 
 /// Seeds that were never used before: the time's.

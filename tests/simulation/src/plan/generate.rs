@@ -33,7 +33,7 @@ const METHODS: [&str; 17] = [
 ];
 
 /// Whether a fault can strike anything that happens in a world.
-fn is_reachable(kind: &FaultKind) -> bool {
+pub(crate) fn is_reachable(kind: &FaultKind) -> bool {
     METHODS.iter().any(|method| kind.applies_to(method))
 }
 
@@ -48,7 +48,11 @@ pub(super) fn plan(seed: u64) -> Plan {
     }
     for _ in 0..draw.0.random_range(0..7) {
         let what = draw.trouble(&shape);
-        events.push(draw.at(what));
+        let event = draw.at(what);
+        if let What::HistoryExpires { mailbox } = event.what {
+            events.extend(draw.meanwhile(mailbox, event.at, &shape));
+        }
+        events.push(event);
     }
     events.sort_by_key(|event| event.at);
     Plan { seed, shape, events }
@@ -249,6 +253,21 @@ impl Draw {
                 by: self.0.random_range(-90_000..90_000),
             },
         }
+    }
+
+    /// Mail that comes while a gap is being closed.
+    fn meanwhile(&mut self, mailbox: usize, at: u64, shape: &Shape) -> Vec<Event> {
+        let look = What::Push { mailbox, copies: 1 };
+        let mut events = vec![Event {
+            at: at + 1,
+            what: look,
+        }];
+        for _ in 0..self.0.random_range(0..6) {
+            let at = at + self.0.random_range(0..6_000);
+            let what = What::Arrives(self.mail(mailbox, shape));
+            events.push(Event { at, what });
+        }
+        events
     }
 
     fn pick_what(&mut self, of: &[What]) -> What {
