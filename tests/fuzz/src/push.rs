@@ -40,6 +40,7 @@ fn check_envelope(choices: &mut Choices<'_>) {
         topic: choices.text(),
         message_id: choices.text(),
         published_at: choices.number().cast_signed(),
+        flaw: None,
     };
     let behaviour = Behaviour {
         push_history_id: if choices.yes() {

@@ -44,7 +44,13 @@ use crate::{
 /// When trouble ends, ms after the start.
 const CALM: u64 = 15 * 60_000;
 /// How often a host looks, ms.
-const POLL: u64 = 100_000;
+const POLL: u64 = 150_000;
+/// How long a notification is on its way at most, ms.
+const PUSH_TAKES: u64 = 6_000;
+/// How soon it looks again when another host is at work, ms.
+const BUSY: u64 = 20_000;
+/// How often it looks while it waits for another tenant's mail to go, ms.
+const SELDOM: u64 = 3 * 3_600_000;
 /// Passes without anything to do after which a connection is at rest.
 const IDLE: u32 = 2;
 
@@ -135,6 +141,7 @@ struct Director<'p> {
     tasks: BTreeMap<TaskId, Task>,
     lives: Vec<Vec<Generation>>,
     polls: BTreeMap<(usize, usize), u64>,
+    pushed: BTreeMap<usize, u64>,
     idle: Vec<u32>,
     is_calm: bool,
     history: History,
@@ -223,6 +230,7 @@ impl<'p> Director<'p> {
             tasks: BTreeMap::new(),
             lives: vec![Vec::new(); shape.tenants.len()],
             polls: BTreeMap::new(),
+            pushed: BTreeMap::new(),
             idle: vec![0; shape.tenants.len()],
             is_calm: false,
             history: History::default(),
@@ -462,7 +470,10 @@ impl<'p> Director<'p> {
                 state.skew[*host] += by;
                 state.coverage.hit("clock jumped");
             }
-            What::Push { mailbox, copies } => self.push(*mailbox, *copies),
+            What::Push { mailbox, copies } => {
+                self.people.watch(*mailbox);
+                self.push(*mailbox, *copies);
+            }
             What::Conflict { tenant } => {
                 if let Some(id) = self.current(*tenant) {
                     self.world.lock().store.touch(&id);
@@ -477,10 +488,22 @@ impl<'p> Director<'p> {
             let mailboxes = 0..self.plan.shape.mailboxes;
             let mut mailboxes =
                 mailboxes.filter(|number| Shape::mailbox(*number) == notification.email_address);
-            if let (Some(mailbox), None) = (mailboxes.next(), notification.flaw) {
+            if let (Some(mailbox), None) = (mailboxes.next(), notification.flaw)
+                && self.is_news(mailbox)
+            {
                 self.push(mailbox, 1);
             }
         }
+    }
+
+    /// Whether no wake-up for a notification of this mailbox is still to come: hosts coalesce them.
+    fn is_news(&mut self, mailbox: usize) -> bool {
+        let now = self.world.lock().now;
+        let is_news = self.pushed.get(&mailbox).is_none_or(|until| *until < now);
+        if is_news {
+            self.pushed.insert(mailbox, now + PUSH_TAKES);
+        }
+        is_news
     }
 
     fn push(&mut self, mailbox: usize, copies: u32) {
@@ -493,7 +516,7 @@ impl<'p> Director<'p> {
             for _ in 0..copies {
                 if shape.mailbox == mailbox {
                     let host = usize::try_from(state.between(0, self.hosts.len() as u64)).unwrap_or_default();
-                    let at = state.now + state.between(0, 5_000);
+                    let at = state.now + state.between(0, PUSH_TAKES);
                     state.schedule(at, Due::Wake { host, tenant });
                     state.coverage.hit("push");
                 }
@@ -747,6 +770,9 @@ impl<'p> Director<'p> {
                     report_trap(&mut state, error);
                 }
                 drop(state);
+                if matches!(result, Err(HostError::Busy)) {
+                    return self.poll_at(host, tenant, |state| state.now + BUSY);
+                }
                 self.judge_rest(tenant, result.as_ref().ok());
                 self.after_pass(host, tenant);
             }
@@ -759,7 +785,18 @@ impl<'p> Director<'p> {
             let done = counts.seen + counts.sent + counts.unsent + counts.updates_in + counts.updates_out;
             done == 0 && ran.report.problem.is_none() && ran.report.next.is_none()
         });
-        self.idle[tenant] = if is_idle { self.idle[tenant] + 1 } else { 0 };
+        if is_idle {
+            self.idle[tenant] += 1;
+            return;
+        }
+        self.idle[tenant] = 0;
+        if self.is_calm {
+            // What one sends the others have to see.
+            for other in (0..self.lives.len()).filter(|other| *other != tenant) {
+                self.idle[other] = self.idle[other].min(IDLE - 1);
+                self.poll_at(0, other, |state| state.now + POLL);
+            }
+        }
     }
 
     fn after_pass(&mut self, host: usize, tenant: usize) {
@@ -772,8 +809,9 @@ impl<'p> Director<'p> {
             .and_then(|id| self.world.lock().store.registry.get(&id).cloned());
         let Some(row) = row else { return };
         let is_calm = self.is_calm;
+        let is_at_rest = is_calm && self.idle[tenant] >= IDLE;
         self.poll_at(host, tenant, |state| {
-            let regular = state.now + POLL;
+            let regular = state.now + if is_at_rest { SELDOM } else { POLL };
             match row.next_run_at {
                 // The true time at which the host's own clock shows that time.
                 Some(next) if is_calm || row.problem.is_some() => {

@@ -8,6 +8,7 @@ use super::{
     Act, Blocked, BodyKind, Contact, CrmKind, Event, Folder, Mail, Patience, Place, Plan, Port, Shape,
     Tenant, Threading, Trap, TrapKind, What, Writing,
 };
+use crate::world::is_possible;
 
 /// When the last event happens at the latest, ms after the start.
 const HORIZON: u64 = 14 * 60_000;
@@ -255,6 +256,23 @@ impl Draw {
         }
     }
 
+    /// Any kind of trouble at any call it is possible at, all alike.
+    fn any_trap(&mut self, host: usize, shape: &Shape) -> Trap {
+        let possible: Vec<(Port, TrapKind)> = TrapKind::ALL
+            .into_iter()
+            .filter(|kind| *kind != TrapKind::Stall || shape.crm == CrmKind::Idempotent)
+            .flat_map(|kind| Port::ALL.map(|port| (port, kind)))
+            .filter(|(port, kind)| is_possible(*kind, *port))
+            .collect();
+        let (port, kind) = self.pick(&possible);
+        Trap {
+            host: Some(host),
+            port,
+            skip: self.0.random_range(0..3),
+            kind,
+        }
+    }
+
     /// Mail that comes while a gap is being closed.
     fn meanwhile(&mut self, mailbox: usize, at: u64, shape: &Shape) -> Vec<Event> {
         let look = What::Push { mailbox, copies: 1 };
@@ -303,6 +321,9 @@ impl Draw {
 
     fn trap(&mut self, shape: &Shape) -> Trap {
         let host = self.0.random_range(0..shape.hosts);
+        if self.one_in(4) {
+            return self.any_trap(host, shape);
+        }
         let (port, kind, skip) = match self.0.random_range(0..20) {
             0..4 => (Port::Any, TrapKind::CrashBefore, 60),
             4..8 => (Port::Any, TrapKind::CrashAfter, 60),
