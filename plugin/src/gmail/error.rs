@@ -280,7 +280,7 @@ mod tests {
         ));
         assert!(matches!(
             scope("forbidden", "Delegation denied"),
-            Err(GmailError::Refused { status: 403, .. })
+            Err(GmailError::MailboxUnavailable(_))
         ));
     }
 

@@ -25,8 +25,9 @@ use crate::{
 const MESSAGES_PER_PASS: usize = 1_000;
 /// Messages whose rows are looked up at the same time.
 const LOOKED_UP_AT_ONCE: usize = 500;
-/// How long a message may be in the mailbox before searches find it, in milliseconds.
-const SEARCH_LAG: u64 = 60_000;
+/// How long a message may be in the mailbox before searches find it, in milliseconds: a minute, and what the
+/// clocks of host and Gmail may differ.
+const SEARCH_LAG: u64 = 180_000;
 /// The most messages one listing may have: a limit for memory, 16 bytes each.
 const MOST_LISTED: usize = 500_000;
 

@@ -42,9 +42,9 @@ use crate::{
 };
 
 /// When trouble ends, ms after the start.
-const CALM: u64 = 15 * 60_000;
+const CALM: u64 = 11 * 60_000;
 /// How often a host looks, ms.
-const POLL: u64 = 150_000;
+const POLL: u64 = 180_000;
 /// How long a notification is on its way at most, ms.
 const PUSH_TAKES: u64 = 6_000;
 /// How soon it looks again when another host is at work, ms.
@@ -258,7 +258,10 @@ impl<'p> Director<'p> {
             };
             match due {
                 Due::Call(id) => self.world.lock().grant(id),
-                Due::Event(index) => self.happen(&self.plan.events[index].what),
+                Due::Event(index) => {
+                    self.happen(&self.plan.events[index].what);
+                    self.look_again();
+                }
                 Due::Connect { tenant } => self.connect(tenant),
                 Due::Wake { host, tenant } => self.wake(host, tenant),
                 Due::Restart { host } => self.restart(host),
@@ -479,6 +482,17 @@ impl<'p> Director<'p> {
                     self.world.lock().store.touch(&id);
                 }
             }
+        }
+    }
+
+    /// What happens after all was calm has to be seen too.
+    fn look_again(&mut self) {
+        if !self.is_calm {
+            return;
+        }
+        for tenant in 0..self.lives.len() {
+            self.idle[tenant] = 0;
+            self.poll_at(0, tenant, |state| state.now + POLL);
         }
     }
 

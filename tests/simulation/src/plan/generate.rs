@@ -11,7 +11,9 @@ use super::{
 use crate::world::is_possible;
 
 /// When the last event happens at the latest, ms after the start.
-const HORIZON: u64 = 14 * 60_000;
+const HORIZON: u64 = 10 * 60_000;
+/// A gap is listed once more when searches have settled, ms after it was found.
+const SETTLED: u64 = 10 * 60_000;
 /// What is asked of Google: methods that change something more often than others.
 const METHODS: [&str; 17] = [
     "history.list",
@@ -280,10 +282,12 @@ impl Draw {
             at: at + 1,
             what: look,
         }];
-        for _ in 0..self.0.random_range(0..6) {
-            let at = at + self.0.random_range(0..6_000);
-            let what = What::Arrives(self.mail(mailbox, shape));
-            events.push(Event { at, what });
+        for listing in [0, SETTLED] {
+            for _ in 0..self.0.random_range(0..6) {
+                let at = at + listing + self.0.random_range(0..9_000);
+                let what = What::Arrives(self.mail(mailbox, shape));
+                events.push(Event { at, what });
+            }
         }
         events
     }
