@@ -44,7 +44,7 @@ pub(super) fn plan(seed: u64) -> Plan {
     let mut draw = Draw(SmallRng::seed_from_u64(seed));
     let shape = draw.shape();
     let mut events = draw.connects(&shape);
-    let number = draw.0.random_range(4..28);
+    let number = draw.0.random_range(4..24);
     for _ in 0..number {
         let what = draw.work(&shape);
         events.push(draw.at(what));
@@ -81,7 +81,7 @@ impl Draw {
     }
 
     fn shape(&mut self) -> Shape {
-        let tenants = self.pick(&[1, 1, 1, 2, 2, 3]);
+        let tenants = self.pick(&[1, 1, 1, 1, 2, 2, 3]);
         let mailboxes = self.0.random_range(1..=tenants);
         let people = self.0.random_range(2..=5);
         let tenants = (0..tenants)

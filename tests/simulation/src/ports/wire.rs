@@ -191,7 +191,11 @@ impl HttpClient for Ports {
         let turn = self.world.turn(self.host, Port::Http, line, |world| {
             let (method, path) = (built.method().clone(), built.uri().path().to_owned());
             let answer = world.answer(built);
-            if path.ends_with("/history") && answer.as_ref().is_ok_and(|answer| answer.status == 404) {
+            if path.ends_with("/history")
+                && answer
+                    .as_ref()
+                    .is_ok_and(|answer| matches!(answer.status, 404 | 410))
+            {
                 world.note_gap(&token);
             }
             // A request that is made again with a new token is one request to the guest.
