@@ -55,10 +55,9 @@ fn note<'c>(
     let change = changes.entry(message.id.clone()).or_default();
     change.thread.clone_from(&message.thread_id);
     change.record = change.record.max(record);
-    // Labels are those at the time of reading, or those of the change: the last record is right either way.
-    if message.label_ids.is_some() {
-        change.labels.clone_from(&message.label_ids);
-    }
+    // Labels are those at the time of reading, or those of the change: the last record is right either way. A
+    // record without any says nothing: of none at all, Gmail leaves the list out.
+    change.labels.clone_from(&message.label_ids);
     change
 }
 

@@ -59,6 +59,8 @@ pub(super) async fn close<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
         return Ok(Progress::Complete);
     };
     pass.gmail.set_class(Class::Backfill);
+    // What counts is what searches found when they were asked, however long the rest takes.
+    let listed_at = pass.host.now();
     let listed = list(pass, Folders::All).await?;
     let mut missing = unaccounted(pass, &listed).await?;
     let more = missing.len() > MESSAGES_PER_PASS;
@@ -78,7 +80,7 @@ pub(super) async fn close<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
     };
     let connection = ConnectionRow {
         cursor,
-        gap: gap.listed(pass.host.now()),
+        gap: gap.listed(listed_at),
         ..pass.connection.clone()
     };
     pass.commit_connection(connection, Vec::new()).await?;

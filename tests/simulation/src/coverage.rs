@@ -53,6 +53,11 @@ impl Coverage {
         self.hit(&trap_name(kind, port));
     }
 
+    /// Whether a host stood still for longer than its lease.
+    pub(crate) fn has_stalled(&self) -> bool {
+        self.counts.keys().any(|name| name.starts_with("stall at "))
+    }
+
     /// Adds what another world met.
     pub fn merge(&mut self, other: &Self) {
         for (name, count) in &other.counts {

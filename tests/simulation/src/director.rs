@@ -292,8 +292,11 @@ impl<'p> Director<'p> {
     }
 
     fn end(self) -> Outcome {
+        let mut history = self.history;
+        let hits = self.world.sim.faults_hit();
+        history.clock_jumps = hits.get("clock-backward").copied().unwrap_or_default();
         if self.world.lock().violations.is_empty() {
-            model::check(&self.world, self.plan, &self.lives, &self.history);
+            model::check(&self.world, self.plan, &self.lives, &history);
         }
         let mut state = self.world.lock();
         let mut coverage = std::mem::take(&mut state.coverage);
@@ -698,13 +701,16 @@ impl<'p> Director<'p> {
     }
 
     fn disconnect(&mut self, tenant: usize) {
-        let (Some((host, host_at_work)), Some(id)) = (self.any_host(), self.registered(tenant)) else {
+        let Some(id) = self.registered(tenant) else {
             return;
         };
-        let now = self.gmail_time();
         if let Some(life) = self.lives[tenant].last_mut() {
-            life.ended.get_or_insert(now);
+            life.is_ending = true;
         }
+        let Some((host, host_at_work)) = self.any_host() else {
+            let again = |state: &State| state.now + 45_000;
+            return self.later(again, Due::Disconnect { tenant });
+        };
         let future = async move { Ended::Disconnect(host_at_work.disconnect(&id).await) };
         self.start(host, tenant, Work::Disconnect, Box::pin(future));
     }
