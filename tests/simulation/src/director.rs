@@ -670,14 +670,11 @@ impl<'p> Director<'p> {
         let now = self.gmail_time();
         let known = self.registered(tenant);
         let lives = &mut self.lives[tenant];
-        let id = match known {
-            Some(id) => id,
-            None => {
-                let id = ConnectionId::new(format!("t{tenant}.{}", lives.len()));
-                lives.push(Generation::begun(id.clone(), now));
-                id
-            }
-        };
+        let id = known.unwrap_or_else(|| {
+            let id = ConnectionId::new(format!("t{tenant}.{}", lives.len()));
+            lives.push(Generation::begun(id.clone(), now));
+            id
+        });
         let shape = &self.plan.shape.tenants[tenant];
         let mailbox = Shape::mailbox(shape.mailbox);
         self.world.consent(&id, &mailbox);
@@ -701,7 +698,12 @@ impl<'p> Director<'p> {
     }
 
     fn disconnect(&mut self, tenant: usize) {
+        let now = self.gmail_time();
         let Some(id) = self.registered(tenant) else {
+            // It was ended by the attempt that the user saw fail.
+            if let Some(life) = self.lives[tenant].last_mut().filter(|life| life.is_ending) {
+                life.ended.get_or_insert(now);
+            }
             return;
         };
         if let Some(life) = self.lives[tenant].last_mut() {

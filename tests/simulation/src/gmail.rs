@@ -217,15 +217,11 @@ impl People {
     /// A request of the mailbox's owner; the status.
     fn call(&mut self, mailbox: usize, verb: &str, path: &str, body: &Value) -> u16 {
         for _ in 0..2 {
-            let token = match &self.tokens[mailbox] {
-                Some(token) => token.clone(),
-                None => {
-                    let issued = self.sim.issue_token(&Shape::mailbox(mailbox), &[EVERYTHING]);
-                    let token = issued.map(|tokens| tokens.access_token).unwrap_or_default();
-                    self.tokens[mailbox] = Some(token.clone());
-                    token
-                }
-            };
+            let sim = &self.sim;
+            let token = self.tokens[mailbox].get_or_insert_with(|| {
+                let issued = sim.issue_token(&Shape::mailbox(mailbox), &[EVERYTHING]);
+                issued.map(|tokens| tokens.access_token).unwrap_or_default()
+            });
             let request = http::Request::builder()
                 .method(verb)
                 .uri(format!("https://gmail.googleapis.com/gmail/v1/users/me/{path}"))
@@ -298,15 +294,13 @@ fn write(head: &Head, serial: u32, body: BodyKind) -> Vec<u8> {
     );
     for (name, list) in [("To", &head.to), ("Cc", &head.cc)] {
         if !list.is_empty() {
-            text.push_str(&format!("{name}: {}\r\n", list.join(", ")));
+            text.extend([name, ": ", &list.join(", "), "\r\n"]);
         }
     }
     if let Some(reference) = &head.reference {
-        text.push_str(&format!(
-            "In-Reply-To: {reference}\r\nReferences: {reference}\r\n"
-        ));
+        text.extend(["In-Reply-To: ", reference, "\r\nReferences: ", reference, "\r\n"]);
     }
-    text.push_str(&match body {
+    let content = match body {
         BodyKind::Plain => {
             format!("Content-Type: text/plain; charset=utf-8\r\n\r\nGr\u{fc}\u{df}e {mark}\r\n")
         }
@@ -323,7 +317,8 @@ fn write(head: &Head, serial: u32, body: BodyKind) -> Vec<u8> {
             "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n{mark}\r\n\
              --b\r\nContent-Type: text/html; charset=\"no such\r\nContent-Transfer-Encoding: base64\r\n\r\n=Z!"
         ),
-    });
+    };
+    text.push_str(&content);
     text.into_bytes()
 }
 

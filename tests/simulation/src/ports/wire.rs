@@ -216,7 +216,10 @@ impl Ports {
     /// Gmail may give fewer entries than were asked for.
     fn paged(&self, mut url: Url) -> Url {
         let page = self.world.lock().wire.page;
-        if url.query().is_some_and(|query| query.contains("maxResults=")) {
+        let is_listing = ["/history", "/messages"]
+            .iter()
+            .any(|kind| url.path().ends_with(kind));
+        if is_listing && url.query().is_some_and(|query| query.contains("maxResults=")) {
             let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
             let mut query = url.query_pairs_mut();
             query.clear();

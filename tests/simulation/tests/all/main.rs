@@ -14,7 +14,7 @@ const FROM: u64 = 1;
 fn one_seed_happens_the_same_way_every_time() {
     let laboratory = laboratory(None);
     let again = laboratory.another().unwrap();
-    for seed in FROM..FROM + 12 {
+    for seed in FROM..=FROM + 11 {
         let plan = Plan::of(seed);
         let first = laboratory.run(&plan, Telling::Silent);
         // Told or not, and beside what this laboratory ran before.
