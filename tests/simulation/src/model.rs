@@ -229,7 +229,9 @@ impl Judge<'_> {
         if self.active() != Some(&row.by) {
             return;
         }
-        for attachment in &row.message.attachments {
+        // What was deleted before its attachments were fetched has none any more.
+        let attachments = row.message.attachments.iter();
+        for attachment in attachments.filter(|_| presence == Presence::Alive) {
             let key = (row.message.key.clone(), attachment.part.clone());
             let part = &attachment.part;
             match self.crm.attachments.get(&key) {
