@@ -29,6 +29,7 @@ pub mod sync;
 
 // Its exports have names that native linkers do not take.
 #[cfg(target_family = "wasm")]
+#[allow(unreachable_pub, reason = "the exporting macro is generated")]
 mod component;
 
 use contract::{Budget, PluginManifest};

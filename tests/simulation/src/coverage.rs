@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What happens beside faults and traps.
-const EVENTS: [&str; 14] = [
+const EVENTS: [&str; 12] = [
     "CRM outage",
     "Gmail outage",
     "access tokens expired",
@@ -21,8 +21,6 @@ const EVENTS: [&str; 14] = [
     "grant withdrawn",
     "history expired",
     "lease held by another",
-    "mail reported as failed",
-    "mail reported as unconfirmed",
     "mailbox blocked",
     "push",
 ];
