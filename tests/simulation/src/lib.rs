@@ -14,6 +14,7 @@
 mod coverage;
 mod director;
 mod gmail;
+mod laboratory;
 mod model;
 mod mutation;
 mod plan;
@@ -23,7 +24,7 @@ mod sweep;
 mod world;
 
 pub use coverage::{Coverage, everything, out_of_reach};
-pub use director::{Laboratory, Outcome, Telling};
+pub use laboratory::{Laboratory, Outcome, Telling};
 pub use model::Violation;
 pub use mutation::Mutation;
 pub use plan::{Event, Plan, Shape, What};

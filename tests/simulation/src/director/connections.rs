@@ -1,0 +1,285 @@
+//! The life of connections: connect, passes and when they are due, disconnect.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use twinbox_host::{
+    Host, HostError, Ran,
+    contract::Trigger,
+    scope::{ConnectionId, Scope, UserId},
+    store::ConnectionStatus,
+};
+
+use super::{BUSY, Director, Ended, Flag, IDLE, POLL, SELDOM, Task, Work, tenant_id};
+use crate::{
+    model::Generation,
+    mutation::Mutation,
+    plan::Shape,
+    world::{Due, State},
+};
+
+impl Director<'_> {
+    pub(super) fn wake(&mut self, host: usize, tenant: usize) {
+        let now = self.world.lock().now;
+        if self.polls.get(&(host, tenant)).is_some_and(|at| *at <= now) {
+            self.polls.remove(&(host, tenant));
+        }
+        // What is left to do when all is calm, one host can do.
+        if (self.is_calm && host != 0) || self.is_busy(host, tenant) {
+            return;
+        }
+        let (Some(host_at_work), Some(id)) = (self.hosts[host].clone(), self.current(tenant)) else {
+            return;
+        };
+        let future = async move { Ended::Pass(host_at_work.run(&id, Trigger::Schedule).await) };
+        self.start(host, tenant, Work::Pass, Box::pin(future));
+    }
+
+    pub(super) fn connect(&mut self, tenant: usize) {
+        let Some((host, host_at_work)) = self.any_host() else {
+            let again = |state: &State| state.now + 45_000;
+            return self.later(again, Due::Connect { tenant });
+        };
+        let is_connecting = |task: &Task| task.tenant == tenant && task.work != Work::Pass;
+        let is_active = self.status(tenant) == Some(ConnectionStatus::Active);
+        if self.tasks.values().any(is_connecting) || is_active {
+            return;
+        }
+        let now = self.gmail_time();
+        let known = self.registered(tenant);
+        let lives = &mut self.lives[tenant];
+        let id = known.unwrap_or_else(|| {
+            let id = ConnectionId::new(format!("t{tenant}.{}", lives.len()));
+            lives.push(Generation::begun(id.clone(), now));
+            id
+        });
+        let shape = &self.plan.shape.tenants[tenant];
+        let mailbox = Shape::mailbox(shape.mailbox);
+        self.world.consent(&id, &mailbox);
+        let scope = Scope {
+            tenant: tenant_id(tenant),
+            user: UserId::new(format!("u{tenant}")),
+            connection: id,
+            account: mailbox,
+        };
+        let settings = self.settings(tenant);
+        let future = async move { Ended::Connect(host_at_work.connect(scope, None, settings).await) };
+        self.start(host, tenant, Work::Connect, Box::pin(future));
+    }
+
+    pub(super) fn settings(&self, tenant: usize) -> String {
+        let limit = self.plan.shape.tenants[tenant].daily_limit;
+        match self.mutation {
+            Some(Mutation::Component(name)) => format!(r#"{{"daily-limit":{limit},"mutation":"{name}"}}"#),
+            _ => format!(r#"{{"daily-limit":{limit}}}"#),
+        }
+    }
+
+    pub(super) fn disconnect(&mut self, tenant: usize) {
+        let now = self.gmail_time();
+        let Some(id) = self.registered(tenant) else {
+            // It was ended by the attempt that the user saw fail.
+            if let Some(life) = self.lives[tenant].last_mut().filter(|life| life.is_ending) {
+                life.ended.get_or_insert(now);
+            }
+            return;
+        };
+        if let Some(life) = self.lives[tenant].last_mut() {
+            life.is_ending = true;
+        }
+        let Some((host, host_at_work)) = self.any_host() else {
+            let again = |state: &State| state.now + 45_000;
+            return self.later(again, Due::Disconnect { tenant });
+        };
+        let future = async move { Ended::Disconnect(host_at_work.disconnect(&id).await) };
+        self.start(host, tenant, Work::Disconnect, Box::pin(future));
+    }
+
+    pub(super) fn start(
+        &mut self,
+        host: usize,
+        tenant: usize,
+        work: Work,
+        future: Pin<Box<dyn Future<Output = Ended>>>,
+    ) {
+        self.last_task += 1;
+        let mut state = self.world.lock();
+        let (now, id) = (state.now, self.last_task);
+        state.trace.line(now, || {
+            format!("host {host} task {id}: {work:?} of tenant {tenant}")
+        });
+        drop(state);
+        let task = Task {
+            host,
+            tenant,
+            work,
+            future,
+            awake: Arc::new(Flag(AtomicBool::new(true))),
+        };
+        self.tasks.insert(self.last_task, task);
+    }
+
+    pub(super) fn ended(&mut self, host: usize, tenant: usize, ended: Ended) {
+        let mut state = self.world.lock();
+        let now = state.now;
+        match ended {
+            Ended::Connect(result) => {
+                state
+                    .trace
+                    .line(now, || format!("connect: {:?}", result.as_ref().map(|_| ())));
+                match result {
+                    Ok(_) => {
+                        drop(state);
+                        let connected = self.gmail_time();
+                        if let Some(life) = self.lives[tenant].last_mut() {
+                            life.connected.get_or_insert(connected);
+                        }
+                        self.people.watch(self.plan.shape.tenants[tenant].mailbox);
+                        for host in 0..self.hosts.len() {
+                            self.poll_at(host, tenant, |state| state.now + 200);
+                        }
+                    }
+                    Err(error) => {
+                        report_trap(&mut state, &error);
+                        let again = now + state.between(5_000, 60_000);
+                        state.schedule(again, Due::Connect { tenant });
+                    }
+                }
+            }
+            Ended::Disconnect(result) => {
+                state.trace.line(now, || format!("disconnect: {result:?}"));
+                if let Err(error) = result {
+                    report_trap(&mut state, &error);
+                    let again = now + state.between(5_000, 60_000);
+                    state.schedule(again, Due::Disconnect { tenant });
+                } else {
+                    drop(state);
+                    let ended = self.gmail_time();
+                    if let Some(life) = self.lives[tenant].last_mut() {
+                        life.ended = Some(ended);
+                    }
+                }
+            }
+            Ended::Pass(result) => {
+                state.trace.line(now, || match &result {
+                    Ok(ran) => format!("pass: {:?}", ran.report),
+                    Err(error) => format!("pass: {error}"),
+                });
+                state.coverage.hit("passes");
+                if let Err(error) = &result {
+                    report_trap(&mut state, error);
+                }
+                drop(state);
+                if matches!(result, Err(HostError::Busy)) {
+                    return self.poll_at(host, tenant, |state| state.now + BUSY);
+                }
+                self.judge_rest(tenant, result.as_ref().ok());
+                self.after_pass(host, tenant);
+            }
+        }
+    }
+
+    pub(super) fn judge_rest(&mut self, tenant: usize, ran: Option<&Ran>) {
+        let is_idle = ran.is_some_and(|ran| {
+            let counts = &ran.report.counts;
+            let done = counts.seen + counts.sent + counts.unsent + counts.updates_in + counts.updates_out;
+            done == 0 && ran.report.problem.is_none() && ran.report.next.is_none()
+        });
+        if is_idle {
+            self.idle[tenant] += 1;
+            return;
+        }
+        self.idle[tenant] = 0;
+        if self.is_calm {
+            // What one sends the others have to see.
+            for other in (0..self.lives.len()).filter(|other| *other != tenant) {
+                self.idle[other] = self.idle[other].min(IDLE - 1);
+                self.poll_at(0, other, |state| state.now + POLL);
+            }
+        }
+    }
+
+    pub(super) fn after_pass(&mut self, host: usize, tenant: usize) {
+        if self.status(tenant) == Some(ConnectionStatus::NeedsReconnect) {
+            let soon = |state: &State| state.now + 60_000;
+            self.later(soon, Due::Connect { tenant });
+        }
+        let row = self
+            .current(tenant)
+            .and_then(|id| self.world.lock().store.registry.get(&id).cloned());
+        let Some(row) = row else { return };
+        let is_calm = self.is_calm;
+        let is_at_rest = is_calm && self.idle[tenant] >= IDLE;
+        self.poll_at(host, tenant, |state| {
+            let regular = state.now + if is_at_rest { SELDOM } else { POLL };
+            match row.next_run_at {
+                // The true time at which the host's own clock shows that time.
+                Some(next) if is_calm || row.problem.is_some() => {
+                    next.saturating_add_signed(-state.skew[host]).max(state.now + 200)
+                }
+                Some(next) => next.clamp(state.now + 200, regular),
+                None => regular,
+            }
+        });
+    }
+
+    /// A host looks again at that time, if it would not do so earlier.
+    pub(super) fn poll_at(&mut self, host: usize, tenant: usize, at: impl FnOnce(&State) -> u64) {
+        let mut state = self.world.lock();
+        let at = at(&state);
+        let known = self.polls.entry((host, tenant)).or_insert(u64::MAX);
+        if at < *known {
+            *known = at;
+            state.schedule(at, Due::Wake { host, tenant });
+        }
+    }
+
+    /// What Gmail's clock says, ms since the epoch.
+    pub(super) fn gmail_time(&self) -> u64 {
+        u64::try_from(self.world.sim.now_ms()).unwrap_or_default()
+    }
+
+    pub(super) fn later(&mut self, at: impl FnOnce(&State) -> u64, due: Due) {
+        let mut state = self.world.lock();
+        let at = at(&state);
+        state.schedule(at, due);
+    }
+
+    pub(super) fn any_host(&self) -> Option<(usize, Host)> {
+        let mut hosts = self.hosts.iter().enumerate();
+        hosts.find_map(|(number, host)| Some((number, host.clone()?)))
+    }
+
+    pub(super) fn is_busy(&self, host: usize, tenant: usize) -> bool {
+        self.tasks
+            .values()
+            .any(|task| task.host == host && task.tenant == tenant)
+    }
+
+    /// The connection of a tenant that is in the registry and was not ended.
+    pub(super) fn registered(&self, tenant: usize) -> Option<ConnectionId> {
+        let life = self.lives[tenant].last()?;
+        let state = self.world.lock();
+        let row = state.store.registry.get(&life.id)?;
+        (row.status != ConnectionStatus::Disconnected).then(|| life.id.clone())
+    }
+
+    pub(super) fn status(&self, tenant: usize) -> Option<ConnectionStatus> {
+        let life = self.lives[tenant].last()?;
+        let state = self.world.lock();
+        Some(state.store.registry.get(&life.id)?.status)
+    }
+
+    pub(super) fn current(&self, tenant: usize) -> Option<ConnectionId> {
+        self.registered(tenant)
+    }
+}
+
+/// A guest that traps or is over a limit has a bug, whatever was done to it.
+fn report_trap(state: &mut State, error: &HostError) {
+    if let HostError::Pass(error) = error {
+        state.violation("trap", error.to_string());
+    }
+}

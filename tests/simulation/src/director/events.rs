@@ -1,0 +1,260 @@
+//! What the plan says happens, and what people write.
+
+use twinbox_host::contract::{self, Mailbox, OutboundKind, WhenLimited};
+
+use super::{Director, POLL, PUSH_TAKES, tenant_id};
+use crate::{
+    gmail::{Done, mark},
+    plan::{Blocked, Patience, Shape, Threading, What},
+    ports::crm::{Delivery, Queued},
+    world::Due,
+};
+
+impl Director<'_> {
+    /// What the plan says happens.
+    pub(super) fn happen(&mut self, what: &What) {
+        {
+            let mut state = self.world.lock();
+            let now = state.now;
+            state.trace.line(now, || format!("EVENT {what:?}"));
+        }
+        let now = self.world.lock().now;
+        match what {
+            What::Connect { tenant } => self.connect(*tenant),
+            What::Disconnect { tenant } => self.disconnect(*tenant),
+            What::Arrives(mail) => {
+                if let Some(id) = self.people.deliver(mail, now) {
+                    let mut state = self.world.lock();
+                    state.trace.line(now, || format!("arrived as {id}"));
+                }
+            }
+            What::Gmail { mailbox, act, pick } => match self.people.act(*mailbox, *act, *pick, now) {
+                Some(Done::Deleted(view)) => self.history.deleted.push((*mailbox, *view)),
+                Some(Done::Relabelled(id)) => {
+                    self.history.relabelled.insert((*mailbox, id));
+                }
+                Some(Done::Other) | None => {}
+            },
+            What::UserSends {
+                mailbox,
+                to,
+                cc,
+                writing,
+            } => self.people.send(*mailbox, to, cc, *writing, now),
+            What::CrmSends { .. } => self.queue(what, now),
+            What::Fault(fault) => self.world.sim.inject(fault.clone()),
+            What::Trap(trap) => self.world.lock().traps.push(trap.clone()),
+            What::CrmOutage { tenant, lasts } => {
+                let mut state = self.world.lock();
+                if let Some(crm) = state.crm.tenants.get_mut(&tenant_id(*tenant)) {
+                    crm.down_until = now + lasts;
+                }
+            }
+            What::GmailOutage { lasts } => self.world.lock().wire.down_until = now + lasts,
+            What::Blocked { mailbox, lasts, what } => {
+                let until = i64::try_from(now + lasts).ok();
+                let mailbox = Shape::mailbox(*mailbox);
+                match what {
+                    Blocked::Everything => self.world.sim.block_until(&mailbox, until),
+                    Blocked::Sending => self.world.sim.block_sending_until(&mailbox, until),
+                };
+                self.world.lock().coverage.hit("mailbox blocked");
+            }
+            What::HistoryExpires { mailbox } => {
+                self.world.sim.expire_history(&Shape::mailbox(*mailbox), None);
+                self.world.lock().coverage.hit("history expired");
+            }
+            What::TokensExpire { mailbox } => {
+                self.world.sim.expire_access_tokens(&Shape::mailbox(*mailbox));
+                self.world.lock().coverage.hit("access tokens expired");
+            }
+            What::GrantWithdrawn { mailbox } => {
+                self.world.sim.withdraw_consent(&Shape::mailbox(*mailbox));
+                self.world.lock().coverage.hit("grant withdrawn");
+            }
+            What::ClockJumps { host, by } => {
+                let mut state = self.world.lock();
+                state.skew[*host] += by;
+                state.coverage.hit("clock jumped");
+            }
+            What::Push { mailbox, copies } => {
+                self.people.watch(*mailbox);
+                self.push(*mailbox, *copies);
+            }
+            What::Conflict { tenant } => {
+                if let Some(id) = self.current(*tenant) {
+                    self.world.lock().store.touch(&id);
+                }
+            }
+        }
+    }
+
+    /// What happens after all was calm has to be seen too.
+    pub(super) fn look_again(&mut self) {
+        if !self.is_calm {
+            return;
+        }
+        for tenant in 0..self.lives.len() {
+            self.idle[tenant] = 0;
+            self.poll_at(0, tenant, |state| state.now + POLL);
+        }
+    }
+
+    /// Notifications that Gmail published wake the hosts; forged ones do not.
+    pub(super) fn notice_pushes(&mut self) {
+        for notification in self.world.sim.take_notifications() {
+            let mailboxes = 0..self.plan.shape.mailboxes;
+            let mut mailboxes =
+                mailboxes.filter(|number| Shape::mailbox(*number) == notification.email_address);
+            if let (Some(mailbox), None) = (mailboxes.next(), notification.flaw)
+                && self.is_news(mailbox)
+            {
+                self.push(mailbox, 1);
+            }
+        }
+    }
+
+    /// Whether no wake-up for a notification of this mailbox is still to come: hosts coalesce them.
+    pub(super) fn is_news(&mut self, mailbox: usize) -> bool {
+        let now = self.world.lock().now;
+        let is_news = self.pushed.get(&mailbox).is_none_or(|until| *until < now);
+        if is_news {
+            self.pushed.insert(mailbox, now + PUSH_TAKES);
+        }
+        is_news
+    }
+
+    pub(super) fn push(&mut self, mailbox: usize, copies: u32) {
+        // When all is calm the hosts look by themselves, so that what comes late has its time.
+        if self.is_calm {
+            return;
+        }
+        let mut state = self.world.lock();
+        for (tenant, shape) in self.plan.shape.tenants.iter().enumerate() {
+            for _ in 0..copies {
+                if shape.mailbox == mailbox {
+                    let host = usize::try_from(state.between(0, self.hosts.len() as u64)).unwrap_or_default();
+                    let at = state.now + state.between(0, PUSH_TAKES);
+                    state.schedule(at, Due::Wake { host, tenant });
+                    state.coverage.hit("push");
+                }
+            }
+        }
+    }
+
+    /// The user of a tenant writes mail in the CRM.
+    pub(super) fn queue(&mut self, what: &What, now: u64) {
+        let What::CrmSends {
+            tenant,
+            contact,
+            cc,
+            threading,
+            attachment,
+            patience,
+        } = what
+        else {
+            return;
+        };
+        let Some(connection) = self.current(*tenant) else {
+            return;
+        };
+        let serial = self.people.serial();
+        self.letters += 1;
+        let mut state = self.world.lock();
+        let Some(crm) = state.crm.tenants.get_mut(&tenant_id(*tenant)) else {
+            return;
+        };
+        if crm.contacts.is_empty() {
+            return;
+        }
+        let contact = crm.contacts[contact % crm.contacts.len()].clone();
+        let latest = crm
+            .rows
+            .iter()
+            .rev()
+            .find(|row| row.message.contact_id == contact.id);
+        let answered = latest.filter(|_| *threading == Threading::Reply);
+        let subject = match answered {
+            Some(row) => format!("Re: {}", row.message.subject.trim_start_matches("Re: ")),
+            None => format!("Letter {serial}"),
+        };
+        let outbound = contract::Outbound {
+            id: format!("out-{serial}"),
+            kind: OutboundKind::OneToOne,
+            contact_id: contact.id.clone(),
+            thread: answered.map(|row| row.message.thread.clone()),
+            in_reply_to: answered.map(|row| row.message.key.clone()),
+            sender: None,
+            to: vec![to(contact.addresses[0].clone())],
+            cc: cc
+                .iter()
+                .map(|person| to(self.plan.shape.address(*person)))
+                .collect(),
+            bcc: Vec::new(),
+            subject,
+            text: format!("Dear {}, {}", contact.name, mark(serial)),
+            html: None,
+            attachments: attachment_of(*attachment),
+            queued_at: now,
+            when_limited: match patience {
+                Patience::Fail => WhenLimited::Fail,
+                Patience::Wait => WhenLimited::Wait,
+            },
+        };
+        crm.outbound.push(Queued {
+            connection,
+            outbound,
+            attachment: vec![b'x'; *attachment].into(),
+            state: Delivery::Waits,
+        });
+        let at = now + state.between(0, 10_000);
+        let host = usize::try_from(state.between(0, self.hosts.len() as u64)).unwrap_or_default();
+        state.schedule(
+            at,
+            Due::Wake {
+                host,
+                tenant: *tenant,
+            },
+        );
+    }
+
+    /// Trouble ends; what it did has to be made good from here on.
+    pub(super) fn calm(&mut self) {
+        self.is_calm = true;
+        self.world.sim.clear_faults();
+        for mailbox in 0..self.plan.shape.mailboxes {
+            let mailbox = Shape::mailbox(mailbox);
+            self.world.sim.block_until(&mailbox, None);
+            self.world.sim.block_sending_until(&mailbox, None);
+        }
+        let mut state = self.world.lock();
+        let now = state.now;
+        state.trace.line(now, || "calm".to_owned());
+        state.traps.clear();
+        state.wire.down_until = 0;
+        for crm in state.crm.tenants.values_mut() {
+            crm.down_until = 0;
+        }
+        drop(state);
+        for tenant in 0..self.lives.len() {
+            self.idle[tenant] = 0;
+            self.poll_at(0, tenant, |state| state.now + 1_000);
+        }
+    }
+}
+
+fn to(address: String) -> Mailbox {
+    Mailbox { name: None, address }
+}
+
+fn attachment_of(size: usize) -> Vec<contract::OutboundAttachment> {
+    let attachment = contract::OutboundAttachment {
+        id: "a".to_owned(),
+        name: "a.bin".to_owned(),
+        media_type: "application/octet-stream".to_owned(),
+        size: size as u64,
+        content_id: None,
+        disposition: contract::Disposition::Attached,
+    };
+    (size > 0).then_some(attachment).into_iter().collect()
+}
