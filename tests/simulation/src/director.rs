@@ -51,6 +51,8 @@ const PUSH_TAKES: u64 = 6_000;
 const BUSY: u64 = 20_000;
 /// How often it looks while it waits for another tenant's mail to go, ms.
 const SELDOM: u64 = 3 * 3_600_000;
+/// The longest that Gmail is behind with what it lists, ms.
+const LAG: u64 = 60_000;
 /// Passes without anything to do after which a connection is at rest.
 const IDLE: u32 = 2;
 

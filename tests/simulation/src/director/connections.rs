@@ -12,12 +12,12 @@ use twinbox_host::{
     store::ConnectionStatus,
 };
 
-use super::{BUSY, Director, Ended, Flag, IDLE, POLL, SELDOM, Task, Work, tenant_id};
+use super::{BUSY, CALM, Director, Ended, Flag, IDLE, LAG, POLL, SELDOM, Task, Work, tenant_id};
 use crate::{
     model::Generation,
     mutation::Mutation,
     plan::Shape,
-    world::{Due, State},
+    world::{Due, START, State},
 };
 
 impl Director<'_> {
@@ -187,7 +187,9 @@ impl Director<'_> {
             let done = counts.seen + counts.sent + counts.unsent + counts.updates_in + counts.updates_out;
             done == 0 && ran.report.problem.is_none() && ran.report.next.is_none()
         });
-        if is_idle {
+        // What lags behind has to show first.
+        let is_early = self.world.lock().now < START + CALM + LAG;
+        if is_idle && !is_early {
             self.idle[tenant] += 1;
             return;
         }
