@@ -47,7 +47,9 @@ pub(super) fn plan(seed: u64) -> Plan {
     let number = draw.0.random_range(4..24);
     for _ in 0..number {
         let what = draw.work(&shape);
-        events.push(draw.at(what));
+        let event = draw.at(what);
+        events.extend(draw.second_thought(&event));
+        events.push(event);
     }
     for _ in 0..draw.0.random_range(0..7) {
         let what = draw.trouble(&shape);
@@ -273,6 +275,17 @@ impl Draw {
             skip: self.0.random_range(0..3),
             kind,
         }
+    }
+
+    /// People do one thing to a message and at once another.
+    fn second_thought(&mut self, event: &Event) -> Option<Event> {
+        let What::Gmail { mailbox, pick, .. } = event.what else {
+            return None;
+        };
+        let act = self.pick(&[Act::Read, Act::Unread, Act::Star, Act::Archive]);
+        let at = event.at + self.0.random_range(1..4_000);
+        let what = What::Gmail { mailbox, act, pick };
+        Some(Event { at, what }).filter(|_| self.one_in(2))
     }
 
     /// Mail that comes while a gap is being closed.
