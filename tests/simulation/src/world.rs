@@ -31,6 +31,9 @@ pub(crate) const START: u64 = 1_790_000_000_000;
 
 /// How long a host stands still that stands still, ms: longer than any lease.
 const STALL: u64 = 12 * 60_000;
+
+/// How long the pass of a host that took over may last, ms.
+const AT_WORK: u64 = 4_000;
 /// Calls in one world after which it is taken for a loop.
 const MOST_CALLS: u64 = 60_000;
 
@@ -288,9 +291,24 @@ impl State {
         self.serial
     }
 
+    /// Who stands still wakes up while another, who took over, is at work: the worst moment.
+    pub(crate) fn wake_stalled(&mut self) {
+        let mut stalled: Vec<u64> = self
+            .calls
+            .iter()
+            .filter(|(_, call)| call.has_stalled)
+            .map(|(id, _)| *id)
+            .collect();
+        stalled.sort_unstable();
+        for id in stalled {
+            let at = self.now + self.between(1, AT_WORK);
+            self.schedule(at, Due::Call(id));
+        }
+    }
+
     /// The time of a call has come: decides what becomes of it.
     pub(crate) fn grant(&mut self, id: u64) {
-        let Some(call) = self.calls.get(&id) else {
+        let Some(call) = self.calls.get(&id).filter(|call| call.verdict.is_none()) else {
             return;
         };
         let (task, host, port, has_stalled) = (call.task, call.host, call.port, call.has_stalled);

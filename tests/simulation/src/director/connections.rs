@@ -26,8 +26,7 @@ impl Director<'_> {
         if self.polls.get(&(host, tenant)).is_some_and(|at| *at <= now) {
             self.polls.remove(&(host, tenant));
         }
-        // What is left to do when all is calm, one host can do.
-        if (self.is_calm && host != 0) || self.is_busy(host, tenant) {
+        if self.is_busy(host, tenant) {
             return;
         }
         let (Some(host_at_work), Some(id)) = (self.hosts[host].clone(), self.current(tenant)) else {

@@ -93,7 +93,7 @@ impl Draw {
             mailboxes,
             people,
             tenants,
-            hosts: self.pick(&[1, 1, 2]),
+            hosts: self.pick(&[1, 2]),
             behaviour: self.behaviour(),
             rate: self.pick(&[6_000, 6_000, 1_500, 700]),
             crm: self.pick(&[CrmKind::Idempotent, CrmKind::Idempotent, CrmKind::Forgetful]),
@@ -344,13 +344,13 @@ impl Draw {
         let (port, kind, skip) = match self.0.random_range(0..20) {
             0..4 => (Port::Any, TrapKind::CrashBefore, 60),
             4..8 => (Port::Any, TrapKind::CrashAfter, 60),
-            8 | 9 => (
+            8 => (
                 self.pick(&[Port::Commit, Port::CrmPut, Port::Http]),
                 TrapKind::CrashAfter,
                 6,
             ),
             // Two hosts that both ask before they put can still put twice: only the CRM could tell.
-            10 | 11 if shape.crm == CrmKind::Idempotent => (
+            9..12 if shape.crm == CrmKind::Idempotent && (shape.hosts > 1 || self.one_in(3)) => (
                 self.pick(&[Port::Any, Port::Commit, Port::Http, Port::CrmPut]),
                 TrapKind::Stall,
                 12,

@@ -219,9 +219,13 @@ impl Store for Ports {
                     state.coverage.hit("lease held by another");
                     return None;
                 }
+                let was_abandoned = rows.until.is_some();
                 rows.fence += 1;
                 rows.until = Some(until);
                 let fence = rows.fence;
+                if was_abandoned {
+                    state.wake_stalled();
+                }
                 Some(Lease {
                     connection: of.clone(),
                     fence,
