@@ -17,7 +17,7 @@ use crate::{
     release::Shadow,
     sandbox::{Ended, PassError, Usage},
     scope::{ConnectionId, Scope},
-    store::{Connection, ConnectionStatus, Lease, StoreError},
+    store::{Connection, ConnectionStatus, Lease, Put, StoreError},
     trace::{Call, Trace},
     vault::VaultError,
 };
@@ -146,19 +146,24 @@ impl Host {
             }
         };
         let now = self.parts.clock.now();
-        let connection = Connection {
-            scope,
-            address: connected.address,
-            status: ConnectionStatus::Active,
-            settings,
-            created_at: known.as_ref().map_or(now, |known| known.created_at),
-            last_run_at: known.as_ref().and_then(|known| known.last_run_at),
-            next_run_at: Some(now),
-            failures: 0,
-            problem: None,
-        };
-        self.parts.registry.put(&connection).await?;
-        Ok(connection)
+        loop {
+            let known = self.parts.registry.find(&id).await?;
+            let mut connection = Connection {
+                scope: scope.clone(),
+                address: connected.address.clone(),
+                status: ConnectionStatus::Active,
+                settings: settings.clone(),
+                created_at: known.as_ref().map_or(now, |known| known.created_at),
+                last_run_at: known.as_ref().and_then(|known| known.last_run_at),
+                next_run_at: Some(now),
+                failures: 0,
+                problem: None,
+                revision: known.map_or(0, |known| known.revision),
+            };
+            if self.put(&mut connection).await? == Put::Written {
+                return Ok(connection);
+            }
+        }
     }
 
     /// One pass. What its end means for the connection is stored.
@@ -255,11 +260,13 @@ impl Host {
     /// Ends a connection (S06): a pass under way stops at once and none starts from here on, whatever
     /// happens to the grant.
     pub async fn disconnect(&self, id: &ConnectionId) -> Result<(), HostError> {
-        let mut connection = self.known(id).await?;
-        connection.status = ConnectionStatus::Disconnected;
-        connection.next_run_at = None;
-        connection.problem = None;
-        self.parts.registry.put(&connection).await?;
+        let connection = self
+            .change(id, |connection| {
+                connection.status = ConnectionStatus::Disconnected;
+                connection.next_run_at = None;
+                connection.problem = None;
+            })
+            .await?;
         self.running.stop(id);
         let lease = self.seize_lease(id).await?;
         let (pass, turn) = self
@@ -271,6 +278,28 @@ impl Host {
         ended.result?.map_err(HostError::Refused)?;
         // The plugin gives the grant up; a plugin that does not changes nothing about it.
         Ok(self.parts.vault.release(id).await?)
+    }
+
+    /// Changes a connection's record as it is now, whoever writes it at the same time.
+    async fn change(
+        &self,
+        id: &ConnectionId,
+        change: impl Fn(&mut Connection),
+    ) -> Result<Connection, HostError> {
+        loop {
+            let mut connection = self.known(id).await?;
+            let before = connection.clone();
+            change(&mut connection);
+            if connection == before || self.put(&mut connection).await? == Put::Written {
+                return Ok(connection);
+            }
+        }
+    }
+
+    async fn put(&self, connection: &mut Connection) -> Result<Put, HostError> {
+        let put = self.parts.registry.put(connection).await?;
+        connection.revision += u64::from(put == Put::Written);
+        Ok(put)
     }
 
     async fn known(&self, id: &ConnectionId) -> Result<Connection, HostError> {
@@ -318,38 +347,43 @@ impl Host {
     }
 
     async fn note(&self, id: &ConnectionId, ended: &Ended<Report>) -> Result<(), HostError> {
-        // Read again: the connection may have been ended meanwhile (S06).
-        let mut connection = self.known(id).await?;
-        if connection.status == ConnectionStatus::Disconnected {
-            return Ok(());
-        }
         let now = self.parts.clock.now();
-        if let Err(PassError::Busy) = ended.result {
-            // The host was busy, not the connection at fault.
-            connection.next_run_at = Some(now + FIRST_BACKOFF);
-            return Ok(self.parts.registry.put(&connection).await?);
-        }
-        let (problem, next) = match &ended.result {
-            Ok(report) => (report.problem.clone(), report.next),
-            Err(error) => (Some(Problem::PluginOverBudget(error.to_string())), None),
-        };
-        connection.last_run_at = Some(now);
-        connection.failures = if problem.is_some() {
-            connection.failures.saturating_add(1)
-        } else {
-            0
-        };
-        connection.next_run_at = match &problem {
-            Some(_) => Some(retry_at(now, next, connection.failures)),
-            None => next,
-        };
-        connection.status = match &problem {
-            Some(Problem::ReconnectNeeded) => ConnectionStatus::NeedsReconnect,
-            _ => ConnectionStatus::Active,
-        };
-        connection.problem = problem;
-        Ok(self.parts.registry.put(&connection).await?)
+        self.change(id, |connection| note(connection, &ended.result, now))
+            .await
+            .map(drop)
     }
+}
+
+/// What the end of a pass means for its connection.
+fn note(connection: &mut Connection, ended: &Result<Report, PassError>, now: u64) {
+    // It may have been ended meanwhile (S06).
+    if connection.status == ConnectionStatus::Disconnected {
+        return;
+    }
+    if let Err(PassError::Busy) = ended {
+        // The host was busy, not the connection at fault.
+        connection.next_run_at = Some(now + FIRST_BACKOFF);
+        return;
+    }
+    let (problem, next) = match ended {
+        Ok(report) => (report.problem.clone(), report.next),
+        Err(error) => (Some(Problem::PluginOverBudget(error.to_string())), None),
+    };
+    connection.last_run_at = Some(now);
+    connection.failures = if problem.is_some() {
+        connection.failures.saturating_add(1)
+    } else {
+        0
+    };
+    connection.next_run_at = match &problem {
+        Some(_) => Some(retry_at(now, next, connection.failures)),
+        None => next,
+    };
+    connection.status = match &problem {
+        Some(Problem::ReconnectNeeded) => ConnectionStatus::NeedsReconnect,
+        _ => ConnectionStatus::Active,
+    };
+    connection.problem = problem;
 }
 
 /// When to come back after a failure, ms since the epoch: when the plugin says, but after some failures

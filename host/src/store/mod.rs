@@ -166,13 +166,28 @@ pub struct Connection {
     pub failures: u32,
     /// What the last pass complained of.
     pub problem: Option<crate::contract::Problem>,
+    /// The revision that was read: 1 when it was written first, one more with each change; 0 before it
+    /// was ever written.
+    #[serde(default)]
+    pub revision: u64,
+}
+
+/// What became of a [`Registry::put`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Put {
+    /// It is written, with the next revision.
+    Written,
+    /// Nothing is written: another revision is there than the one that was read.
+    Stale,
 }
 
 /// The connections, for the host itself. Not reachable by any guest.
 #[async_trait]
 pub trait Registry: Send + Sync {
-    /// Writes a connection, new or changed.
-    async fn put(&self, connection: &Connection) -> Result<(), StoreError>;
+    /// Writes a connection, new or changed, if the revision it was read at is the one that is there: a
+    /// host that stood still must not undo what another did meanwhile, a disconnect for one (S06).
+    async fn put(&self, connection: &Connection) -> Result<Put, StoreError>;
 
     /// One connection.
     async fn find(&self, id: &ConnectionId) -> Result<Option<Connection>, StoreError>;

@@ -9,7 +9,9 @@ use std::path::Path;
 use async_trait::async_trait;
 use rusqlite::{Connection as Sql, OptionalExtension, Row, params};
 
-use super::{Change, CommitError, Connection, Entry, Expectation, Lease, Page, Registry, Store, StoreError};
+use super::{
+    Change, CommitError, Connection, Entry, Expectation, Lease, Page, Put, Registry, Store, StoreError,
+};
 use crate::{
     scope::ConnectionId,
     sqlite::{Database, Durability},
@@ -26,7 +28,8 @@ const BYTES_LIMIT: usize = 8 << 20;
 /// The most keys of one `get`, and the most entries of one page.
 const KEYS_LIMIT: usize = 1_000;
 
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE store_entry (
         connection TEXT NOT NULL,
         key BLOB NOT NULL,
@@ -46,7 +49,11 @@ const MIGRATIONS: &[&str] = &["
         record TEXT NOT NULL
     ) STRICT;
     CREATE INDEX store_connection_by_age ON store_connection (created_at, id);
-"];
+",
+    "
+    ALTER TABLE store_connection ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+",
+];
 
 /// State in SQLite.
 #[derive(Clone, Debug)]
@@ -191,18 +198,30 @@ impl Store for SqliteStore {
 
 #[async_trait]
 impl Registry for SqliteStore {
-    async fn put(&self, connection: &Connection) -> Result<(), StoreError> {
-        let id = connection.scope.connection.clone();
-        let created_at = connection.created_at;
-        let record = serde_json::to_string(connection).map_err(unreadable)?;
+    async fn put(&self, connection: &Connection) -> Result<Put, StoreError> {
+        let read = connection.revision;
+        let written = Connection {
+            revision: read + 1,
+            ..connection.clone()
+        };
+        let record = serde_json::to_string(&written).map_err(unreadable)?;
         self.database
             .write(move |sql| {
+                let id = written.scope.connection.as_str();
+                let there: Option<u64> = sql
+                    .prepare_cached("SELECT revision FROM store_connection WHERE id = ?1")?
+                    .query_row([id], |row| row.get(0))
+                    .optional()?;
+                if there.unwrap_or_default() != read {
+                    return Ok(Put::Stale);
+                }
                 sql.prepare_cached(
-                    "INSERT INTO store_connection (id, created_at, record) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (id) DO UPDATE SET created_at = excluded.created_at, record = excluded.record",
+                    "INSERT INTO store_connection (id, created_at, record, revision) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (id) DO UPDATE SET
+                       created_at = excluded.created_at, record = excluded.record, revision = excluded.revision",
                 )?
-                .execute((id.as_str(), created_at, record))?;
-                Ok(())
+                .execute((id, written.created_at, record, written.revision))?;
+                Ok(Put::Written)
             })
             .await
     }

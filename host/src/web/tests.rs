@@ -251,6 +251,7 @@ fn connection(tenant: &str, user: &str, id: &str) -> Connection {
         next_run_at: None,
         failures: 0,
         problem: None,
+        revision: 0,
     }
 }
 

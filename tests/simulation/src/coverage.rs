@@ -10,13 +10,14 @@ use crate::{
 };
 
 /// What happens beside faults and traps.
-const EVENTS: [&str; 12] = [
+const EVENTS: [&str; 13] = [
     "CRM outage",
     "Gmail outage",
     "access tokens expired",
     "clock jumped",
     "commit fenced",
     "commit stale",
+    "connection changed meanwhile",
     "grant gone",
     "grant withdrawn",
     "history expired",

@@ -331,6 +331,9 @@ impl State {
             }
             _ => {}
         }
+        if port == Port::Http {
+            self.wire.is_late = has_stalled;
+        }
         if let Some(call) = self.calls.get_mut(&id) {
             call.verdict = Some(Verdict { trouble });
             if let Some(waker) = call.waker.take() {

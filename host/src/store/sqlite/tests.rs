@@ -246,16 +246,33 @@ async fn a_connection_is_found_again_after_a_restart() {
         next_run_at: None,
         failures: 2,
         problem: Some(Problem::RateLimited(9)),
+        revision: 0,
+    };
+    let written = |name, created_at| Connection {
+        revision: 1,
+        ..connection(name, created_at)
     };
     let store = SqliteStore::open(&path).unwrap();
-    store.put(&connection("young", 2)).await.unwrap();
-    store.put(&connection("old", 1)).await.unwrap();
+    assert_eq!(store.put(&connection("young", 2)).await.unwrap(), Put::Written);
+    assert_eq!(store.put(&connection("old", 1)).await.unwrap(), Put::Written);
     drop(store);
     let store = SqliteStore::open(&path).unwrap();
-    assert_eq!(store.find(&id("old")).await.unwrap(), Some(connection("old", 1)));
+    assert_eq!(store.find(&id("old")).await.unwrap(), Some(written("old", 1)));
     assert_eq!(store.find(&id("none")).await.unwrap(), None);
     let all = store.list().await.unwrap();
-    assert_eq!(all, [connection("old", 1), connection("young", 2)]);
+    assert_eq!(all, [written("old", 1), written("young", 2)]);
+
+    let ended = Connection {
+        status: ConnectionStatus::Disconnected,
+        ..written("old", 1)
+    };
+    assert_eq!(store.put(&ended).await.unwrap(), Put::Written);
+    assert_eq!(store.put(&written("old", 1)).await.unwrap(), Put::Stale, "s06");
+    let there = store.find(&id("old")).await.unwrap().unwrap();
+    assert_eq!(
+        (there.status, there.revision),
+        (ConnectionStatus::Disconnected, 2)
+    );
 }
 
 /// One step of the property test: a commit with one expectation that holds or not, and changes.

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use serde_json::Value;
 use twinbox_host::{
     scope::ConnectionId,
-    store::{Change, CommitError, Connection, Entry, Expectation, Lease, Page, Registry, Store, StoreError},
+    store::{
+        Change, CommitError, Connection, Entry, Expectation, Lease, Page, Put, Registry, Store, StoreError,
+    },
 };
 
 use super::Ports;
@@ -268,12 +270,24 @@ impl Store for Ports {
 
 #[async_trait]
 impl Registry for Ports {
-    async fn put(&self, connection: &Connection) -> Result<(), StoreError> {
+    async fn put(&self, connection: &Connection) -> Result<Put, StoreError> {
         let id = connection.scope.connection.clone();
         let line = || format!("put {id} {:?}", connection.status);
         self.world
             .turn(self.host, Port::Registry, line, |world| {
-                world.lock().store.registry.insert(id.clone(), connection.clone());
+                let mut state = world.lock();
+                let there = state.store.registry.get(&id).map_or(0, |there| there.revision);
+                if there != connection.revision {
+                    state.coverage.hit("connection changed meanwhile");
+                    return Put::Stale;
+                }
+                let revision = there + 1;
+                let written = Connection {
+                    revision,
+                    ..connection.clone()
+                };
+                state.store.registry.insert(id.clone(), written);
+                Put::Written
             })
             .await
             .or_else(unavailable)

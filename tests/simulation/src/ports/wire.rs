@@ -43,6 +43,8 @@ pub(crate) struct WireState {
     pub(crate) down_until: u64,
     /// What each mailbox spent in the last minute.
     pub(crate) spent: BTreeMap<String, VecDeque<(u64, u64)>>,
+    /// Whether the request at hand is one of a host that stood still before it.
+    pub(crate) is_late: bool,
     /// Mailboxes whose history was said to have expired.
     pub(crate) gaps: BTreeSet<String>,
     /// How often each message was said to be gone.
@@ -121,6 +123,10 @@ impl World {
             return;
         };
         let mut state = self.lock();
+        // A host that stood still had its units in time: nothing can take the request back.
+        if state.wire.is_late {
+            return;
+        }
         let (now, rate) = (state.now, state.wire.rate);
         let mailbox = state.vault.mailbox_of(token).unwrap_or_default();
         let spent = state.wire.spent.entry(mailbox.clone()).or_default();
