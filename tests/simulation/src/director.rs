@@ -69,7 +69,10 @@ pub(crate) struct Director<'p> {
     lives: Vec<Vec<Generation>>,
     polls: BTreeMap<(usize, usize), u64>,
     pushed: BTreeMap<usize, u64>,
+    /// Passes of each tenant in a row that found nothing to do.
     idle: Vec<u32>,
+    /// When a pass last did something, ms.
+    stirred: u64,
     is_calm: bool,
     history: History,
     last_task: TaskId,
@@ -159,6 +162,7 @@ impl<'p> Director<'p> {
             polls: BTreeMap::new(),
             pushed: BTreeMap::new(),
             idle: vec![0; shape.tenants.len()],
+            stirred: START + CALM,
             is_calm: false,
             history: History::default(),
             last_task: 0,

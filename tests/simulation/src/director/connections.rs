@@ -12,12 +12,12 @@ use twinbox_host::{
     store::ConnectionStatus,
 };
 
-use super::{BUSY, CALM, Director, Ended, Flag, IDLE, LAG, POLL, SELDOM, Task, Work, tenant_id};
+use super::{BUSY, Director, Ended, Flag, IDLE, LAG, POLL, SELDOM, Task, Work, tenant_id};
 use crate::{
     model::Generation,
     mutation::Mutation,
     plan::Shape,
-    world::{Due, START, State},
+    world::{Due, State},
 };
 
 impl Director<'_> {
@@ -186,13 +186,15 @@ impl Director<'_> {
             let done = counts.seen + counts.sent + counts.unsent + counts.updates_in + counts.updates_out;
             done == 0 && ran.report.problem.is_none() && ran.report.next.is_none()
         });
-        // What lags behind has to show first.
-        let is_early = self.world.lock().now < START + CALM + LAG;
-        if is_idle && !is_early {
-            self.idle[tenant] += 1;
+        let now = self.world.lock().now;
+        if is_idle {
+            // What lags behind has to show first.
+            let is_early = now < self.stirred + LAG;
+            self.idle[tenant] += u32::from(!is_early);
             return;
         }
         self.idle[tenant] = 0;
+        self.stirred = self.stirred.max(now);
         if self.is_calm {
             // What one sends the others have to see.
             for other in (0..self.lives.len()).filter(|other| *other != tenant) {
