@@ -14,7 +14,7 @@
 use std::{
     fs::{self, File},
     hash::Hasher,
-    io::{self, Read, Seek, Write},
+    io::{self, Read, Write},
     os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
     path::{Path, PathBuf},
     time::SystemTime,
@@ -37,6 +37,9 @@ const KEPT: usize = 8;
 /// The largest file that is read, and the most that is known of a component, bytes.
 const LARGEST: u64 = 256 << 20;
 const MOST_KNOWN: u32 = 1 << 20;
+
+/// What is read, hashed and copied at a time, bytes: it stays in the processor's cache.
+const PIECE: usize = 128 << 10;
 
 /// What was found out about a component when it was compiled.
 #[derive(Debug, Deserialize, Serialize)]
@@ -129,11 +132,9 @@ impl Cache {
         }
         let mut known = vec![0; known as usize];
         file.read_exact(&mut known)?;
-        let code = sealed(&mut file)?;
-        let mut hash = blake3::Hasher::new();
-        hash.update_reader(code.as_file())?;
+        let (code, hash) = sealed(&mut file)?;
         // Hashes are compared in constant time.
-        if self.tag(name, &hash.finalize(), &known) != Hash::from_bytes(tag) {
+        if self.tag(name, &hash, &known) != Hash::from_bytes(tag) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "its tag is another"));
         }
         Ok((code, serde_json::from_slice(&known)?))
@@ -191,11 +192,21 @@ impl Cache {
     }
 }
 
-/// The rest of a file, in memory of ours that can be read and mapped and never again be changed.
-fn sealed(file: &mut File) -> io::Result<Memfd> {
+/// The rest of a file, in memory of ours that can be read and mapped and never again be changed; and its
+/// hash, of the same bytes that went into that memory.
+fn sealed(file: &mut File) -> io::Result<(Memfd, Hash)> {
     let sealable = MemfdOptions::default().allow_sealing(true);
     let memory = sealable.create("twinbox-component").map_err(io::Error::other)?;
-    io::copy(file, &mut memory.as_file())?;
+    let mut hash = blake3::Hasher::new();
+    let mut piece = vec![0; PIECE];
+    loop {
+        let length = file.read(&mut piece)?;
+        if length == 0 {
+            break;
+        }
+        hash.update(&piece[..length]);
+        memory.as_file().write_all(&piece[..length])?;
+    }
     let seals = [
         FileSeal::SealShrink,
         FileSeal::SealGrow,
@@ -203,8 +214,7 @@ fn sealed(file: &mut File) -> io::Result<Memfd> {
         FileSeal::SealSeal,
     ];
     memory.add_seals(&seals).map_err(io::Error::other)?;
-    memory.as_file().rewind()?;
-    Ok(memory)
+    Ok((memory, hash.finalize()))
 }
 
 /// The key, made when it is not there.

@@ -50,11 +50,16 @@ fn main() -> ExitCode {
         .unwrap();
     // `bench replay` measures one part and leaves the file alone.
     match std::env::args().nth(1).as_deref() {
+        Some("start") => {
+            runtime.block_on(start::load(&mut show));
+            runtime.block_on(start::instances(&mut show));
+            return ended(&figures);
+        }
         Some("replay") => {
             runtime.block_on(replay::hundred_messages(&mut show));
             return ended(&figures);
         }
-        Some(other) => panic!("there is no part {other}; there is: replay"),
+        Some(other) => panic!("there is no part {other}; there are: start, replay"),
         None => {}
     }
     show(start::component_size());
