@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use secrecy::SecretString;
 
 use super::{failure::Failure, folder::Presence, traces::TraceFolder};
@@ -130,7 +131,7 @@ fn open(data: Option<&Path>, durability: Durability) -> Result<Database, Failure
 /// A component and what it was loaded with.
 pub(super) struct Loaded {
     pub(super) plugin: Arc<Plugin>,
-    bytes: Arc<[u8]>,
+    bytes: Bytes,
     sandbox: Arc<Sandbox>,
     cache: Option<PathBuf>,
 }
@@ -173,7 +174,7 @@ pub(super) async fn load(plugin: Option<&Path>, data: Option<&Path>) -> Result<L
 }
 
 /// The bytes of a component, if there are not too many.
-pub(super) fn read_component(path: &Path) -> Result<Arc<[u8]>, Failure> {
+pub(super) fn read_component(path: &Path) -> Result<Bytes, Failure> {
     let unreadable = |error| LoadError::File(path.to_owned(), error);
     let length = std::fs::metadata(path).map_err(unreadable)?.len();
     if length > LARGEST_COMPONENT as u64 {

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::{
@@ -125,7 +126,7 @@ impl Plugins {
         trial: SandboxConfig,
         store: ReleaseStore,
         plugin: Arc<Plugin>,
-        bytes: Arc<[u8]>,
+        bytes: Bytes,
     ) -> Result<Arc<Self>, ReleaseError> {
         let release = release_of(&plugin);
         let mut choice = store.choice().await?;
@@ -179,7 +180,7 @@ impl Plugins {
     }
 
     /// Tries a component in the shadow of the current one from the next pass on.
-    pub async fn try_out(&self, bytes: Arc<[u8]>) -> Result<Release, ReleaseError> {
+    pub async fn try_out(&self, bytes: Bytes) -> Result<Release, ReleaseError> {
         let (source, release) = self.admit(bytes).await?;
         let candidate = release.clone();
         source.store.forget_summary(&release).await?;
@@ -210,7 +211,7 @@ impl Plugins {
     }
 
     /// Lets a component take over from the next pass on: these bytes, or the candidate.
-    pub async fn promote(&self, bytes: Option<Arc<[u8]>>) -> Result<Release, ReleaseError> {
+    pub async fn promote(&self, bytes: Option<Bytes>) -> Result<Release, ReleaseError> {
         let store = self.store().ok_or(ReleaseError::NoCandidate)?;
         let bytes = if let Some(bytes) = bytes {
             bytes
@@ -249,7 +250,7 @@ impl Plugins {
     }
 
     /// Takes a component in, if it may take over from the current one.
-    async fn admit(&self, bytes: Arc<[u8]>) -> Result<(&Source, Release), ReleaseError> {
+    async fn admit(&self, bytes: Bytes) -> Result<(&Source, Release), ReleaseError> {
         let source = self.source.as_ref().ok_or(ReleaseError::NoCandidate)?;
         if bytes.len() > LARGEST_COMPONENT {
             return Err(ReleaseError::TooLarge(bytes.len()));

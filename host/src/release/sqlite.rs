@@ -1,8 +1,7 @@
 //! The choice, the chosen components and what shadow passes showed, in SQLite. A component lies in the
 //! database as it came and is checked against its digest when it is loaded.
 
-use std::sync::Arc;
-
+use bytes::Bytes;
 use rusqlite::{Connection as Sql, OptionalExtension};
 
 use super::{Choice, ReleaseError, ShadowSummary};
@@ -64,7 +63,7 @@ impl ReleaseStore {
     }
 
     /// Keeps a component.
-    pub(super) async fn keep(&self, release: &Release, bytes: Arc<[u8]>) -> Result<(), StoreError> {
+    pub(super) async fn keep(&self, release: &Release, bytes: Bytes) -> Result<(), StoreError> {
         let digest = release.digest.clone();
         self.database
             .write(move |sql| {
@@ -79,7 +78,7 @@ impl ReleaseStore {
     }
 
     /// A component that was kept.
-    pub(super) async fn component(&self, release: &Release) -> Result<Arc<[u8]>, StoreError> {
+    pub(super) async fn component(&self, release: &Release) -> Result<Bytes, StoreError> {
         let release = release.clone();
         self.database
             .call(move |sql| {

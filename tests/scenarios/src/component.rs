@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use tokio::sync::OnceCell;
 use twinbox_host::{
     Database,
@@ -21,7 +22,7 @@ static LOADED: OnceCell<Loaded> = OnceCell::const_new();
 struct Loaded {
     sandbox: Arc<Sandbox>,
     plugin: Arc<Plugin>,
-    bytes: Arc<[u8]>,
+    bytes: Bytes,
 }
 
 /// The component.
@@ -30,7 +31,7 @@ pub async fn plugin() -> Arc<Plugin> {
 }
 
 /// The bytes of the component.
-pub async fn bytes() -> Arc<[u8]> {
+pub async fn bytes() -> Bytes {
     loaded().await.bytes.clone()
 }
 
@@ -70,7 +71,7 @@ async fn read() -> Loaded {
         "there is no component at {}: run `make component`",
         path.display()
     );
-    let bytes: Arc<[u8]> = std::fs::read(&path).expect("a component").into();
+    let bytes: Bytes = std::fs::read(&path).expect("a component").into();
     let sandbox = Sandbox::new(config()).expect("a sandbox");
     let plugin = sandbox.load(bytes.clone()).await;
     let plugin = plugin.unwrap_or_else(|error| panic!("{}: {error}", path.display()));

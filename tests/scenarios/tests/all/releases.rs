@@ -1,6 +1,6 @@
 //! Versions of the plugin: one takes over between passes, is tried in the shadow, is rolled back.
 
-use std::sync::Arc;
+use bytes::Bytes;
 
 use scenarios::{ANN, Instead, Setup, World, replaced, with_run};
 use twinbox_host::{
@@ -13,17 +13,17 @@ async fn world() -> World {
 }
 
 /// The component with another text somewhere.
-async fn with(from: &str, to: &str) -> Arc<[u8]> {
+async fn with(from: &str, to: &str) -> Bytes {
     replaced(&scenarios::bytes().await, from, to).into()
 }
 
 /// A version that decides the same.
-async fn same() -> Arc<[u8]> {
+async fn same() -> Bytes {
     with("Keeps a Gmail mailbox", "Keeps the one mailbox").await
 }
 
 /// A version that decides otherwise about pictures.
-async fn other() -> Arc<[u8]> {
+async fn other() -> Bytes {
     with("data-remote-src", "data-elsewhere-").await
 }
 
@@ -187,7 +187,7 @@ async fn a_version_that_asks_for_more_is_refused_with_the_reason() {
     assert!(matches!(refused, ReleaseError::IsCurrent(_)));
     let refused = world
         .plugins()
-        .promote(Some(Arc::from(&b"no component"[..])))
+        .promote(Some(Bytes::from_static(b"no component")))
         .await
         .unwrap_err();
     assert!(matches!(refused, ReleaseError::Load(_)));
