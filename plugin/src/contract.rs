@@ -34,9 +34,9 @@ pub use bindings::{
         http::{Credential, Denial, FailureKind},
         log::Level,
         messages::{
-            Attachment, Authentication, Contact, Content, Deferral, Direction, Disposition, Features, Flags,
-            Message, MessageUpdate, Outbound, OutboundAttachment, OutboundKind, OutboundOutcome, PutOutcome,
-            Sent, UpdateOutcome, WhenLimited,
+            Attachment, Authentication, Change as RemoteChange, ChangePage, Contact, Content, Deferral,
+            Direction, Disposition, Features, Flags, Message, MessageUpdate, Outbound, OutboundAttachment,
+            OutboundKind, OutboundOutcome, PutOutcome, Sent, UpdateOutcome, WhenLimited,
         },
         oauth::{Granted, OauthError},
         passes::{

@@ -54,6 +54,9 @@ pub struct ConnectionRow {
     pub gap: Option<Gap>,
     /// The message on which passes ended, one after the other.
     pub stuck: Option<Stuck>,
+    /// Where the CRM's changes were read up to (S17).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crm_cursor: Option<String>,
 }
 
 /// A message that the provider fails on while it answers for others.
@@ -113,9 +116,29 @@ pub struct Delivered {
     /// The history record up to which the CRM knows its labels: pages of history may come out of order.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub labels_at: u64,
+    /// The flags that both sides had last, as [`bits`](crate::rules::s17_both_ways::bits) (S17); none: nobody
+    /// asked yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flags: Option<u8>,
+    /// What the CRM was told last (S17).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
+    /// Whether these flags were brought to Gmail from the CRM, which so far knows nothing else: history that
+    /// tells the same is an echo (S17).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub carried: bool,
     /// Whether it was permanently deleted at the provider since.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
+}
+
+/// Flags that the CRM was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// When it had taken them, ms since the epoch. What people did before, they did to the flags before.
+    pub at: u64,
+    /// The flags before, as [`bits`](crate::rules::s17_both_ways::bits).
+    pub before: u8,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -414,6 +437,9 @@ mod tests {
             message_id: None,
             left_out: Vec::new(),
             labels_at: 0,
+            flags: Some(5),
+            told: Some(Told { at: 1, before: 0 }),
+            carried: true,
             deleted: false,
         };
         let label = Rule::Label(crate::rules::LabelRule::Draft);

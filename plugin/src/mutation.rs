@@ -37,6 +37,8 @@ pub enum Mutation {
     DeletionsIgnored,
     /// Records of history are taken in the order in which they are listed.
     LabelChangesUnordered,
+    /// What came from the CRM is told to the CRM.
+    EchoNotSuppressed,
     /// Mail from before the connection is taken in.
     PastMailTaken,
 }

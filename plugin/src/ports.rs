@@ -7,9 +7,9 @@
 use std::future::Future;
 
 use crate::contract::{
-    Attachment, Change, Class, CommitError, Contact, CrmError, Entry, Expectation, FailureKind, Features,
-    Field, Granted, Level, Message, MessageUpdate, OauthError, Outbound, OutboundOutcome, Page, Penalty,
-    PutOutcome, QuotaError, StorageError, UpdateOutcome,
+    Attachment, Change, ChangePage, Class, CommitError, Contact, CrmError, Entry, Expectation, FailureKind,
+    Features, Field, Granted, Level, Message, MessageUpdate, OauthError, Outbound, OutboundOutcome, Page,
+    Penalty, PutOutcome, QuotaError, StorageError, UpdateOutcome,
 };
 
 /// Bytes that come.
@@ -183,6 +183,13 @@ pub trait Crm {
         outbound_id: &str,
         attachment_id: &str,
     ) -> impl Future<Output = Result<Incoming<Self::Source>, CrmError>>;
+
+    /// What people did since `cursor`, the oldest first; without one, nothing but where that is now.
+    fn changes(
+        &self,
+        cursor: Option<String>,
+        limit: u32,
+    ) -> impl Future<Output = Result<ChangePage, CrmError>>;
 
     /// Mail that waits to be sent.
     fn next_outbound(&self, limit: u32) -> impl Future<Output = Result<Vec<Outbound>, CrmError>>;

@@ -14,9 +14,9 @@ use super::bindings::{
     wit_stream,
 };
 use super::{
-    Attachment, Change, Class, CommitError, Contact, Entry, Expectation, Features, Field, Granted, Level,
-    Message, MessageUpdate, OauthError, Outbound, OutboundOutcome, Page, Penalty, PutOutcome, QuotaError,
-    StorageError, UpdateOutcome,
+    Attachment, Change, ChangePage, Class, CommitError, Contact, Entry, Expectation, Features, Field,
+    Granted, Level, Message, MessageUpdate, OauthError, Outbound, OutboundOutcome, Page, Penalty, PutOutcome,
+    QuotaError, StorageError, UpdateOutcome,
 };
 use crate::ports;
 
@@ -210,6 +210,10 @@ impl ports::Crm for Imports {
         crm::open_attachment(outbound_id.to_owned(), id, ATTACHMENT_INLINE_LIMIT)
             .await
             .map(incoming)
+    }
+
+    async fn changes(&self, cursor: Option<String>, limit: u32) -> Result<ChangePage, CrmError> {
+        crm::changes(cursor, limit).await
     }
 
     async fn next_outbound(&self, limit: u32) -> Result<Vec<Outbound>, CrmError> {

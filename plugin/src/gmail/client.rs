@@ -224,6 +224,35 @@ impl<'h, H: Host> Gmail<'h, H> {
         parse(response.body)
     }
 
+    /// Adds and removes labels; the message after it. The same again changes nothing.
+    pub async fn modify(&self, id: &str, add: &[&str], remove: &[&str]) -> Result<Summary, GmailError> {
+        let body = serde_json::json!({ "addLabelIds": add, "removeLabelIds": remove });
+        let body = body.to_string().into_bytes();
+        self.change(Call::MessagesModify, id, "modify", body).await
+    }
+
+    /// Moves a message into the trash; the message after it. The same again changes nothing.
+    pub async fn trash(&self, id: &str) -> Result<Summary, GmailError> {
+        self.change(Call::MessagesTrash, id, "trash", Vec::new()).await
+    }
+
+    /// Takes a message out of the trash; the message after it. The same again changes nothing.
+    pub async fn untrash(&self, id: &str) -> Result<Summary, GmailError> {
+        self.change(Call::MessagesUntrash, id, "untrash", Vec::new())
+            .await
+    }
+
+    async fn change(&self, call: Call, id: &str, verb: &str, body: Vec<u8>) -> Result<Summary, GmailError> {
+        let request = Request {
+            method: "POST",
+            url: url(&format!("/messages/{}/{verb}", query(id))),
+            content_type: (!body.is_empty()).then(|| "application/json".to_owned()),
+            body,
+            inline_limit: ANSWER_LIMIT,
+        };
+        parse(self.once(call, request).await?.body)
+    }
+
     /// Takes a draft away for good. One that is gone is taken away already.
     pub async fn delete_draft(&self, id: &str) -> Result<(), GmailError> {
         let request = Request {

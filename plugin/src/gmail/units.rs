@@ -32,6 +32,9 @@ pub(super) enum Call {
     DraftsList,
     DraftsSend,
     DraftsDelete,
+    MessagesModify,
+    MessagesTrash,
+    MessagesUntrash,
 }
 
 impl UnitTable {
@@ -40,8 +43,8 @@ impl UnitTable {
         let (old, new) = match call {
             Call::Profile | Call::SendAsList => (1, 1),
             Call::HistoryList => (2, 2),
-            Call::MessagesList | Call::DraftsList => (5, 5),
-            Call::MessagesGet | Call::AttachmentsGet | Call::DraftsGet => (5, 20),
+            Call::MessagesList | Call::DraftsList | Call::MessagesModify | Call::MessagesUntrash => (5, 5),
+            Call::MessagesGet | Call::AttachmentsGet | Call::DraftsGet | Call::MessagesTrash => (5, 20),
             Call::ThreadsGet => (10, 40),
             Call::DraftsCreate | Call::DraftsDelete => (10, 10),
             Call::DraftsSend => (100, 100),

@@ -21,6 +21,7 @@ pub mod s13_user_in_copy;
 pub mod s14_copies;
 pub mod s15_primary_recipient;
 pub mod s16_duplicates;
+pub mod s17_both_ways;
 pub mod s19_attachments;
 pub mod s20_one_to_one;
 pub mod s21_limits;

@@ -53,6 +53,7 @@ pub async fn connect<H: Host>(
         page: None,
         gap: None,
         stuck: None,
+        crm_cursor: None,
     };
     let expectation = Expectation {
         key: CONNECTION.to_owned(),

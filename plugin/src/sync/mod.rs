@@ -3,6 +3,7 @@
 //! cursor, so that a crash at any point repeats work but never loses or doubles any.
 
 mod audit;
+mod carry;
 mod changes;
 mod connect;
 mod deliver;

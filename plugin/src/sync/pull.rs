@@ -14,10 +14,10 @@ use super::{
 use crate::{
     contract::{Change, Flags, MessageUpdate},
     gmail::{GmailError, HistoryPage},
-    ledger::{self, ConnectionRow, Fate, LedgerRow, ledger_key, quarantine_key},
+    ledger::{self, ConnectionRow, Fate, LedgerRow, Told, ledger_key, quarantine_key},
     mutation::Mutation,
     ports::Host,
-    rules::{Rule, labels},
+    rules::{Rule, labels, s17_both_ways::bits},
 };
 
 /// Messages looked at in one pass, after which it ends at the next page.
@@ -161,8 +161,9 @@ fn left_its_label(changed: &Changed) -> bool {
 /// Brings read, starred, archived, trashed and deleted to the CRM (S17): from the page alone, unless it
 /// lacks the labels.
 async fn update_crm<H: Host>(pass: &Pass<'_, H>, updates: Vec<Update>) -> Step<Vec<Change>> {
-    let mut rows = Vec::new();
+    let mut changed_rows = Vec::new();
     let mut messages = Vec::new();
+    let mut interim = Vec::new();
     for Update { id, mut row, changed } in updates {
         let Fate::Delivered(delivered) = &mut row.fate else {
             continue;
@@ -182,20 +183,47 @@ async fn update_crm<H: Host>(pass: &Pass<'_, H>, updates: Vec<Update>) -> Step<V
         if flags.is_none() && !changed.deleted {
             continue;
         }
-        messages.push(MessageUpdate {
-            key: pass.message_key(&id),
-            flags,
-            deleted: changed.deleted,
-            released: false,
-        });
+        let is_same = flags.is_some_and(|flags| delivered.flags == Some(bits(flags)));
+        let is_echo = delivered.carried && is_same && !changed.deleted;
+        let mut before = None;
+        if !is_echo || pass.settings.has(Mutation::EchoNotSuppressed) {
+            if std::mem::take(&mut delivered.carried) {
+                before = Some(delivered.clone());
+            }
+            messages.push(MessageUpdate {
+                key: pass.message_key(&id),
+                flags,
+                deleted: changed.deleted,
+                released: false,
+            });
+        }
+        let told_before = delivered.flags.filter(|_| !is_echo);
+        delivered.flags = flags.map(bits).or(delivered.flags);
         delivered.labels_at = delivered.labels_at.max(changed.record);
         delivered.deleted |= changed.deleted;
-        rows.push(ledger::put(ledger_key(&id), &row)?);
+        if let Some(before) = before {
+            let fate = Fate::Delivered(before);
+            let before = LedgerRow { fate, ..row.clone() };
+            interim.push(ledger::put(ledger_key(&id), &before)?);
+        }
+        changed_rows.push((id, row, told_before));
+    }
+    // From here on the CRM may know otherwise, also if this pass dies before it can say so.
+    if !interim.is_empty() {
+        pass.commit(interim).await?;
     }
     if !messages.is_empty() && pass.features().edit_after_log {
         let number = u32::try_from(messages.len()).unwrap_or(u32::MAX);
         pass.host.update_messages(messages).await?;
         pass.count(|counts| counts.updates_in += number);
+    }
+    let at = pass.host.now();
+    let mut rows = Vec::with_capacity(changed_rows.len());
+    for (id, mut row, told_before) in changed_rows {
+        if let (Fate::Delivered(delivered), Some(before)) = (&mut row.fate, told_before) {
+            delivered.told = Some(Told { at, before });
+        }
+        rows.push(ledger::put(ledger_key(&id), &row)?);
     }
     Ok(rows)
 }

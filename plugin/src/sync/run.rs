@@ -1,6 +1,6 @@
-//! One bounded pass: mail to send, then mail that came.
+//! One bounded pass: mail to send, what was done in the CRM, then mail that came.
 
-use super::{NOTHING, Pass, Step, Stop, gap, pull, retry, send};
+use super::{NOTHING, Pass, Step, Stop, carry, gap, pull, retry, send};
 use crate::{
     contract::{Counts, Problem, Report, Trigger},
     ports::Host,
@@ -43,6 +43,7 @@ struct Done {
 async fn work<H: Host>(pass: &mut Pass<'_, H>) -> Step<Done> {
     let waiting = send::send_waiting(pass).await?;
     retry::retry_quarantined(pass).await?;
+    carry::carry(pass).await?;
     let mut progress = pull::pull(pass).await?;
     if progress == Progress::Complete {
         progress = gap::close(pass).await?;

@@ -100,6 +100,15 @@ impl Mailbox {
         }
     }
 
+    /// The labels of a message, in the order of their names.
+    pub fn labels(&self, id: &str) -> Vec<String> {
+        let messages = self.view().messages;
+        let message = messages.into_iter().find(|message| message.id == id);
+        let mut labels: Vec<String> = message.expect("a message").labels.into_iter().collect();
+        labels.sort();
+        labels
+    }
+
     /// Adds and removes labels of a message.
     pub async fn label(&self, id: &str, add: &[&str], remove: &[&str]) {
         let change = json!({ "addLabelIds": add, "removeLabelIds": remove });

@@ -13,7 +13,7 @@ use twinbox_host::{
     Database, Host, HostError, Ran,
     accounts::{Accounts, ConnectError},
     clock::Clock,
-    contract::{AuditMode, AuditReport, Explanation, Problem, Subject, Trigger},
+    contract::{AuditMode, AuditReport, Explanation, Flags, Problem, Subject, Trigger},
     crm::{Counts, Delivery, EmbeddedCrm, NewContact, Paging, StoredMessage},
     release::{Plugins, ShadowSummary},
     scope::{ConnectionId, TenantId, UserId},
@@ -427,6 +427,26 @@ impl World {
     pub async fn message(&self, id: &str) -> StoredMessage {
         let found = self.platform.crm.message(&self.seat.tenant, id).await;
         found.expect("a message")
+    }
+
+    /// The CRM's user marks a message.
+    pub async fn marks(&self, message: &StoredMessage, flags: Flags) {
+        let marked = self
+            .platform
+            .crm
+            .set_flags(&self.seat.tenant, &message.id, flags)
+            .await;
+        marked.expect("a message");
+    }
+
+    /// The CRM's user deletes a message.
+    pub async fn deletes(&self, message: &StoredMessage) {
+        let deleted = self
+            .platform
+            .crm
+            .delete_message(&self.seat.tenant, &message.id)
+            .await;
+        deleted.expect("a message");
     }
 
     pub(crate) fn connection_id(&self) -> &ConnectionId {

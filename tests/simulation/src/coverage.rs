@@ -10,10 +10,11 @@ use crate::{
 };
 
 /// What happens beside faults and traps.
-const EVENTS: [&str; 13] = [
+const EVENTS: [&str; 14] = [
     "CRM outage",
     "Gmail outage",
     "access tokens expired",
+    "changed in the CRM",
     "clock jumped",
     "commit fenced",
     "commit stale",
@@ -55,6 +56,17 @@ impl Coverage {
     /// Whether a host stood still for longer than its lease.
     pub(crate) fn has_stalled(&self) -> bool {
         self.counts.keys().any(|name| name.starts_with("stall at "))
+    }
+
+    /// Whether something may have been done twice, or by one who did not know what was done.
+    pub(crate) fn has_repeated(&self) -> bool {
+        let repeats = |name: &String| {
+            name.starts_with("crash ")
+                || name.starts_with("stall at ")
+                || name.ends_with(" fails after effect")
+                || name.ends_with(" outcome unknown")
+        };
+        self.counts.keys().any(repeats)
     }
 
     /// Adds what another world met.

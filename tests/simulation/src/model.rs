@@ -63,6 +63,8 @@ pub(crate) struct History {
     pub(crate) clock_jumps: u64,
     /// Messages whose labels were changed, by mailbox.
     pub(crate) relabelled: BTreeSet<(usize, String)>,
+    /// Messages that were deleted in a CRM, by mailbox.
+    pub(crate) trashed_in_crm: BTreeSet<(usize, String)>,
 }
 
 /// Whether a message has to be in a tenant's CRM.
@@ -248,6 +250,19 @@ impl Judge<'_> {
             Presence::Deleted if !row.is_deleted => {
                 found.push(("S17", format!("{here} was deleted in Gmail and not in the CRM")));
             }
+            // Whoever takes it out of the trash again in Gmail gets it back there alone.
+            Presence::Alive if row.is_removed => {
+                let is_untouched = !self
+                    .history
+                    .relabelled
+                    .contains(&(self.mailbox, message.id.clone()));
+                if is_untouched && !message.has("TRASH") {
+                    found.push((
+                        "S17",
+                        format!("{here} was deleted in the CRM and is not in Gmail's trash"),
+                    ));
+                }
+            }
             Presence::Alive if row.is_deleted => {
                 found.push(("S17", format!("{here} is deleted in the CRM and not in Gmail")));
             }
@@ -261,8 +276,33 @@ impl Judge<'_> {
                     let got = row.message.flags;
                     found.push(("S17", format!("{here} has {got:?} instead of {flags:?}")));
                 }
+                self.judge_own_change(message, row, found);
             }
             _ => {}
+        }
+    }
+
+    /// What only the CRM's user changed stays as that user wanted it, and the CRM is not told of it (S17).
+    fn judge_own_change(&self, message: &MessageView, row: &Row, found: &mut Found) {
+        let tenants = self.plan.shape.tenants.iter();
+        let is_alone = tenants.filter(|tenant| tenant.mailbox == self.mailbox).count() == 1;
+        if !is_alone
+            || message.has("SENT")
+            || self.was_relabelled(message)
+            || self.state.coverage.has_repeated()
+        {
+            return;
+        }
+        let here = format!("tenant {}, message {}", self.tenant, message.id);
+        if let Some(wanted) = row.wanted.filter(|wanted| *wanted != row.message.flags) {
+            let got = row.message.flags;
+            found.push((
+                "S17",
+                format!("{here} became {got:?} and was made {wanted:?} in the CRM"),
+            ));
+        }
+        if row.echoes > 0 {
+            found.push(("S17", format!("{here} came back to the CRM where it was changed")));
         }
     }
 
@@ -406,10 +446,7 @@ impl Judge<'_> {
             return Expected::MustNot;
         }
         let is_hidden = ["DRAFT", "SPAM", "TRASH"].iter().any(|label| message.has(label));
-        let was_relabelled = self
-            .history
-            .relabelled
-            .contains(&(self.mailbox, message.id.clone()));
+        let was_relabelled = self.was_relabelled(message);
         if is_hidden && (message.has("DRAFT") || !was_relabelled) {
             return Expected::MustNot;
         }
@@ -422,6 +459,12 @@ impl Judge<'_> {
             && answers(&self.state.wire.unanswered, message) < 3
             && answers(&self.state.wire.gone, message) < 2;
         if is_sure { Expected::Must } else { Expected::May }
+    }
+
+    /// Whether people changed its labels, in Gmail or by way of a CRM's trash.
+    fn was_relabelled(&self, message: &MessageView) -> bool {
+        let place = (self.mailbox, message.id.clone());
+        self.history.relabelled.contains(&place) || self.history.trashed_in_crm.contains(&place)
     }
 
     /// By how much Gmail's own dates may be in the wrong order, ms.

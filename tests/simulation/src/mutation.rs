@@ -12,7 +12,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Component("cursor-before-messages"),
         Self::Component("row-dropped-on-error"),
         Self::Component("anchor-after-listing"),
@@ -26,6 +26,7 @@ impl Mutation {
         Self::Component("outage-quarantines"),
         Self::Component("deletions-ignored"),
         Self::Component("label-changes-unordered"),
+        Self::Component("echo-not-suppressed"),
         Self::Component("past-mail-taken"),
         Self::StaleLease,
     ];

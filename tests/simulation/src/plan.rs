@@ -77,6 +77,25 @@ pub struct Event {
     pub what: What,
 }
 
+/// What people do to a message in the CRM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrmAct {
+    /// Read it.
+    Read,
+    /// Call it unread.
+    Unread,
+    /// Star it.
+    Star,
+    /// Take the star away.
+    Unstar,
+    /// Archive it.
+    Archive,
+    /// Back into the inbox.
+    Unarchive,
+    /// Delete it.
+    Delete,
+}
+
 /// What can happen.
 #[derive(Clone, Debug)]
 pub enum What {
@@ -126,6 +145,15 @@ pub enum What {
         attachment: usize,
         /// What to do when the day is full.
         patience: Patience,
+    },
+    /// The user of a tenant does something to a message in the CRM.
+    CrmActs {
+        /// Which tenant.
+        tenant: usize,
+        /// What.
+        act: CrmAct,
+        /// Which message of its connection, modulo their number.
+        pick: usize,
     },
     /// Gmail fails.
     Fault(Fault),
@@ -341,6 +369,8 @@ pub enum Port {
     CrmUpdate,
     /// Attachments go either way.
     CrmAttachment,
+    /// What people did in the CRM is asked for.
+    CrmChanges,
     /// Mail to send is asked for.
     CrmNext,
     /// What became of mail is reported.
@@ -355,7 +385,7 @@ pub enum Port {
 
 impl Port {
     /// Each call, without [`Port::Any`].
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::StoreRead,
         Self::Commit,
         Self::Lease,
@@ -364,6 +394,7 @@ impl Port {
         Self::CrmPut,
         Self::CrmUpdate,
         Self::CrmAttachment,
+        Self::CrmChanges,
         Self::CrmNext,
         Self::CrmReport,
         Self::Vault,

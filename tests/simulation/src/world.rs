@@ -371,6 +371,7 @@ pub(crate) fn is_possible(kind: TrapKind, port: Port) -> bool {
             | Port::CrmPut
             | Port::CrmUpdate
             | Port::CrmAttachment
+            | Port::CrmChanges
             | Port::CrmNext
             | Port::CrmReport
     );

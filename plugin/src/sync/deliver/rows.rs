@@ -10,8 +10,8 @@ use crate::{
     },
     mail::Envelope,
     ports::Host,
-    rules::{Rule, s11_sent},
-    sync::{Pass, Step},
+    rules::{Rule, s11_sent, s17_both_ways::bits},
+    sync::{Pass, Step, message::flags},
 };
 
 /// What a group's commit will hold.
@@ -77,6 +77,9 @@ impl Rows {
             message_id: envelope.message_id.clone(),
             left_out,
             labels_at: summary.history_id,
+            flags: Some(bits(flags(&summary.label_ids))),
+            told: None,
+            carried: false,
             deleted: false,
         };
         let row = LedgerRow {

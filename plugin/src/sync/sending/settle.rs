@@ -53,6 +53,9 @@ pub(in crate::sync) fn ledger_row<H: Host>(
         message_id,
         left_out: Vec::new(),
         labels_at: 0,
+        flags: None,
+        told: None,
+        carried: false,
         deleted: false,
     };
     LedgerRow {

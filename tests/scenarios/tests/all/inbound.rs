@@ -1,7 +1,7 @@
 //! S10 to S16: which mail comes in, and to whom.
 
 use scenarios::{ANN, ME, Setup, World};
-use twinbox_host::contract::Direction;
+use twinbox_host::contract::{Direction, Flags};
 
 const BOB: &str = "bob@other.example";
 
@@ -170,6 +170,60 @@ async fn s17_what_the_reader_does_in_gmail_shows_in_the_crm() {
     world.gmail().delete(&mail.id).await;
     world.sync().await;
     assert!(world.only_message(ANN).await.deleted);
+}
+
+#[tokio::test]
+async fn s17_what_the_reader_does_in_the_crm_reaches_gmail_and_does_not_come_back() {
+    let world = World::connected().await;
+    let mail = world.mail().arrives();
+    world.sync().await;
+    let stored = world.only_message(ANN).await;
+    let done = Flags {
+        unread: false,
+        starred: true,
+        archived: true,
+        trashed: false,
+    };
+    world.marks(&stored, done).await;
+    let ran = world.sync().await;
+    assert_eq!(ran.report.counts.updates_out, 1);
+    assert_eq!(world.gmail().labels(&mail.id), ["STARRED"]);
+    let ran = world.sync().await;
+    assert_eq!(
+        (ran.report.counts.updates_in, ran.report.counts.updates_out),
+        (0, 0)
+    );
+    assert_eq!(world.only_message(ANN).await.message.flags, done);
+}
+
+#[tokio::test]
+async fn s17_two_changes_of_different_things_both_stay() {
+    let world = World::connected().await;
+    let mail = world.mail().arrives();
+    world.sync().await;
+    let stored = world.only_message(ANN).await;
+    world.gmail().label(&mail.id, &["STARRED"], &[]).await;
+    let read = Flags {
+        unread: false,
+        ..stored.message.flags
+    };
+    world.marks(&stored, read).await;
+    world.sync().await;
+    world.sync().await;
+    let flags = world.only_message(ANN).await.message.flags;
+    assert!(flags.starred && !flags.unread);
+    assert_eq!(world.gmail().labels(&mail.id), ["INBOX", "STARRED"]);
+}
+
+#[tokio::test]
+async fn s17_deleted_in_the_crm_is_in_gmails_trash() {
+    let world = World::connected().await;
+    let mail = world.mail().arrives();
+    world.sync().await;
+    let stored = world.only_message(ANN).await;
+    world.deletes(&stored).await;
+    world.sync().await;
+    assert!(world.gmail().labels(&mail.id).contains(&"TRASH".to_owned()));
 }
 
 #[tokio::test]

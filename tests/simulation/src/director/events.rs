@@ -5,7 +5,7 @@ use twinbox_host::contract::{self, Mailbox, OutboundKind, WhenLimited};
 use super::{Director, POLL, PUSH_TAKES, tenant_id};
 use crate::{
     gmail::{Done, mark},
-    plan::{Blocked, Patience, Shape, Threading, What},
+    plan::{Blocked, CrmAct, Patience, Shape, Threading, What},
     ports::crm::{Delivery, Queued},
     world::Due,
 };
@@ -42,6 +42,7 @@ impl Director<'_> {
                 writing,
             } => self.people.send(*mailbox, to, cc, *writing, now),
             What::CrmSends { .. } => self.queue(what, now),
+            What::CrmActs { tenant, act, pick } => self.act_in_crm(*tenant, *act, *pick, now),
             What::Fault(fault) => self.world.sim.inject(fault.clone()),
             What::Trap(trap) => self.world.lock().traps.push(trap.clone()),
             What::CrmOutage { tenant, lasts } => {
@@ -139,6 +140,28 @@ impl Director<'_> {
                     state.coverage.hit("push");
                 }
             }
+        }
+    }
+
+    /// The user of a tenant does something to a message in the CRM.
+    fn act_in_crm(&mut self, tenant: usize, act: CrmAct, pick: usize, now: u64) {
+        let Some(connection) = self.current(tenant) else {
+            return;
+        };
+        let mut state = self.world.lock();
+        let crm = state.crm.tenants.get_mut(&tenant_id(tenant));
+        let Some(key) = crm.and_then(|crm| crm.act(&connection, act, pick, now)) else {
+            return;
+        };
+        state.coverage.hit("changed in the CRM");
+        let at = now + state.between(0, 10_000);
+        let host = usize::try_from(state.between(0, self.hosts.len() as u64)).unwrap_or_default();
+        state.schedule(at, Due::Wake { host, tenant });
+        if act == CrmAct::Delete
+            && let Some((_, id)) = key.rsplit_once('/')
+        {
+            let mailbox = self.plan.shape.tenants[tenant].mailbox;
+            self.history.trashed_in_crm.insert((mailbox, id.to_owned()));
         }
     }
 

@@ -5,8 +5,8 @@ use gmail_sim::{Behaviour, Fault, FaultKind};
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 
 use super::{
-    Act, Blocked, BodyKind, Contact, CrmKind, Event, Folder, Mail, Patience, Place, Plan, Port, Shape,
-    Tenant, Threading, Trap, TrapKind, What, Writing,
+    Act, Blocked, BodyKind, Contact, CrmAct, CrmKind, Event, Folder, Mail, Patience, Place, Plan, Port,
+    Shape, Tenant, Threading, Trap, TrapKind, What, Writing,
 };
 use crate::world::is_possible;
 
@@ -15,13 +15,15 @@ const HORIZON: u64 = 10 * 60_000;
 /// A gap is listed once more when searches have settled, ms after it was found.
 const SETTLED: u64 = 10 * 60_000;
 /// What is asked of Google: methods that change something more often than others.
-const METHODS: [&str; 17] = [
+const METHODS: [&str; 19] = [
     "history.list",
     "history.list",
     "messages.get",
     "messages.get",
     "messages.list",
     "messages.import",
+    "messages.modify",
+    "messages.trash",
     "getProfile",
     "drafts.create",
     "drafts.create",
@@ -147,7 +149,7 @@ impl Draw {
 
     fn work(&mut self, shape: &Shape) -> What {
         let mailbox = self.0.random_range(0..shape.mailboxes);
-        match self.0.random_range(0..20) {
+        match self.0.random_range(0..22) {
             0..9 => What::Arrives(self.mail(mailbox, shape)),
             9..13 => What::Gmail {
                 mailbox,
@@ -180,6 +182,19 @@ impl Draw {
                 threading: self.pick(&[Threading::New, Threading::Reply]),
                 attachment: self.pick(&[0, 0, 0, 2_000]),
                 patience: self.pick(&[Patience::Fail, Patience::Wait]),
+            },
+            19..21 => What::CrmActs {
+                tenant: self.0.random_range(0..shape.tenants.len()),
+                act: self.pick(&[
+                    CrmAct::Read,
+                    CrmAct::Unread,
+                    CrmAct::Star,
+                    CrmAct::Unstar,
+                    CrmAct::Archive,
+                    CrmAct::Unarchive,
+                    CrmAct::Delete,
+                ]),
+                pick: self.0.random_range(0..1_000),
             },
             _ => What::Push {
                 mailbox,
@@ -357,7 +372,13 @@ impl Draw {
             ),
             12 => (Port::CrmPut, TrapKind::CrmUnknown, 2),
             13 => (
-                self.pick(&[Port::CrmPut, Port::CrmFind, Port::CrmUpdate, Port::CrmNext]),
+                self.pick(&[
+                    Port::CrmPut,
+                    Port::CrmFind,
+                    Port::CrmUpdate,
+                    Port::CrmChanges,
+                    Port::CrmNext,
+                ]),
                 TrapKind::CrmLimited,
                 3,
             ),
@@ -383,6 +404,7 @@ impl Draw {
                     Port::CrmPut,
                     Port::CrmUpdate,
                     Port::CrmAttachment,
+                    Port::CrmChanges,
                     Port::CrmNext,
                     Port::Vault,
                 ]),

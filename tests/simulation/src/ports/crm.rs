@@ -7,8 +7,8 @@ use bytes::Bytes;
 use twinbox_host::{
     body::Body,
     contract::{
-        Attachment, ChangePage, Contact, Features, Message, MessageUpdate, Outbound, OutboundOutcome,
-        PutOutcome, Sent, UpdateOutcome,
+        Attachment, Change, ChangePage, Contact, Features, Flags, Message, MessageUpdate, Outbound,
+        OutboundOutcome, PutOutcome, Sent, UpdateOutcome,
     },
     crm::{Crm, CrmError},
     scope::{ConnectionId, Scope, TenantId},
@@ -16,7 +16,7 @@ use twinbox_host::{
 
 use super::Ports;
 use crate::{
-    plan::{CrmKind, Port, TrapKind},
+    plan::{CrmAct, CrmKind, Port, TrapKind},
     world::{State, Turn, World},
 };
 
@@ -37,6 +37,8 @@ pub(crate) struct TenantCrm {
     pub(crate) contacts: Vec<Contact>,
     /// What was put, in order; twice the same key only if it was stored twice.
     pub(crate) rows: Vec<Row>,
+    /// What people did to messages here, in order.
+    pub(crate) changes: Vec<(ConnectionId, Change)>,
     /// What was written here, in order.
     pub(crate) outbound: Vec<Queued>,
     /// Bytes by message key and part.
@@ -50,7 +52,14 @@ pub(crate) struct TenantCrm {
 pub(crate) struct Row {
     pub(crate) by: ConnectionId,
     pub(crate) message: Message,
+    /// The sync said that it is gone from the mailbox.
     pub(crate) is_deleted: bool,
+    /// A person deleted it here.
+    pub(crate) is_removed: bool,
+    /// What a person made of it here last.
+    pub(crate) wanted: Option<Flags>,
+    /// How often the sync told what the CRM itself had said.
+    pub(crate) echoes: u32,
 }
 
 /// Mail that was written in the CRM.
@@ -77,6 +86,7 @@ impl TenantCrm {
             kind,
             contacts,
             rows: Vec::new(),
+            changes: Vec::new(),
             outbound: Vec::new(),
             attachments: BTreeMap::new(),
             down_until: 0,
@@ -97,8 +107,40 @@ impl TenantCrm {
             by: by.clone(),
             message: message.clone(),
             is_deleted: false,
+            is_removed: false,
+            wanted: None,
+            echoes: 0,
         });
         PutOutcome::Stored(message.key.clone())
+    }
+
+    /// A person does something to a message of a connection; its key, if there is one to do it to.
+    pub(crate) fn act(&mut self, by: &ConnectionId, act: CrmAct, pick: usize, at: u64) -> Option<String> {
+        let is_there = |row: &&mut Row| row.by == *by && !row.is_deleted && !row.is_removed;
+        let mut rows: Vec<&mut Row> = self.rows.iter_mut().filter(is_there).collect();
+        let number = rows.len();
+        let row = rows.get_mut(pick.checked_rem(number)?)?;
+        let flags = &mut row.message.flags;
+        match act {
+            CrmAct::Read => flags.unread = false,
+            CrmAct::Unread => flags.unread = true,
+            CrmAct::Star => flags.starred = true,
+            CrmAct::Unstar => flags.starred = false,
+            CrmAct::Archive => flags.archived = true,
+            CrmAct::Unarchive => flags.archived = false,
+            CrmAct::Delete => row.is_removed = true,
+        }
+        let flags = row.message.flags;
+        row.wanted = Some(flags);
+        let key = row.message.key.clone();
+        let change = Change {
+            key: key.clone(),
+            flags,
+            deleted: act == CrmAct::Delete,
+            at,
+        };
+        self.changes.push((by.clone(), change));
+        Some(key)
     }
 
     fn update(&mut self, update: &MessageUpdate) -> UpdateOutcome {
@@ -106,6 +148,7 @@ impl TenantCrm {
         let mut outcome = UpdateOutcome::Gone;
         for row in found {
             if let Some(flags) = update.flags {
+                row.echoes += u32::from(row.wanted == Some(flags) && row.message.flags == flags);
                 row.message.flags = flags;
             }
             row.is_deleted |= update.deleted;
@@ -207,7 +250,7 @@ impl Crm for Ports {
         // The same for all: what differs is asked with the tenant's scope.
         Features {
             server_idempotency: self.world.lock().crm.is_idempotent(),
-            deltas: false,
+            deltas: true,
             attachments: true,
             edit_after_log: true,
             outbound: true,
@@ -318,8 +361,20 @@ impl Crm for Ports {
         .await
     }
 
-    async fn changes(&self, _: &Scope, _: Option<&str>, _: u32) -> Result<ChangePage, CrmError> {
-        Err(CrmError::Unsupported)
+    async fn changes(&self, scope: &Scope, cursor: Option<&str>, limit: u32) -> Result<ChangePage, CrmError> {
+        let line = || format!("{} after {cursor:?}", scope.tenant);
+        self.crm(scope, Port::CrmChanges, line, |state, scope| {
+            let changes = &tenant(state, scope)?.changes;
+            let from = cursor.map_or(changes.len(), |cursor| cursor.parse().unwrap_or_default());
+            let to = changes.len().min(from + limit as usize);
+            let own = changes[from..to].iter().filter(|(by, _)| *by == scope.connection);
+            Ok(ChangePage {
+                changes: own.map(|(_, change)| change.clone()).collect(),
+                cursor: to.to_string(),
+                more: to < changes.len(),
+            })
+        })
+        .await
     }
 
     async fn next_outbound(&self, scope: &Scope, limit: u32) -> Result<Vec<Outbound>, CrmError> {

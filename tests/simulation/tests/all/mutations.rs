@@ -45,6 +45,7 @@ mutations! {
     an_outage_that_quarantines_is_found "outage-quarantines" ["T01"];
     deletions_that_are_ignored_are_found "deletions-ignored" ["S17"];
     label_changes_out_of_order_are_found "label-changes-unordered" ["S17"];
+    an_echo_that_is_not_suppressed_is_found "echo-not-suppressed" ["S17"];
     past_mail_that_is_taken_is_found "past-mail-taken" ["S10"];
     a_stale_lease_that_may_commit_is_found "stale-lease" ["lease", "cursor"];
 }

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use twinbox_host::clock::{Clock as _, SystemClock};
 use twinbox_plugin::{
     contract::{
-        Attachment, Change, Class, CommitError, Contact, CrmError, Entry, Expectation, Features, Field,
-        Granted, Level, Message, MessageUpdate, OauthError, Outbound, OutboundOutcome, Page, Penalty,
+        Attachment, Change, ChangePage, Class, CommitError, Contact, CrmError, Entry, Expectation, Features,
+        Field, Granted, Level, Message, MessageUpdate, OauthError, Outbound, OutboundOutcome, Page, Penalty,
         PutOutcome, QuotaError, Report, StorageError, Trigger, UpdateOutcome,
     },
     ports, sync,
@@ -212,6 +212,10 @@ impl ports::Crm for Native {
 
     async fn open_attachment(&self, _: &str, _: &str) -> Result<ports::Incoming<Whole>, CrmError> {
         Err(CrmError::NotFound)
+    }
+
+    async fn changes(&self, _: Option<String>, _: u32) -> Result<ChangePage, CrmError> {
+        Err(CrmError::Unsupported)
     }
 
     async fn next_outbound(&self, _: u32) -> Result<Vec<Outbound>, CrmError> {

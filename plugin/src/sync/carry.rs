@@ -1,0 +1,190 @@
+//! What people did in the CRM goes to Gmail (S17), before history is read: so a change made in Gmail
+//! meanwhile is seen on top of it, and neither undoes the other.
+
+use std::collections::BTreeMap;
+
+use super::{Pass, Step, message::flags};
+use crate::{
+    contract::{Change, CrmError, Flags, MessageUpdate, RemoteChange},
+    gmail::{GmailError, Summary},
+    ledger::{self, ConnectionRow, Fate, ledger_key},
+    ports::Host,
+    rules::s17_both_ways::{Trash, asked, bits, from_bits, rebased},
+};
+
+/// Changes taken at a time: so many requests at most are made again after an interruption.
+const CHANGES_AT_ONCE: u32 = 32;
+/// How long after the CRM was told something it is told again rather than trusted to know, ms: what people
+/// do and what it is told may cross, and clocks differ.
+const UNSETTLED: u64 = 10 * 60_000;
+/// Pages of changes taken in one pass.
+const PAGES_PER_PASS: u32 = 20;
+
+/// Carries over what waits, page by page, each committed with the place it reached.
+pub(super) async fn carry<H: Host>(pass: &mut Pass<'_, H>) -> Step {
+    if !pass.features().deltas {
+        return Ok(());
+    }
+    for _ in 0..PAGES_PER_PASS {
+        let cursor = pass.connection.crm_cursor.clone();
+        let page = match pass.host.changes(cursor, CHANGES_AT_ONCE).await {
+            Ok(page) => page,
+            Err(CrmError::Unsupported) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let rows = carry_page(pass, page.changes).await?;
+        let connection = ConnectionRow {
+            crm_cursor: Some(page.cursor),
+            ..pass.connection.clone()
+        };
+        if connection != pass.connection || !rows.is_empty() {
+            pass.commit_connection(connection, rows).await?;
+        }
+        if !page.more {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn carry_page<H: Host>(pass: &Pass<'_, H>, changes: Vec<RemoteChange>) -> Step<Vec<Change>> {
+    // The last word on a message counts.
+    let mut wanted: BTreeMap<String, (Flags, u64)> = BTreeMap::new();
+    for change in changes {
+        // A message of another mailbox stays as it is there (S05).
+        let Some(id) = pass.id_in(&change.key) else {
+            continue;
+        };
+        // Deleted there is the trash here.
+        let flags = Flags {
+            trashed: change.flags.trashed || change.deleted,
+            ..change.flags
+        };
+        wanted.insert(id.to_owned(), (flags, change.at));
+    }
+    let known = ledger::rows_of(pass.host, wanted.keys()).await?;
+    let mut rows = Vec::new();
+    let mut answers = Vec::new();
+    for ((id, (wants, at)), mut row) in wanted.into_iter().zip(known) {
+        let mut delivered = match &mut row {
+            Some(row) => match &mut row.fate {
+                Fate::Delivered(delivered) if !delivered.deleted => Some(delivered),
+                _ => continue,
+            },
+            // A pass that died put it there: it is known when it is delivered once more.
+            None => None,
+        };
+        let known = delivered
+            .as_ref()
+            .and_then(|delivered| delivered.flags)
+            .map(from_bits);
+        let told = delivered.as_ref().and_then(|delivered| delivered.told);
+        let meant = match (told, known) {
+            (Some(told), Some(known)) if at <= told.at => rebased(from_bits(told.before), wants, known),
+            _ => wants,
+        };
+        let was_told = told.is_some_and(|told| pass.host.now() < told.at + UNSETTLED);
+        let carried = carry_message(pass, &id, meant, known).await?;
+        let now = match carried {
+            Some(now) => now,
+            // It is so already, but the CRM may have been told otherwise after it was done.
+            None if was_told => Now::Is(known.unwrap_or(meant)),
+            None => continue,
+        };
+        let flags = match now {
+            Now::Is(flags) => Some(flags),
+            Now::Gone => None,
+        };
+        if flags != Some(wants) || was_told {
+            answers.push(MessageUpdate {
+                key: pass.message_key(&id),
+                flags,
+                deleted: flags.is_none(),
+                released: false,
+            });
+        }
+        if let Some(delivered) = &mut delivered {
+            delivered.deleted = flags.is_none();
+            delivered.flags = flags.map(bits).or(delivered.flags);
+            delivered.carried = flags == Some(wants) && !was_told;
+        }
+        if let Some(row) = row {
+            rows.push(ledger::put(ledger_key(&id), &row)?);
+        }
+    }
+    if !answers.is_empty() && pass.features().edit_after_log {
+        pass.host.update_messages(answers).await?;
+    }
+    Ok(rows)
+}
+
+/// A message after a change was carried over.
+enum Now {
+    /// It is so: Gmail may make something else of it than was asked for.
+    Is(Flags),
+    /// It is gone from the mailbox.
+    Gone,
+}
+
+/// Makes one message in Gmail what the CRM wants it to be; `None` when there is nothing to change.
+async fn carry_message<H: Host>(
+    pass: &Pass<'_, H>,
+    id: &str,
+    wants: Flags,
+    known: Option<Flags>,
+) -> Step<Option<Now>> {
+    let mut changed = change(pass, id, wants, known).await;
+    // Now and then Gmail says of a message that is there that it is gone: reading it says so twice.
+    if let Err(GmailError::Gone) = changed {
+        changed = match pass.gmail.metadata(id).await {
+            Ok(metadata) => {
+                let known = flags(&metadata.summary.label_ids);
+                change(pass, id, wants, Some(known)).await
+            }
+            Err(error) => Err(error),
+        };
+    }
+    let now = match changed {
+        Ok(Some(summary)) => Now::Is(flags(&summary.label_ids)),
+        Ok(None) => return Ok(None),
+        Err(GmailError::Gone) => Now::Gone,
+        // What Gmail will never do stands in nobody's way.
+        Err(GmailError::Refused { status, message }) => {
+            let status = status.to_string();
+            let fields = [("status", status.as_str()), ("message", message.as_str())];
+            pass.warn("Gmail refuses a change made in the CRM", &fields);
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    pass.count(|counts| counts.updates_out += 1);
+    Ok(Some(now))
+}
+
+/// The message after the change; `None` when there is nothing to change.
+async fn change<H: Host>(
+    pass: &Pass<'_, H>,
+    id: &str,
+    wants: Flags,
+    known: Option<Flags>,
+) -> Result<Option<Summary>, GmailError> {
+    let known = match known {
+        Some(known) => known,
+        None => flags(&pass.gmail.metadata(id).await?.summary.label_ids),
+    };
+    let asked = asked(known, wants);
+    if asked.is_nothing() {
+        return Ok(None);
+    }
+    let mut answer = None;
+    if asked.trash == Some(Trash::OutOf) {
+        answer = Some(pass.gmail.untrash(id).await?);
+    }
+    if !asked.add.is_empty() || !asked.remove.is_empty() {
+        answer = Some(pass.gmail.modify(id, &asked.add, &asked.remove).await?);
+    }
+    if asked.trash == Some(Trash::Into) {
+        answer = Some(pass.gmail.trash(id).await?);
+    }
+    Ok(answer)
+}
