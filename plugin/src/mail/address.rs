@@ -148,7 +148,7 @@ pub struct NormalAddress {
 }
 
 /// The comparable form of an address; `None` when `text` is not an address (no `@`, an empty or impossible domain,
-/// white space, over [`MAX_ADDRESS_BYTES`]).
+/// white space, brackets or quotes in a local part that is not quoted, over [`MAX_ADDRESS_BYTES`]).
 pub fn normalise(text: &str) -> Option<NormalAddress> {
     let text = text.trim().trim_start_matches('<').trim_end_matches('>').trim();
     if text.len() > MAX_ADDRESS_BYTES {
@@ -161,11 +161,9 @@ pub fn normalise(text: &str) -> Option<NormalAddress> {
         Some(inner) if quoted && !inner.is_empty() && inner.chars().all(is_plain_local) => inner,
         _ => local,
     };
-    if local.is_empty()
-        || local
-            .chars()
-            .any(|c| c.is_control() || (c.is_whitespace() && !quoted))
-    {
+    let foreign = |c: char| c.is_control() || (!quoted && (c.is_whitespace() || "<>\"".contains(c)));
+    // Dots alone are no atom (RFC 5322 section 3.2.3), and nothing at all once Gmail's are left out.
+    if local.chars().all(|c| c == '.') || local.chars().any(foreign) {
         return None;
     }
     Some(NormalAddress {

@@ -18,10 +18,11 @@ pub fn clean_line(text: &str, max_chars: usize) -> String {
             space_due = true;
             continue;
         }
-        if is_invisible_control(c) {
+        // What is taken out may hide white space at the beginning from `trim`.
+        if is_invisible_control(c) || (line.is_empty() && c.is_whitespace()) {
             continue;
         }
-        if space_due && !line.ends_with(' ') && c != ' ' {
+        if space_due && !line.is_empty() && !line.ends_with(' ') && c != ' ' {
             if count == max_chars {
                 break;
             }

@@ -76,6 +76,9 @@ fn s10_what_is_not_an_address_is_none() {
         "ann@exa mple.com",
         "ann@.example",
         "ann@1.2.3.4\u{0}",
+        "< <<1@a>><ann@gmail.com",
+        ".\"ann\"@gmail.com",
+        "...@gmail.com",
     ] {
         assert_eq!(normalise(text), None, "{text:?}");
     }

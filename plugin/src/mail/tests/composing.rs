@@ -218,6 +218,12 @@ fn s20_references_grow_by_the_parent_and_stay_bounded() {
     );
 }
 
+#[test]
+fn s20_a_control_character_hides_no_white_space_from_the_end_of_a_subject() {
+    assert_eq!(reply_subject("\u{1} Re: Offer \u{1}"), "Re: Offer");
+    assert_eq!(reply_subject("\u{feff}\t Offer"), "Re: Offer");
+}
+
 proptest! {
     #[test]
     fn s21_the_size_is_exact_and_the_content_survives(
