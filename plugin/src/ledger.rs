@@ -54,9 +54,21 @@ pub struct ConnectionRow {
     pub gap: Option<Gap>,
     /// The message on which passes ended, one after the other.
     pub stuck: Option<Stuck>,
+    /// The watch that makes Gmail push, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Watch>,
     /// Where the CRM's changes were read up to (S17).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crm_cursor: Option<String>,
+}
+
+/// Gmail publishes to a topic what happens to the mailbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// The topic.
+    pub topic: String,
+    /// When to ask for it again, ms since the epoch: in a day, or soon where it was refused.
+    pub renew_at: u64,
 }
 
 /// A message that the provider fails on while it answers for others.
@@ -127,9 +139,23 @@ pub struct Delivered {
     /// tells the same is an echo (S17).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub carried: bool,
+    /// The last time that both sides changed it without knowing of each other (S17).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<Conflict>,
     /// Whether it was permanently deleted at the provider since.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
+}
+
+/// What was done in the CRM met what was done in Gmail. Flags as [`bits`](crate::rules::s17_both_ways::bits).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// When it was done in the CRM, ms since the epoch.
+    pub at: u64,
+    /// What the CRM wanted the flags to be.
+    pub wished: u8,
+    /// What they became; none: the message was gone.
+    pub became: Option<u8>,
 }
 
 /// Flags that the CRM was told.
@@ -440,6 +466,11 @@ mod tests {
             flags: Some(5),
             told: Some(Told { at: 1, before: 0 }),
             carried: true,
+            conflict: Some(Conflict {
+                at: 1,
+                wished: 3,
+                became: None,
+            }),
             deleted: false,
         };
         let label = Rule::Label(crate::rules::LabelRule::Draft);

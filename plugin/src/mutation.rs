@@ -39,6 +39,8 @@ pub enum Mutation {
     LabelChangesUnordered,
     /// What came from the CRM is told to the CRM.
     EchoNotSuppressed,
+    /// What a push says is taken for the cursor.
+    PushTrustedAsCursor,
     /// Mail from before the connection is taken in.
     PastMailTaken,
 }

@@ -10,13 +10,15 @@ use crate::{
 };
 
 /// The settings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Settings {
     /// Which of Google's tables of quota units holds for the project.
     pub quota_table: UnitTable,
     /// The most messages sent in 24 hours (S21): 500, or 2,000 for Workspace.
     pub daily_limit: u32,
+    /// The Pub/Sub topic that Gmail publishes to; none: the mailbox is polled.
+    pub push_topic: Option<String>,
     /// A deliberate bug.
     #[cfg(feature = "mutations")]
     pub mutation: Option<Mutation>,
@@ -25,13 +27,13 @@ pub struct Settings {
 impl Settings {
     /// Whether the component has this deliberate bug.
     #[cfg(feature = "mutations")]
-    pub fn has(self, mutation: Mutation) -> bool {
+    pub fn has(&self, mutation: Mutation) -> bool {
         self.mutation == Some(mutation)
     }
 
     /// Whether the component has this deliberate bug: no.
     #[cfg(not(feature = "mutations"))]
-    pub const fn has(self, _: Mutation) -> bool {
+    pub const fn has(&self, _: Mutation) -> bool {
         false
     }
 }
@@ -41,6 +43,7 @@ impl Default for Settings {
         Self {
             quota_table: UnitTable::default(),
             daily_limit: CONSUMER_MESSAGES,
+            push_topic: None,
             #[cfg(feature = "mutations")]
             mutation: None,
         }
@@ -56,7 +59,9 @@ pub const SCHEMA: &str = r#"{
     "quota-table": { "enum": ["old", "new"], "default": "new",
       "description": "Google's table of quota units: old for projects from before 2026-05-01" },
     "daily-limit": { "type": "integer", "minimum": 1, "maximum": 10000, "default": 500,
-      "description": "Messages the mailbox may send in 24 hours" }
+      "description": "Messages the mailbox may send in 24 hours" },
+    "push-topic": { "type": "string", "pattern": "^projects/[^/]+/topics/[^/]+$",
+      "description": "The Pub/Sub topic that Gmail publishes to; without one the mailbox is polled" }
   }
 }"#;
 
@@ -76,7 +81,25 @@ pub fn parse(text: &str) -> Result<Settings, Vec<SettingsError>> {
             message,
         }]);
     }
+    if settings
+        .push_topic
+        .as_deref()
+        .is_some_and(|topic| !is_topic(topic))
+    {
+        let message = "must be projects/<project>/topics/<topic>".to_owned();
+        return Err(vec![SettingsError {
+            pointer: "/push-topic".to_owned(),
+            message,
+        }]);
+    }
     Ok(settings)
+}
+
+fn is_topic(text: &str) -> bool {
+    matches!(
+        text.split('/').collect::<Vec<_>>()[..],
+        ["projects", project, "topics", topic] if !project.is_empty() && !topic.is_empty()
+    )
 }
 
 /// Reads settings for a pass.
@@ -106,6 +129,8 @@ mod tests {
             parse(r#"{"daily-limit": 0}"#).unwrap_err()[0].pointer,
             "/daily-limit"
         );
+        let topic = parse(r#"{"push-topic": "gmail"}"#).unwrap_err();
+        assert_eq!(topic[0].pointer, "/push-topic");
     }
 
     #[test]
@@ -114,7 +139,7 @@ mod tests {
         let known = schema["properties"].as_object().unwrap();
         assert_eq!(
             known.keys().map(String::as_str).collect::<Vec<_>>(),
-            ["daily-limit", "quota-table"]
+            ["daily-limit", "push-topic", "quota-table"]
         );
     }
 }

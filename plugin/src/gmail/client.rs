@@ -123,9 +123,13 @@ impl<'h, H: Host> Gmail<'h, H> {
         folders: Folders,
         page_token: Option<&str>,
     ) -> Result<ListPage, GmailError> {
-        let spam_and_trash = folders == Folders::All;
+        let of_those = match folders {
+            Folders::All => "includeSpamTrash=true".to_owned(),
+            Folders::AllButSpamAndTrash => "includeSpamTrash=false".to_owned(),
+            Folders::Labelled(label) => format!("includeSpamTrash=true&labelIds={label}"),
+        };
         let path = format!(
-            "/messages?maxResults=500&includeSpamTrash={spam_and_trash}&q=after%3A{after}{}",
+            "/messages?maxResults=500&{of_those}&q=after%3A{after}{}",
             page(page_token)
         );
         self.json(Call::MessagesList, get(&path), PAGE_LIMIT).await
@@ -222,6 +226,19 @@ impl<'h, H: Host> Gmail<'h, H> {
         };
         let response = self.once(Call::DraftsSend, request).await?;
         parse(response.body)
+    }
+
+    /// Asks Gmail to publish to a topic (`projects/…/topics/…`) what happens to the mailbox, for seven days from now.
+    pub async fn watch(&self, topic: &str) -> Result<(), GmailError> {
+        let body = serde_json::json!({ "topicName": topic });
+        let request = Request {
+            method: "POST",
+            url: url("/watch"),
+            content_type: Some("application/json".to_owned()),
+            body: body.to_string().into_bytes(),
+            inline_limit: ANSWER_LIMIT,
+        };
+        self.once(Call::Watch, request).await.map(drop)
     }
 
     /// Adds and removes labels; the message after it. The same again changes nothing.

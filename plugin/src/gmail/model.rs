@@ -138,6 +138,8 @@ pub enum Folders {
     All,
     /// All but spam and trash.
     AllButSpamAndTrash,
+    /// Those with this label.
+    Labelled(&'static str),
 }
 
 impl Summary {

@@ -35,6 +35,7 @@ pub(super) enum Call {
     MessagesModify,
     MessagesTrash,
     MessagesUntrash,
+    Watch,
 }
 
 impl UnitTable {
@@ -47,7 +48,7 @@ impl UnitTable {
             Call::MessagesGet | Call::AttachmentsGet | Call::DraftsGet | Call::MessagesTrash => (5, 20),
             Call::ThreadsGet => (10, 40),
             Call::DraftsCreate | Call::DraftsDelete => (10, 10),
-            Call::DraftsSend => (100, 100),
+            Call::DraftsSend | Call::Watch => (100, 100),
         };
         match self {
             Self::Old => old,

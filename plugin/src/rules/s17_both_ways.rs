@@ -60,6 +60,14 @@ pub fn rebased(before: Flags, wants: Flags, known: Flags) -> Flags {
     from_bits(bits(known) & !changed | bits(wants) & changed)
 }
 
+/// Whether both sides changed the message without knowing of each other: the CRM `wished`, which together with what
+/// Gmail had meanwhile `meant` something else, or became something else there (`None`: it was gone). Of one flag both
+/// can only have made the same, as there are two values; of several, each side's change stays.
+pub fn met(wished: Flags, meant: Flags, became: Option<Flags>) -> bool {
+    // Into the trash Gmail takes other labels off by itself.
+    meant != wished || became.is_none_or(|became| !wished.trashed && became != wished)
+}
+
 /// Flags as the ledger keeps them, one bit each.
 pub fn bits(flags: Flags) -> u8 {
     [flags.unread, flags.starred, flags.archived, flags.trashed]
@@ -120,6 +128,16 @@ mod tests {
             ..read
         };
         assert_eq!(rebased(NEW, starred, read), both);
+    }
+
+    #[test]
+    fn s17_changes_that_met_are_told_from_those_that_did_not() {
+        let starred = Flags { starred: true, ..NEW };
+        let read = Flags { unread: false, ..NEW };
+        assert!(met(starred, read, Some(read)));
+        assert!(met(starred, starred, Some(read)));
+        assert!(met(starred, starred, None));
+        assert!(!met(starred, starred, Some(starred)));
     }
 
     #[test]

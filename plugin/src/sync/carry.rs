@@ -7,9 +7,9 @@ use super::{Pass, Step, message::flags};
 use crate::{
     contract::{Change, CrmError, Flags, MessageUpdate, RemoteChange},
     gmail::{GmailError, Summary},
-    ledger::{self, ConnectionRow, Fate, ledger_key},
+    ledger::{self, Conflict, ConnectionRow, Delivered, Fate, ledger_key},
     ports::Host,
-    rules::s17_both_ways::{Trash, asked, bits, from_bits, rebased},
+    rules::s17_both_ways::{Trash, asked, bits, from_bits, met, rebased},
 };
 
 /// Changes taken at a time: so many requests at most are made again after an interruption.
@@ -48,8 +48,39 @@ pub(super) async fn carry<H: Host>(pass: &mut Pass<'_, H>) -> Step {
 }
 
 async fn carry_page<H: Host>(pass: &Pass<'_, H>, changes: Vec<RemoteChange>) -> Step<Vec<Change>> {
-    // The last word on a message counts.
-    let mut wanted: BTreeMap<String, (Flags, u64)> = BTreeMap::new();
+    let wishes = last_words(pass, changes);
+    let known = ledger::rows_of(pass.host, wishes.keys()).await?;
+    let mut rows = Vec::new();
+    let mut answers = Vec::new();
+    for ((id, wish), mut row) in wishes.into_iter().zip(known) {
+        let delivered = match row.as_mut().map(|row| &mut row.fate) {
+            Some(Fate::Delivered(delivered)) if !delivered.deleted => Some(delivered),
+            Some(_) => continue,
+            // A pass that died put it there: it is known when it is delivered once more.
+            None => None,
+        };
+        let Some(answer) = carry_wish(pass, &id, wish, delivered).await? else {
+            continue;
+        };
+        answers.extend(answer);
+        if let Some(row) = row {
+            rows.push(ledger::put(ledger_key(&id), &row)?);
+        }
+    }
+    pass.tell_crm(answers).await?;
+    Ok(rows)
+}
+
+/// What somebody did to a message in the CRM.
+#[derive(Clone, Copy)]
+struct Wish {
+    flags: Flags,
+    at: u64,
+}
+
+/// The last word on each message of this mailbox counts.
+fn last_words<H: Host>(pass: &Pass<'_, H>, changes: Vec<RemoteChange>) -> BTreeMap<String, Wish> {
+    let mut wishes = BTreeMap::new();
     for change in changes {
         // A message of another mailbox stays as it is there (S05).
         let Some(id) = pass.id_in(&change.key) else {
@@ -60,62 +91,56 @@ async fn carry_page<H: Host>(pass: &Pass<'_, H>, changes: Vec<RemoteChange>) -> 
             trashed: change.flags.trashed || change.deleted,
             ..change.flags
         };
-        wanted.insert(id.to_owned(), (flags, change.at));
+        let at = change.at;
+        wishes.insert(id.to_owned(), Wish { flags, at });
     }
-    let known = ledger::rows_of(pass.host, wanted.keys()).await?;
-    let mut rows = Vec::new();
-    let mut answers = Vec::new();
-    for ((id, (wants, at)), mut row) in wanted.into_iter().zip(known) {
-        let mut delivered = match &mut row {
-            Some(row) => match &mut row.fate {
-                Fate::Delivered(delivered) if !delivered.deleted => Some(delivered),
-                _ => continue,
-            },
-            // A pass that died put it there: it is known when it is delivered once more.
-            None => None,
-        };
-        let known = delivered
-            .as_ref()
-            .and_then(|delivered| delivered.flags)
-            .map(from_bits);
-        let told = delivered.as_ref().and_then(|delivered| delivered.told);
-        let meant = match (told, known) {
-            (Some(told), Some(known)) if at <= told.at => rebased(from_bits(told.before), wants, known),
-            _ => wants,
-        };
-        let was_told = told.is_some_and(|told| pass.host.now() < told.at + UNSETTLED);
-        let carried = carry_message(pass, &id, meant, known).await?;
-        let now = match carried {
-            Some(now) => now,
-            // It is so already, but the CRM may have been told otherwise after it was done.
-            None if was_told => Now::Is(known.unwrap_or(meant)),
-            None => continue,
-        };
-        let flags = match now {
-            Now::Is(flags) => Some(flags),
-            Now::Gone => None,
-        };
-        if flags != Some(wants) || was_told {
-            answers.push(MessageUpdate {
-                key: pass.message_key(&id),
-                flags,
-                deleted: flags.is_none(),
-                released: false,
+    wishes
+}
+
+/// Fulfils one wish. `None` when there was nothing to do; otherwise what the CRM has to hear of it, if it cannot
+/// know already.
+async fn carry_wish<H: Host>(
+    pass: &Pass<'_, H>,
+    id: &str,
+    wish: Wish,
+    mut delivered: Option<&mut Delivered>,
+) -> Step<Option<Option<MessageUpdate>>> {
+    let known = delivered.as_ref().and_then(|delivered| delivered.flags);
+    let known = known.map(from_bits);
+    let told = delivered.as_ref().and_then(|delivered| delivered.told);
+    let meant = match (told, known) {
+        (Some(told), Some(known)) if wish.at <= told.at => rebased(from_bits(told.before), wish.flags, known),
+        _ => wish.flags,
+    };
+    let was_told = told.is_some_and(|told| pass.host.now() < told.at + UNSETTLED);
+    let flags = match carry_message(pass, id, meant, known).await? {
+        Some(Now::Is(flags)) => Some(flags),
+        Some(Now::Gone) => None,
+        // It is so already, but the CRM may have been told otherwise after it was done.
+        None if was_told => Some(known.unwrap_or(meant)),
+        None => return Ok(None),
+    };
+    let is_as_wished = flags == Some(wish.flags);
+    if let Some(delivered) = &mut delivered {
+        delivered.deleted = flags.is_none();
+        delivered.flags = flags.map(bits).or(delivered.flags);
+        delivered.carried = is_as_wished && !was_told;
+        if met(wish.flags, meant, flags) {
+            delivered.conflict = Some(Conflict {
+                at: wish.at,
+                wished: bits(wish.flags),
+                became: flags.map(bits),
             });
         }
-        if let Some(delivered) = &mut delivered {
-            delivered.deleted = flags.is_none();
-            delivered.flags = flags.map(bits).or(delivered.flags);
-            delivered.carried = flags == Some(wants) && !was_told;
-        }
-        if let Some(row) = row {
-            rows.push(ledger::put(ledger_key(&id), &row)?);
-        }
     }
-    if !answers.is_empty() && pass.features().edit_after_log {
-        pass.host.update_messages(answers).await?;
+    if is_as_wished && !was_told {
+        return Ok(Some(None));
     }
-    Ok(rows)
+    let answer = match flags {
+        Some(flags) => pass.update(id, Some(flags)),
+        None => pass.deletion(id),
+    };
+    Ok(Some(Some(answer)))
 }
 
 /// A message after a change was carried over.

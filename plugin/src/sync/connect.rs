@@ -40,8 +40,14 @@ pub async fn connect<H: Host>(
         && row.state == ConnectionState::Active
         && s03_right_mailbox::same(&row.address, &profile.email_address)
     {
+        // A watch may have ended with the old grant.
+        let row = ConnectionRow {
+            watch: None,
+            ..row.clone()
+        };
+        store(host, stored.as_ref(), &row).await?;
         return Ok(Connected {
-            address: row.address.clone(),
+            address: row.address,
             since: row.since,
         });
     }
@@ -53,22 +59,31 @@ pub async fn connect<H: Host>(
         page: None,
         gap: None,
         stuck: None,
+        watch: None,
         crm_cursor: None,
     };
-    let expectation = Expectation {
-        key: CONNECTION.to_owned(),
-        version: stored.map(|(_, version)| version),
-    };
-    ledger::commit(
-        host,
-        vec![expectation],
-        vec![ledger::put(CONNECTION.to_owned(), &row)?],
-    )
-    .await?;
+    store(host, stored.as_ref(), &row).await?;
     Ok(Connected {
         address: row.address,
         since: row.since,
     })
+}
+
+/// Stores the connection over what was stored, if that is not the same.
+async fn store<H: Host>(
+    host: &H,
+    stored: Option<&(ConnectionRow, u64)>,
+    row: &ConnectionRow,
+) -> Result<(), Problem> {
+    if stored.is_some_and(|(stored, _)| stored == row) {
+        return Ok(());
+    }
+    let expectation = Expectation {
+        key: CONNECTION.to_owned(),
+        version: stored.map(|(_, version)| *version),
+    };
+    let change = ledger::put(CONNECTION.to_owned(), row)?;
+    ledger::commit(host, vec![expectation], vec![change]).await
 }
 
 /// What a missing grant means to people.

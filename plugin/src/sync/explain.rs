@@ -3,9 +3,9 @@
 use super::crm_problem;
 use crate::{
     contract::{Explanation, Field, Problem, Subject},
-    ledger::{self, CONNECTION, ConnectionRow, Fate, LedgerRow, ledger_key},
+    ledger::{self, CONNECTION, Conflict, ConnectionRow, Fate, LedgerRow, ledger_key},
     ports::Host,
-    rules::address_key,
+    rules::{address_key, s17_both_ways::from_bits},
 };
 
 /// The most messages of one contact that are explained.
@@ -52,6 +52,11 @@ fn explanation(id: &str, row: &LedgerRow) -> Explanation {
     inputs.extend(row.sender.as_deref().map(|sender| field("sender", sender)));
     inputs.extend(rule.map(|rule| field("meaning", rule.meaning())));
     if let Fate::Delivered(delivered) = &row.fate {
+        inputs.extend(
+            delivered
+                .conflict
+                .map(|conflict| field("changed-on-both-sides", &told(conflict))),
+        );
         inputs.extend(delivered.left_out.iter().map(|text| field("left-out", text)));
     }
     Explanation {
@@ -62,6 +67,30 @@ fn explanation(id: &str, row: &LedgerRow) -> Explanation {
         decided_at: row.decided_at,
         version: row.version.clone(),
     }
+}
+
+/// A conflict in words.
+fn told(conflict: Conflict) -> String {
+    let words = |flags: u8| {
+        let flags = from_bits(flags);
+        let names = [
+            (flags.unread, "unread"),
+            (flags.starred, "starred"),
+            (flags.archived, "archived"),
+            (flags.trashed, "trashed"),
+        ];
+        let named: Vec<&str> = names
+            .iter()
+            .filter_map(|(is_set, name)| is_set.then_some(*name))
+            .collect();
+        format!("[{}]", named.join(" "))
+    };
+    let became = conflict.became.map_or_else(|| "deleted".to_owned(), words);
+    format!(
+        "at {} the CRM wished {}, it became {became}",
+        conflict.at,
+        words(conflict.wished)
+    )
 }
 
 fn field(name: &str, value: &str) -> Field {

@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use super::{
     Pass, Step, Stop,
     deliver::{Candidate, deliver},
+    reflag::reflag,
     run::Progress,
 };
 use crate::{
-    contract::{Class, MessageUpdate, Problem},
+    contract::{Class, Problem},
     gmail::{Folders, MessageRef},
     ledger::{self, ConnectionRow, Fate, LedgerRow, ledger_key},
     mutation::Mutation,
@@ -72,7 +73,12 @@ pub(super) async fn close<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
     if more {
         return Ok(Progress::More);
     }
-    mark_deleted(pass, &listed).await?;
+    // Of what came after the anchor, history tells. What is too new for the search now is old enough when the gap
+    // is listed once more.
+    let before = gap.anchored_at.min(listed_at.saturating_sub(SEARCH_LAG));
+    mark_deleted(pass, &listed, before).await?;
+    drop(listed);
+    reflag(pass, before).await?;
     let cursor = if pass.settings.has(Mutation::AnchorAfterListing) {
         pass.gmail.profile().await?.history_id
     } else {
@@ -154,16 +160,13 @@ async fn come_back<H: Host>(pass: &Pass<'_, H>) -> Step<Vec<Candidate>> {
     Ok(back)
 }
 
-/// Delivered messages that the mailbox no longer has were deleted inside the gap.
-async fn mark_deleted<H: Host>(pass: &Pass<'_, H>, listed: &[MessageRef]) -> Step {
+/// Delivered messages that were accepted before this time and that the mailbox no longer has were deleted inside the
+/// gap.
+async fn mark_deleted<H: Host>(pass: &Pass<'_, H>, listed: &[MessageRef], before: u64) -> Step {
     let present: BTreeSet<&str> = listed.iter().map(|message| message.id.as_str()).collect();
-    let anchored_at = pass.connection.gap.map_or(0, |gap| gap.anchored_at);
-    let searchable_until = pass.host.now().saturating_sub(SEARCH_LAG);
     let mut deleted: Vec<(String, LedgerRow)> = Vec::new();
     ledger::for_each::<LedgerRow>(pass.host, "ledger/", None, |id, row| {
-        // Of what came after the anchor, history tells. What is too new for the search now is old enough
-        // when the gap is listed once more.
-        let old_enough = row.received_at < anchored_at.min(searchable_until);
+        let old_enough = row.received_at < before;
         let is_live = matches!(&row.fate, Fate::Delivered(delivered) if !delivered.deleted);
         if is_live && old_enough && !present.contains(id) {
             deleted.push((id.to_owned(), row));
@@ -177,17 +180,10 @@ async fn mark_deleted<H: Host>(pass: &Pass<'_, H>, listed: &[MessageRef]) -> Ste
             if let Fate::Delivered(delivered) = &mut row.fate {
                 delivered.deleted = true;
             }
-            updates.push(MessageUpdate {
-                key: pass.message_key(id),
-                flags: None,
-                deleted: true,
-                released: false,
-            });
+            updates.push(pass.deletion(id));
             rows.push(ledger::put(ledger_key(id), row)?);
         }
-        if pass.features().edit_after_log {
-            pass.host.update_messages(updates).await?;
-        }
+        pass.tell_crm(updates).await?;
         pass.commit(rows).await?;
     }
     Ok(())

@@ -12,10 +12,12 @@ mod explain;
 mod gap;
 mod message;
 mod pull;
+mod reflag;
 mod retry;
 mod run;
 mod send;
 mod sending;
+mod watch;
 
 pub use audit::audit;
 pub use connect::connect;
@@ -26,7 +28,9 @@ pub use run::run;
 use std::cell::{Cell, OnceCell};
 
 use crate::{
-    contract::{Change, Counts, CrmError, Expectation, Features, Field, Level, Problem},
+    contract::{
+        Change, Counts, CrmError, Expectation, Features, Field, Flags, Level, MessageUpdate, Problem,
+    },
     gmail::{Gmail, GmailError},
     ledger::{self, CONNECTION, ConnectionRow, ConnectionState},
     mail::Sanitiser,
@@ -189,6 +193,34 @@ impl<'h, H: Host> Pass<'h, H> {
     pub(crate) fn id_in<'k>(&self, key: &'k str) -> Option<&'k str> {
         let (mailbox, id) = key.strip_prefix("gmail/")?.rsplit_once('/')?;
         (mailbox == self.connection.address).then_some(id)
+    }
+
+    /// News for the CRM of a message; absent flags are unchanged ones.
+    pub(crate) fn update(&self, id: &str, flags: Option<Flags>) -> MessageUpdate {
+        MessageUpdate {
+            key: self.message_key(id),
+            flags,
+            deleted: false,
+            released: false,
+        }
+    }
+
+    /// News for the CRM of a message that left the mailbox for good.
+    pub(crate) fn deletion(&self, id: &str) -> MessageUpdate {
+        MessageUpdate {
+            deleted: true,
+            ..self.update(id, None)
+        }
+    }
+
+    /// Tells the CRM, if it takes changes at all; how many it was told.
+    pub(crate) async fn tell_crm(&self, updates: Vec<MessageUpdate>) -> Step<u32> {
+        if updates.is_empty() || !self.features().edit_after_log {
+            return Ok(0);
+        }
+        let number = u32::try_from(updates.len()).unwrap_or(u32::MAX);
+        self.host.update_messages(updates).await?;
+        Ok(number)
     }
 
     pub(crate) fn warn(&self, message: &str, fields: &[(&str, &str)]) {

@@ -110,10 +110,10 @@ struct Sorted {
 }
 
 /// A delivered message that changed.
-struct Update {
-    id: String,
-    row: LedgerRow,
-    changed: Changed,
+pub(super) struct Update {
+    pub(super) id: String,
+    pub(super) row: LedgerRow,
+    pub(super) changed: Changed,
 }
 
 fn sort(changes: BTreeMap<String, Changed>, known: Vec<Option<LedgerRow>>) -> Sorted {
@@ -159,73 +159,98 @@ fn left_its_label(changed: &Changed) -> bool {
 }
 
 /// Brings read, starred, archived, trashed and deleted to the CRM (S17): from the page alone, unless it
-/// lacks the labels.
-async fn update_crm<H: Host>(pass: &Pass<'_, H>, updates: Vec<Update>) -> Step<Vec<Change>> {
-    let mut changed_rows = Vec::new();
-    let mut messages = Vec::new();
-    let mut interim = Vec::new();
-    for Update { id, mut row, changed } in updates {
-        let Fate::Delivered(delivered) = &mut row.fate else {
-            continue;
-        };
-        let is_known = changed.record <= delivered.labels_at && !changed.deleted;
-        if is_known && !pass.settings.has(Mutation::LabelChangesUnordered) {
+/// lacks the labels. The rows are to be committed.
+pub(super) async fn update_crm<H: Host>(pass: &Pass<'_, H>, updates: Vec<Update>) -> Step<Vec<Change>> {
+    let mut news = News::default();
+    for update in updates {
+        if !is_news(pass, &update) {
             continue;
         }
-        if changed.deleted && pass.settings.has(Mutation::DeletionsIgnored) {
-            continue;
+        let flags = flags_now(pass, &update).await?;
+        if flags.is_some() || update.changed.deleted {
+            news.add(pass, update, flags)?;
         }
-        let flags = match changed.labels.as_deref() {
-            Some(labels) => Some(flags(labels)),
-            None if changed.relabelled && !changed.deleted => ask_for_flags(pass, &id).await?,
-            None => None,
-        };
-        if flags.is_none() && !changed.deleted {
-            continue;
-        }
-        let is_same = flags.is_some_and(|flags| delivered.flags == Some(bits(flags)));
-        let is_echo = delivered.carried && is_same && !changed.deleted;
-        let mut before = None;
-        if !is_echo || pass.settings.has(Mutation::EchoNotSuppressed) {
-            if std::mem::take(&mut delivered.carried) {
-                before = Some(delivered.clone());
-            }
-            messages.push(MessageUpdate {
-                key: pass.message_key(&id),
-                flags,
-                deleted: changed.deleted,
-                released: false,
-            });
-        }
-        let told_before = delivered.flags.filter(|_| !is_echo);
-        delivered.flags = flags.map(bits).or(delivered.flags);
-        delivered.labels_at = delivered.labels_at.max(changed.record);
-        delivered.deleted |= changed.deleted;
-        if let Some(before) = before {
-            let fate = Fate::Delivered(before);
-            let before = LedgerRow { fate, ..row.clone() };
-            interim.push(ledger::put(ledger_key(&id), &before)?);
-        }
-        changed_rows.push((id, row, told_before));
     }
     // From here on the CRM may know otherwise, also if this pass dies before it can say so.
-    if !interim.is_empty() {
-        pass.commit(interim).await?;
+    if !news.interim.is_empty() {
+        pass.commit(news.interim).await?;
     }
-    if !messages.is_empty() && pass.features().edit_after_log {
-        let number = u32::try_from(messages.len()).unwrap_or(u32::MAX);
-        pass.host.update_messages(messages).await?;
-        pass.count(|counts| counts.updates_in += number);
-    }
+    let told = pass.tell_crm(news.messages).await?;
+    pass.count(|counts| counts.updates_in += told);
     let at = pass.host.now();
-    let mut rows = Vec::with_capacity(changed_rows.len());
-    for (id, mut row, told_before) in changed_rows {
+    let rows = news.rows.into_iter().map(|(id, mut row, told_before)| {
         if let (Fate::Delivered(delivered), Some(before)) = (&mut row.fate, told_before) {
             delivered.told = Some(Told { at, before });
         }
-        rows.push(ledger::put(ledger_key(&id), &row)?);
+        ledger::put(ledger_key(&id), &row).map_err(Into::into)
+    });
+    rows.collect()
+}
+
+/// Whether the CRM may not know of it yet.
+fn is_news<H: Host>(pass: &Pass<'_, H>, Update { row, changed, .. }: &Update) -> bool {
+    if changed.deleted {
+        return !pass.settings.has(Mutation::DeletionsIgnored);
     }
-    Ok(rows)
+    let labels_at = match &row.fate {
+        Fate::Delivered(delivered) => delivered.labels_at,
+        _ => return false,
+    };
+    changed.record > labels_at || pass.settings.has(Mutation::LabelChangesUnordered)
+}
+
+/// The flags of a message, where they may have changed.
+async fn flags_now<H: Host>(pass: &Pass<'_, H>, Update { id, changed, .. }: &Update) -> Step<Option<Flags>> {
+    match changed.labels.as_deref() {
+        Some(labels) => Ok(Some(flags(labels))),
+        None if changed.relabelled && !changed.deleted => ask_for_flags(pass, id).await,
+        None => Ok(None),
+    }
+}
+
+/// What the CRM will be told, and the ledger will hold.
+#[derive(Default)]
+struct News {
+    messages: Vec<MessageUpdate>,
+    /// Rows to commit before the CRM is told: of flags that came from there it will know more than that.
+    interim: Vec<Change>,
+    /// Rows to commit afterwards, with the flags that the CRM was told otherwise of.
+    rows: Vec<(String, LedgerRow, Option<u8>)>,
+}
+
+impl News {
+    fn add<H: Host>(
+        &mut self,
+        pass: &Pass<'_, H>,
+        Update { id, mut row, changed }: Update,
+        flags: Option<Flags>,
+    ) -> Step {
+        let Fate::Delivered(delivered) = &mut row.fate else {
+            return Ok(());
+        };
+        let is_same = flags.is_some_and(|flags| delivered.flags == Some(bits(flags)));
+        let is_echo = delivered.carried && is_same && !changed.deleted;
+        let told_before = delivered.flags.filter(|_| !is_echo);
+        if !is_echo || pass.settings.has(Mutation::EchoNotSuppressed) {
+            let was_carried = std::mem::take(&mut delivered.carried);
+            let before = was_carried.then(|| Fate::Delivered(delivered.clone()));
+            self.messages.push(MessageUpdate {
+                deleted: changed.deleted,
+                ..pass.update(&id, flags)
+            });
+            if let Some(fate) = before {
+                let before = LedgerRow { fate, ..row.clone() };
+                self.interim.push(ledger::put(ledger_key(&id), &before)?);
+            }
+        }
+        if let Fate::Delivered(delivered) = &mut row.fate {
+            delivered.flags = flags.map(bits).or(delivered.flags);
+            delivered.labels_at = delivered.labels_at.max(changed.record);
+            delivered.deleted |= changed.deleted;
+        }
+        self.rows.push((id, row, told_before));
+        Ok(())
+    }
 }
 
 /// The flags of a message whose labels history left out; `None` when it is gone.

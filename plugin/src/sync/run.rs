@@ -1,11 +1,16 @@
 //! One bounded pass: mail to send, what was done in the CRM, then mail that came.
 
-use super::{NOTHING, Pass, Step, Stop, carry, gap, pull, retry, send};
+use super::{NOTHING, Pass, Step, Stop, carry, gap, pull, retry, send, watch};
 use crate::{
     contract::{Counts, Problem, Report, Trigger},
+    ledger::ConnectionRow,
+    mutation::Mutation,
     ports::Host,
     settings,
 };
+
+/// When history is read again after a push that it was not ready for, ms.
+const READABLE_AFTER: u64 = 2_000;
 
 /// How a part of a pass ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,14 +22,14 @@ pub(super) enum Progress {
 }
 
 /// Runs a pass. Never fails: what went wrong is in the report.
-pub async fn run<H: Host>(host: &H, _trigger: Trigger, settings: &str) -> Report {
+pub async fn run<H: Host>(host: &H, trigger: Trigger, settings: &str) -> Report {
     let pass = match settings::require(settings) {
         Ok(settings) => Pass::load(host, settings).await,
         Err(problem) => Err(problem),
     };
     match pass {
         Ok(mut pass) => {
-            let result = work(&mut pass).await;
+            let result = work(&mut pass, &trigger).await;
             report(&pass, result)
         }
         Err(problem) => Report {
@@ -40,7 +45,17 @@ struct Done {
     next: Option<u64>,
 }
 
-async fn work<H: Host>(pass: &mut Pass<'_, H>) -> Step<Done> {
+async fn work<H: Host>(pass: &mut Pass<'_, H>, trigger: &Trigger) -> Step<Done> {
+    if let Trigger::Push(id) = trigger
+        && pass.settings.has(Mutation::PushTrustedAsCursor)
+    {
+        let connection = ConnectionRow {
+            cursor: id.clone(),
+            ..pass.connection.clone()
+        };
+        pass.commit_connection(connection, Vec::new()).await?;
+    }
+    watch::keep(pass).await?;
     let waiting = send::send_waiting(pass).await?;
     retry::retry_quarantined(pass).await?;
     carry::carry(pass).await?;
@@ -49,11 +64,21 @@ async fn work<H: Host>(pass: &mut Pass<'_, H>) -> Step<Done> {
         progress = gap::close(pass).await?;
     }
     let settles = pass.connection.gap.map(|gap| gap.settles_at());
-    let next = [waiting.next, settles].into_iter().flatten().min();
+    let early = is_ahead(trigger, &pass.connection.cursor).then(|| pass.host.now() + READABLE_AFTER);
+    let next = [waiting.next, settles, early].into_iter().flatten().min();
     if waiting.progress == Progress::More {
         progress = Progress::More;
     }
     Ok(Done { progress, next })
+}
+
+/// Whether a push tells of more than history had: it may arrive before its history can be read.
+fn is_ahead(trigger: &Trigger, cursor: &str) -> bool {
+    let number = |id: &str| id.parse::<u64>().ok();
+    match trigger {
+        Trigger::Push(id) => number(id) > number(cursor),
+        _ => false,
+    }
 }
 
 fn report<H: Host>(pass: &Pass<'_, H>, result: Step<Done>) -> Report {

@@ -69,6 +69,8 @@ pub(crate) struct Director<'p> {
     lives: Vec<Vec<Generation>>,
     polls: BTreeMap<(usize, usize), u64>,
     pushed: BTreeMap<usize, u64>,
+    /// What the latest notification of each mailbox told.
+    announced: BTreeMap<usize, u64>,
     /// Passes of each tenant in a row that found nothing to do.
     idle: Vec<u32>,
     /// When a pass last did something, ms.
@@ -161,6 +163,7 @@ impl<'p> Director<'p> {
             lives: vec![Vec::new(); shape.tenants.len()],
             polls: BTreeMap::new(),
             pushed: BTreeMap::new(),
+            announced: BTreeMap::new(),
             idle: vec![0; shape.tenants.len()],
             stirred: START + CALM,
             is_calm: false,
@@ -194,7 +197,11 @@ impl<'p> Director<'p> {
                     self.look_again();
                 }
                 Due::Connect { tenant } => self.connect(tenant),
-                Due::Wake { host, tenant } => self.wake(host, tenant),
+                Due::Wake {
+                    host,
+                    tenant,
+                    announced,
+                } => self.wake(host, tenant, announced),
                 Due::Restart { host } => self.restart(host),
                 Due::Disconnect { tenant } => self.disconnect(tenant),
                 Due::Calm => self.calm(),

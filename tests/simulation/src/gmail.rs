@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 use crate::plan::{Act, BodyKind, Folder, Mail, Place, Shape, Writing};
 
+/// Where Gmail publishes what happens.
+pub(crate) const TOPIC: &str = "projects/twinbox/topics/gmail";
 /// Scope of a person who uses Gmail.
 const EVERYTHING: &str = "https://mail.google.com/";
 /// When the month of [`START`](crate::world::START) began, s since the epoch.
@@ -106,7 +108,7 @@ impl People {
 
     /// Notifications of a mailbox are published from now on.
     pub(crate) fn watch(&mut self, mailbox: usize) {
-        let topic = json!({"topicName": "projects/twinbox/topics/gmail"});
+        let topic = json!({ "topicName": TOPIC });
         self.call(mailbox, "POST", "watch", &topic);
     }
 

@@ -266,11 +266,8 @@ impl Judge<'_> {
             Presence::Alive if row.is_deleted => {
                 found.push(("S17", format!("{here} is deleted in the CRM and not in Gmail")));
             }
-            // What was read or starred inside a gap of the history is not carried over yet.
-            // Nor can a lease keep a host that stood still from telling the CRM what it knew before.
-            Presence::Alive
-                if !self.state.wire.gaps.contains(&self.view.email) && !self.state.coverage.has_stalled() =>
-            {
+            // No lease can keep a host that stood still from telling the CRM what it knew before.
+            Presence::Alive if !self.state.coverage.has_stalled() => {
                 let flags = flags(message);
                 if row.message.flags != flags {
                     let got = row.message.flags;

@@ -12,7 +12,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Component("cursor-before-messages"),
         Self::Component("row-dropped-on-error"),
         Self::Component("anchor-after-listing"),
@@ -27,6 +27,7 @@ impl Mutation {
         Self::Component("deletions-ignored"),
         Self::Component("label-changes-unordered"),
         Self::Component("echo-not-suppressed"),
+        Self::Component("push-trusted-as-cursor"),
         Self::Component("past-mail-taken"),
         Self::StaleLease,
     ];

@@ -93,6 +93,8 @@ pub(crate) enum Due {
         host: usize,
         /// Whose connection.
         tenant: usize,
+        /// The history id that a push told, if one woke it.
+        announced: Option<u64>,
     },
     /// A host that died is there again.
     Restart {

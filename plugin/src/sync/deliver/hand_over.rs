@@ -8,7 +8,7 @@ use super::{
     rows::{Rows, row},
 };
 use crate::{
-    contract::{Message, MessageUpdate, Problem, PutOutcome},
+    contract::{Message, Problem, PutOutcome},
     gmail::{Gmail, GmailError, RawMessage, Summary},
     ledger::Fate,
     mail::{self, Parsed},
@@ -156,17 +156,11 @@ async fn update_known<H: Host>(pass: &Pass<'_, H>, ready: &[Ready], outcomes: &[
         .iter()
         .zip(outcomes)
         .filter(|(_, outcome)| matches!(outcome, PutOutcome::Already(_)));
-    let updates: Vec<MessageUpdate> = known
-        .map(|(ready, _)| MessageUpdate {
-            key: pass.message_key(&ready.wanted.summary.id),
-            flags: Some(flags(&ready.wanted.summary.label_ids)),
-            deleted: false,
-            released: false,
-        })
-        .collect();
-    if !updates.is_empty() && pass.features().edit_after_log {
-        pass.host.update_messages(updates).await?;
-    }
+    let updates = known.map(|(ready, _)| {
+        let summary = &ready.wanted.summary;
+        pass.update(&summary.id, Some(flags(&summary.label_ids)))
+    });
+    pass.tell_crm(updates.collect()).await?;
     Ok(())
 }
 

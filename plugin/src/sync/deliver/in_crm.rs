@@ -4,7 +4,6 @@
 
 use super::look::{Look, Looked, Reading, Standing};
 use crate::{
-    contract::MessageUpdate,
     gmail::GmailError,
     mail::Envelope,
     ports::Host,
@@ -36,17 +35,10 @@ pub(super) async fn look_again<H: Host>(pass: &Pass<'_, H>, mut looks: Vec<Looke
             looked.look = read(pass, &looked.id).await?;
         }
         if matches!(looked.look, Look::Gone) {
-            deleted.push(MessageUpdate {
-                key: pass.message_key(&looked.id),
-                flags: None,
-                deleted: true,
-                released: false,
-            });
+            deleted.push(pass.deletion(&looked.id));
         }
     }
-    if !deleted.is_empty() {
-        pass.host.update_messages(deleted).await?;
-    }
+    pass.tell_crm(deleted).await?;
     Ok(looks)
 }
 

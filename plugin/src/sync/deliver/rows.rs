@@ -80,6 +80,7 @@ impl Rows {
             flags: Some(bits(flags(&summary.label_ids))),
             told: None,
             carried: false,
+            conflict: None,
             deleted: false,
         };
         let row = LedgerRow {

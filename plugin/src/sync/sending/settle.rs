@@ -56,6 +56,7 @@ pub(in crate::sync) fn ledger_row<H: Host>(
         flags: None,
         told: None,
         carried: false,
+        conflict: None,
         deleted: false,
     };
     LedgerRow {

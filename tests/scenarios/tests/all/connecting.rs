@@ -174,3 +174,25 @@ async fn s07_an_access_token_that_expired_is_renewed_without_a_word() {
     assert_eq!(world.sync().await.report.problem, None);
     assert_eq!(world.subjects(ANN).await, ["Hello"]);
 }
+
+#[tokio::test]
+async fn s05_another_address_brings_new_mail_and_leaves_what_was_synced() {
+    let other = "other@example.com";
+    let mut world = World::connected().await;
+    world.sim().create_user(other, "Mia");
+    world.mail().subject("Old address").arrives();
+    world.sync().await;
+    world.consent(other, Decision::All, Some(other)).await.unwrap();
+    world.mail().subject("After the change").arrives();
+    world.sync().await;
+    assert_eq!(world.subjects(ANN).await, ["Old address"]);
+    assert_eq!(world.connection_row().await.address, other);
+    let active = world
+        .connections()
+        .await
+        .into_iter()
+        .filter(|connection| connection.status == ConnectionStatus::Active)
+        .count();
+    assert_eq!(active, 1);
+    assert_eq!(world.gmail().view().grants, 0, "nobody needs the former mailbox");
+}

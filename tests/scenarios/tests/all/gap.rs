@@ -53,6 +53,35 @@ async fn t04_what_was_deleted_inside_the_gap_is_deleted_in_the_crm() {
 }
 
 #[tokio::test]
+async fn t04_what_was_read_starred_archived_or_trashed_inside_the_gap_shows_in_the_crm() {
+    let world = World::connected().await;
+    let read = world.mail().subject("Read").arrives();
+    let trashed = world.mail().subject("Trashed").arrives();
+    world.mail().subject("Untouched").arrives();
+    world.sync().await;
+    world.tick(3_600_000);
+    world
+        .gmail()
+        .label(&read.id, &["STARRED"], &["UNREAD", "INBOX"])
+        .await;
+    world.gmail().trash(&trashed.id).await;
+    world.sim().expire_history(ME, None);
+    world.mail().subject("New").arrives();
+    world.sim().expire_history(ME, None);
+    world.settle().await;
+    let conversation = world.conversation(ANN).await;
+    let flags = |subject: &str| {
+        let found = conversation
+            .iter()
+            .find(|stored| stored.message.subject == subject);
+        found.unwrap().message.flags
+    };
+    assert!(flags("Read").starred && flags("Read").archived && !flags("Read").unread);
+    assert!(flags("Trashed").trashed);
+    assert!(flags("Untouched").unread && !flags("Untouched").archived);
+}
+
+#[tokio::test]
 async fn t04_what_was_deleted_just_before_the_gap_is_deleted_in_the_crm() {
     let world = World::connected().await;
     world.mail().subject("Kept").arrives();

@@ -213,6 +213,13 @@ async fn s17_two_changes_of_different_things_both_stay() {
     let flags = world.only_message(ANN).await.message.flags;
     assert!(flags.starred && !flags.unread);
     assert_eq!(world.gmail().labels(&mail.id), ["INBOX", "STARRED"]);
+    let explained = world.explain(&mail.id).await;
+    let met = explained
+        .inputs
+        .iter()
+        .find(|field| field.name == "changed-on-both-sides");
+    let met = &met.unwrap().value;
+    assert!(met.ends_with("the CRM wished [], it became [starred]"), "{met}");
 }
 
 #[tokio::test]

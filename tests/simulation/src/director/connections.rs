@@ -14,6 +14,7 @@ use twinbox_host::{
 
 use super::{BUSY, Director, Ended, Flag, IDLE, LAG, POLL, SELDOM, Task, Work, tenant_id};
 use crate::{
+    gmail::TOPIC,
     model::Generation,
     mutation::Mutation,
     plan::Shape,
@@ -21,7 +22,7 @@ use crate::{
 };
 
 impl Director<'_> {
-    pub(super) fn wake(&mut self, host: usize, tenant: usize) {
+    pub(super) fn wake(&mut self, host: usize, tenant: usize, announced: Option<u64>) {
         let now = self.world.lock().now;
         if self.polls.get(&(host, tenant)).is_some_and(|at| *at <= now) {
             self.polls.remove(&(host, tenant));
@@ -32,7 +33,8 @@ impl Director<'_> {
         let (Some(host_at_work), Some(id)) = (self.hosts[host].clone(), self.current(tenant)) else {
             return;
         };
-        let future = async move { Ended::Pass(host_at_work.run(&id, Trigger::Schedule).await) };
+        let trigger = announced.map_or(Trigger::Schedule, |history| Trigger::Push(history.to_string()));
+        let future = async move { Ended::Pass(host_at_work.run(&id, trigger).await) };
         self.start(host, tenant, Work::Pass, Box::pin(future));
     }
 
@@ -70,10 +72,11 @@ impl Director<'_> {
 
     pub(super) fn settings(&self, tenant: usize) -> String {
         let limit = self.plan.shape.tenants[tenant].daily_limit;
-        match self.mutation {
-            Some(Mutation::Component(name)) => format!(r#"{{"daily-limit":{limit},"mutation":"{name}"}}"#),
-            _ => format!(r#"{{"daily-limit":{limit}}}"#),
+        let mut settings = serde_json::json!({ "daily-limit": limit, "push-topic": TOPIC });
+        if let Some(Mutation::Component(name)) = self.mutation {
+            settings["mutation"] = name.into();
         }
+        settings.to_string()
     }
 
     pub(super) fn disconnect(&mut self, tenant: usize) {
@@ -235,7 +238,14 @@ impl Director<'_> {
         let known = self.polls.entry((host, tenant)).or_insert(u64::MAX);
         if at < *known {
             *known = at;
-            state.schedule(at, Due::Wake { host, tenant });
+            state.schedule(
+                at,
+                Due::Wake {
+                    host,
+                    tenant,
+                    announced: None,
+                },
+            );
         }
     }
 

@@ -80,7 +80,9 @@ impl Director<'_> {
             }
             What::Push { mailbox, copies } => {
                 self.people.watch(*mailbox);
-                self.push(*mailbox, *copies);
+                // Late and doubled: it says what the latest said.
+                let announced = self.announced.get(mailbox).copied();
+                self.push(*mailbox, *copies, announced);
             }
             What::Conflict { tenant } => {
                 if let Some(id) = self.current(*tenant) {
@@ -107,10 +109,12 @@ impl Director<'_> {
             let mailboxes = 0..self.plan.shape.mailboxes;
             let mut mailboxes =
                 mailboxes.filter(|number| Shape::mailbox(*number) == notification.email_address);
-            if let (Some(mailbox), None) = (mailboxes.next(), notification.flaw)
-                && self.is_news(mailbox)
-            {
-                self.push(mailbox, 1);
+            let (Some(mailbox), None) = (mailboxes.next(), notification.flaw) else {
+                continue;
+            };
+            self.announced.insert(mailbox, notification.history_id);
+            if self.is_news(mailbox) {
+                self.push(mailbox, 1, Some(notification.history_id));
             }
         }
     }
@@ -125,7 +129,7 @@ impl Director<'_> {
         is_news
     }
 
-    pub(super) fn push(&mut self, mailbox: usize, copies: u32) {
+    pub(super) fn push(&mut self, mailbox: usize, copies: u32, announced: Option<u64>) {
         // When all is calm the hosts look by themselves, so that what comes late has its time.
         if self.is_calm {
             return;
@@ -136,7 +140,14 @@ impl Director<'_> {
                 if shape.mailbox == mailbox {
                     let host = usize::try_from(state.between(0, self.hosts.len() as u64)).unwrap_or_default();
                     let at = state.now + state.between(0, PUSH_TAKES);
-                    state.schedule(at, Due::Wake { host, tenant });
+                    state.schedule(
+                        at,
+                        Due::Wake {
+                            host,
+                            tenant,
+                            announced,
+                        },
+                    );
                     state.coverage.hit("push");
                 }
             }
@@ -156,7 +167,14 @@ impl Director<'_> {
         state.coverage.hit("changed in the CRM");
         let at = now + state.between(0, 10_000);
         let host = usize::try_from(state.between(0, self.hosts.len() as u64)).unwrap_or_default();
-        state.schedule(at, Due::Wake { host, tenant });
+        state.schedule(
+            at,
+            Due::Wake {
+                host,
+                tenant,
+                announced: None,
+            },
+        );
         if act == CrmAct::Delete
             && let Some((_, id)) = key.rsplit_once('/')
         {
@@ -237,6 +255,7 @@ impl Director<'_> {
             Due::Wake {
                 host,
                 tenant: *tenant,
+                announced: None,
             },
         );
     }

@@ -1,7 +1,7 @@
 //! The way to Gmail: the simulator in process, behind the host's real egress.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     io,
     net::{IpAddr, Ipv4Addr},
 };
@@ -45,8 +45,6 @@ pub(crate) struct WireState {
     pub(crate) spent: BTreeMap<String, VecDeque<(u64, u64)>>,
     /// Whether the request at hand is one of a host that stood still before it.
     pub(crate) is_late: bool,
-    /// Mailboxes whose history was said to have expired.
-    pub(crate) gaps: BTreeSet<String>,
     /// How often each message was said to be gone.
     pub(crate) gone: BTreeMap<String, u32>,
     /// How often each message could not be had.
@@ -108,13 +106,6 @@ impl World {
             state.coverage.hit("Gmail outage");
         }
         is_down
-    }
-
-    fn note_gap(&self, token: &str) {
-        let mut state = self.lock();
-        if let Some(mailbox) = state.vault.mailbox_of(token) {
-            state.wire.gaps.insert(mailbox);
-        }
     }
 
     /// The host promised to keep a rate; the provider counts by a sliding minute.
@@ -200,13 +191,6 @@ impl HttpClient for Ports {
         let turn = self.world.turn(self.host, Port::Http, line, |world| {
             let (method, path) = (built.method().clone(), built.uri().path().to_owned());
             let answer = world.answer(built);
-            if path.ends_with("/history")
-                && answer
-                    .as_ref()
-                    .is_ok_and(|answer| matches!(answer.status, 404 | 410))
-            {
-                world.note_gap(&token);
-            }
             // A request that is made again with a new token is one request to the guest.
             if answer.as_ref().is_ok_and(|answer| answer.status != 401) {
                 world.charge(&token, &method, &path);

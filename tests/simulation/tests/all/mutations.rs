@@ -46,6 +46,7 @@ mutations! {
     deletions_that_are_ignored_are_found "deletions-ignored" ["S17"];
     label_changes_out_of_order_are_found "label-changes-unordered" ["S17"];
     an_echo_that_is_not_suppressed_is_found "echo-not-suppressed" ["S17"];
+    a_push_that_is_trusted_as_a_cursor_is_found "push-trusted-as-cursor" ["T01", "cursor", "S17"];
     past_mail_that_is_taken_is_found "past-mail-taken" ["S10"];
     a_stale_lease_that_may_commit_is_found "stale-lease" ["lease", "cursor"];
 }
