@@ -205,13 +205,12 @@ fn algorithm_of(token: &str) -> Refusal {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     #[derive(Deserialize)]
     struct Named {
-        #[serde(rename = "alg")]
-        _alg: String,
+        alg: String,
     }
     let header = token.split('.').next().unwrap_or_default();
     let header = URL_SAFE_NO_PAD.decode(header).unwrap_or_default();
     match serde_json::from_slice::<Named>(&header) {
-        Ok(_) => Refusal::Algorithm,
-        Err(_) => Refusal::Malformed,
+        Ok(named) if named.alg != "RS256" => Refusal::Algorithm,
+        _ => Refusal::Malformed,
     }
 }

@@ -14,6 +14,7 @@ mod inbound;
 mod ledger;
 mod limits;
 mod nesting;
+mod push;
 mod releases;
 mod replay;
 mod safety;
