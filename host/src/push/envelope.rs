@@ -25,6 +25,13 @@ pub struct Notification {
     pub history_id: String,
 }
 
+impl Notification {
+    /// Reads the body of a push request, the wrapped form, of at most [`BODY_LIMIT`](super::BODY_LIMIT) bytes.
+    pub fn read(body: &[u8]) -> Result<Self, Unreadable> {
+        Envelope::read(body)?.notification()
+    }
+}
+
 /// Why a message is no notification; for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {

@@ -17,13 +17,13 @@ use super::{
 };
 
 /// How long Pub/Sub may hold a pull until there is something.
-const PULL: Duration = Duration::from_secs(120);
+const PULL: Duration = Duration::from_mins(2);
 /// The most messages of a pull, and the least that is asked for when they are too large together.
 const MESSAGES: (u32, u32) = (100, 1);
 /// The largest answer, in bytes: one message of the 10 MB that Pub/Sub takes at most, in base64.
 const ANSWER_LIMIT: usize = 16 << 20;
 /// First and longest wait after a failure.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 /// What to pull.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -66,18 +66,9 @@ impl Setting {
         setting
     }
 
-    fn endpoint(&self) -> PushEndpoint {
-        PushEndpoint {
-            url: AUDIENCE.into(),
-            audience: AUDIENCE.into(),
-            service_account: ROBOT.into(),
-            subscription: SUBSCRIPTION.into(),
-        }
-    }
-
     /// What Google would send with a push, if it had this flaw.
     fn authorization(&self, flaw: Option<TokenFlaw>) -> Option<String> {
-        let token = self.sim.push_token(&self.endpoint(), flaw)?;
+        let token = self.sim.push_token(&endpoint(), flaw)?;
         Some(format!("Bearer {token}"))
     }
 
@@ -112,6 +103,15 @@ impl Setting {
 
     fn woken(&self) -> Vec<(String, Trigger)> {
         std::mem::take(&mut self.woken.0.lock().unwrap())
+    }
+}
+
+fn endpoint() -> PushEndpoint {
+    PushEndpoint {
+        url: AUDIENCE.into(),
+        audience: AUDIENCE.into(),
+        service_account: ROBOT.into(),
+        subscription: SUBSCRIPTION.into(),
     }
 }
 

@@ -42,7 +42,7 @@ impl Default for Polling {
         Self {
             interval: Duration::from_secs(30),
             jitter: Duration::from_secs(10),
-            pushed: Duration::from_secs(600),
+            pushed: Duration::from_mins(10),
         }
     }
 }

@@ -87,7 +87,7 @@ mod tests {
     const POLLING: Polling = Polling {
         interval: Duration::from_secs(30),
         jitter: Duration::from_secs(10),
-        pushed: Duration::from_secs(600),
+        pushed: Duration::from_mins(10),
     };
 
     fn ran(at: u64) -> Connection {

@@ -32,7 +32,8 @@ pub struct Announced {
     pub newest_at: u64,
     /// When a notification came last, ms since the epoch; up to a minute older.
     pub heard_at: Option<u64>,
-    /// When a pass last found a change that should have been announced and was not, ms since the epoch.
+    /// When a pass found a change that should have been announced and was not, ms since the epoch; none since
+    /// the last notification.
     pub missed_at: Option<u64>,
 }
 
@@ -57,11 +58,13 @@ pub enum Found {
 impl Announced {
     /// A notification has come, at `now`, ms since the epoch.
     pub fn hear(&mut self, history_id: &str, now: u64) -> News {
-        let is_sign = self.heard_at.is_none_or(|heard| {
-            now.saturating_sub(heard) >= SIGN_OF_LIFE || self.missed_at.is_some_and(|missed| missed >= heard)
-        });
+        let is_sign = self.missed_at.is_some()
+            || self
+                .heard_at
+                .is_none_or(|heard| now.saturating_sub(heard) >= SIGN_OF_LIFE);
         if is_sign {
             self.heard_at = Some(now);
+            self.missed_at = None;
         }
         let is_greater = self
             .newest
@@ -90,9 +93,8 @@ impl Announced {
 
     /// Whether notifications come: the last is young enough, and no pass has found since that one was missing.
     pub fn is_alive(&self, now: u64) -> bool {
-        self.heard_at.is_some_and(|heard| {
-            now.saturating_sub(heard) < SILENCE && self.missed_at.is_none_or(|missed| missed < heard)
-        })
+        let is_recent = |heard: u64| now.saturating_sub(heard) < SILENCE;
+        self.missed_at.is_none() && self.heard_at.is_some_and(is_recent)
     }
 }
 

@@ -175,7 +175,7 @@ async fn push_by_a_rotated_key_causes_one_fetch_and_unknown_keys_no_more_than_on
         assert_eq!(answer, Err(PushAnswer::Unauthorized));
     }
     assert_eq!(setting.issuer.fetched(), 3);
-    let old = setting.sim.push_token(&setting.endpoint(), None).unwrap();
+    let old = setting.sim.push_token(&endpoint(), None).unwrap();
     assert!(
         setting
             .receiver
