@@ -17,7 +17,7 @@ use crate::{
     release::Shadow,
     sandbox::{Ended, PassError, Usage},
     scope::{ConnectionId, Scope},
-    store::{Connection, ConnectionStatus, Lease, Put, StoreError},
+    store::{Announced, Connection, ConnectionStatus, Found, Lease, Put, StoreError},
     trace::{Call, Trace},
     vault::VaultError,
 };
@@ -158,6 +158,8 @@ impl Host {
                 next_run_at: Some(now),
                 failures: 0,
                 problem: None,
+                // A watch that is there now announces itself; whether notifications come is seen anew.
+                announced: Announced::default(),
                 revision: known.map_or(0, |known| known.revision),
             };
             if self.put(&mut connection).await? == Put::Written {
@@ -197,15 +199,16 @@ impl Host {
         let stopped = self.running.enter(id);
         let begun = async {
             let connection = self.active(id).await?;
+            let began = Began::of(&connection, &trigger, self.parts.clock.now());
             let settings = connection.settings;
             let call = Call::Run {
                 trigger: trigger.clone(),
                 settings: settings.clone(),
             };
             let (pass, turn) = self.turn_of(connection.scope, lease.clone(), call, limit).await?;
-            Ok((pass, turn, settings))
+            Ok((pass, turn, settings, began))
         };
-        let (pass, turn, settings) = match begun.await {
+        let (pass, turn, settings, began) = match begun.await {
             Ok(begun) => begun,
             Err(error) => {
                 self.give_back(&lease).await;
@@ -218,7 +221,7 @@ impl Host {
             () = stopped.wait() => return Err(HostError::Refused(Problem::NotConnected)),
         };
         self.give_back(&lease).await;
-        let noted = self.note(id, &ended).await;
+        let noted = self.note(id, &began, &ended).await;
         let trace = self.end(turn, &ended).await;
         noted?;
         let usage = ended.usage;
@@ -278,6 +281,23 @@ impl Host {
         ended.result?.map_err(HostError::Refused)?;
         // The plugin gives the grant up; a plugin that does not changes nothing about it.
         Ok(self.parts.vault.release(id).await?)
+    }
+
+    /// Gives all connections that were not ended these settings, JSON, from their next pass on; how many had
+    /// others. For a platform whose settings are its configuration's, when it starts.
+    pub async fn set_settings(&self, settings: &str) -> Result<usize, HostError> {
+        let mut changed = 0;
+        for connection in self.parts.registry.list().await? {
+            if connection.status == ConnectionStatus::Disconnected || connection.settings == settings {
+                continue;
+            }
+            self.change(&connection.scope.connection, |connection| {
+                settings.clone_into(&mut connection.settings);
+            })
+            .await?;
+            changed += 1;
+        }
+        Ok(changed)
     }
 
     /// Changes a connection's record as it is now, whoever writes it at the same time.
@@ -346,11 +366,48 @@ impl Host {
         }
     }
 
-    async fn note(&self, id: &ConnectionId, ended: &Ended<Report>) -> Result<(), HostError> {
+    async fn note(&self, id: &ConnectionId, began: &Began, ended: &Ended<Report>) -> Result<(), HostError> {
         let now = self.parts.clock.now();
-        self.change(id, |connection| note(connection, &ended.result, now))
-            .await
-            .map(drop)
+        self.change(id, |connection| {
+            note(connection, &ended.result, now);
+            if let Ok(report) = &ended.result
+                && report.problem.is_none()
+            {
+                connection
+                    .announced
+                    .looked(&began.announced, began.found(report), now);
+            }
+        })
+        .await
+        .map(drop)
+    }
+}
+
+/// What was known of the connection when a pass began.
+struct Began {
+    announced: Announced,
+    how: Found,
+}
+
+impl Began {
+    fn of(connection: &Connection, trigger: &Trigger, now: u64) -> Self {
+        let asked_for_by_the_last = connection.next_run_at.is_some_and(|at| at <= now);
+        let is_polling =
+            *trigger == Trigger::Schedule && connection.announced.waiting.is_none() && !asked_for_by_the_last;
+        Self {
+            announced: connection.announced.clone(),
+            how: if is_polling {
+                Found::ByPolling
+            } else {
+                Found::AsAsked
+            },
+        }
+    }
+
+    /// How the pass came to find what it found at the provider, if it found anything.
+    fn found(&self, report: &Report) -> Option<Found> {
+        let counts = &report.counts;
+        (counts.seen > 0 || counts.updates_in > 0).then_some(self.how)
     }
 }
 

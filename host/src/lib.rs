@@ -22,10 +22,12 @@ pub mod egress;
 mod hex;
 mod host;
 mod key_file;
+pub mod mailbox;
 pub mod problem;
 #[cfg(feature = "program")]
 #[doc(hidden)]
 pub mod program;
+pub mod push;
 pub mod quota;
 pub mod random;
 pub mod release;

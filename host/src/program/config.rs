@@ -39,6 +39,8 @@ pub(super) struct Config {
     #[serde(default = "daily_limit")]
     pub(super) daily_limit: u32,
     pub(super) google: Google,
+    /// Gmail announces changes.
+    pub(super) push: Option<Push>,
     #[serde(default)]
     pub(super) origins: Origins,
 }
@@ -63,13 +65,17 @@ impl QuotaTable {
         }
     }
 
-    /// The plugin's settings.
-    pub(super) fn settings(self, daily_limit: u32) -> String {
+    /// The plugin's settings. With a topic the plugin watches the mailboxes.
+    pub(super) fn settings(self, daily_limit: u32, push_topic: Option<&str>) -> String {
         let table = match self {
             Self::Old => "old",
             Self::New => "new",
         };
-        serde_json::json!({ "quota-table": table, "daily-limit": daily_limit }).to_string()
+        let mut settings = serde_json::json!({ "quota-table": table, "daily-limit": daily_limit });
+        if let Some(topic) = push_topic {
+            settings["push-topic"] = topic.into();
+        }
+        settings.to_string()
     }
 }
 
@@ -80,6 +86,96 @@ pub(super) struct Google {
     pub(super) client_id: String,
     /// A file that holds the client secret and nothing else.
     pub(super) client_secret_file: PathBuf,
+}
+
+/// Push by Google Cloud Pub/Sub.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Push {
+    /// `projects/{p}/topics/{t}`: where Gmail publishes.
+    pub(super) topic: String,
+    #[serde(default)]
+    mode: PushMode,
+    /// Audience of the subscription's tokens; by default the endpoint's address.
+    audience: Option<String>,
+    /// Address of the service account in the subscription's tokens.
+    service_account: Option<String>,
+    /// `projects/{p}/subscriptions/{s}`.
+    subscription: Option<String>,
+    /// Key file (JSON) of a service account that may pull.
+    service_account_key_file: Option<PathBuf>,
+    /// Seconds between two looks at a mailbox that announces its changes.
+    #[serde(default = "push_poll_seconds")]
+    pub(super) poll_seconds: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum PushMode {
+    /// Pub/Sub posts to us.
+    #[default]
+    Push,
+    /// We ask Pub/Sub.
+    Pull,
+}
+
+/// How notifications come.
+#[derive(Debug)]
+pub(super) enum Delivery {
+    /// Pub/Sub posts to us.
+    Push {
+        audience: String,
+        service_account: String,
+        subscription: Option<String>,
+    },
+    /// We ask Pub/Sub.
+    Pull { subscription: String, key: SecretString },
+}
+
+impl Push {
+    /// How notifications come, with all that it takes. `endpoint` is where Pub/Sub finds us.
+    pub(super) fn delivery(&self, endpoint: &Url) -> Result<Delivery, Failure> {
+        let advice = "The README's section on push shows the whole table [push].";
+        let wrong = |what: String| Failure::configuration(format!("[push]: {what}"), advice);
+        let missing = |what: &str| wrong(format!("{what} is needed with mode {:?}", self.mode));
+        named(&self.topic, "topics").map_err(wrong)?;
+        if let Some(subscription) = &self.subscription {
+            named(subscription, "subscriptions").map_err(wrong)?;
+        }
+        match self.mode {
+            PushMode::Push => Ok(Delivery::Push {
+                audience: self.audience.clone().unwrap_or_else(|| endpoint.to_string()),
+                service_account: self
+                    .service_account
+                    .clone()
+                    .ok_or_else(|| missing("service_account"))?,
+                subscription: self.subscription.clone(),
+            }),
+            PushMode::Pull => {
+                let file = self.service_account_key_file.as_ref();
+                let file = file.ok_or_else(|| missing("service_account_key_file"))?;
+                let key = read_small(file).map_err(|error| wrong(format!("{}: {error}", file.display())))?;
+                Ok(Delivery::Pull {
+                    subscription: self.subscription.clone().ok_or_else(|| missing("subscription"))?,
+                    key: key.into(),
+                })
+            }
+        }
+    }
+}
+
+/// Checks the name of a topic or subscription: it becomes part of an address.
+fn named(name: &str, kind: &str) -> Result<(), String> {
+    let is_word = |word: &str| {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~+%:".contains(&byte);
+        !word.is_empty() && word.len() <= 255 && word.bytes().all(fits)
+    };
+    match name.split('/').collect::<Vec<_>>().as_slice() {
+        ["projects", project, found, last] if *found == kind && is_word(project) && is_word(last) => Ok(()),
+        _ => Err(format!(
+            "{name:?} is not of the form projects/PROJECT/{kind}/NAME"
+        )),
+    }
 }
 
 /// Servers that stand in for Google's.
@@ -93,6 +189,8 @@ pub(super) struct Origins {
     revoke: Option<String>,
     jwks: Option<String>,
     userinfo: Option<String>,
+    /// For `https://pubsub.googleapis.com`.
+    pub(super) pubsub: Option<String>,
     /// What id tokens may name as their issuer.
     issuers: Option<Vec<String>>,
 }
@@ -126,7 +224,17 @@ impl Config {
         config.data = folder.join(&config.data);
         config.plugin = config.plugin.map(|plugin| folder.join(plugin));
         config.google.client_secret_file = folder.join(&config.google.client_secret_file);
+        if let Some(push) = &mut config.push {
+            let file = push.service_account_key_file.take();
+            push.service_account_key_file = file.map(|file| folder.join(file));
+        }
         Ok(config)
+    }
+
+    /// The plugin's settings.
+    pub(super) fn settings(&self) -> String {
+        let topic = self.push.as_ref().map(|push| push.topic.as_str());
+        self.quota_table.settings(self.daily_limit, topic)
     }
 
     /// The client secret.
@@ -168,6 +276,10 @@ fn poll_seconds() -> u64 {
     30
 }
 
+fn push_poll_seconds() -> u64 {
+    600
+}
+
 fn daily_limit() -> u32 {
     500
 }
@@ -182,6 +294,59 @@ mod tests {
             toml::from_str("[google]\nclient_id = \"x\"\nclient_secret_file = \"s\"").unwrap();
         assert_eq!(config.poll_seconds, 30);
         assert_eq!(config.origins.endpoints().token, Endpoints::default().token);
+    }
+
+    fn with_push(table: &str) -> Config {
+        let text = format!("[google]\nclient_id=\"x\"\nclient_secret_file=\"s\"\n[push]\n{table}");
+        toml::from_str(&text).unwrap()
+    }
+
+    fn delivery(table: &str) -> Result<Delivery, Failure> {
+        let endpoint = Url::parse("https://crm.example.com/push/gmail").unwrap();
+        with_push(table).push.unwrap().delivery(&endpoint)
+    }
+
+    #[test]
+    fn push_needs_a_service_account_and_takes_the_endpoint_as_its_audience() {
+        let topic = "topic = \"projects/p/topics/t\"\n";
+        let whole = format!("{topic}service_account = \"push@p.iam.gserviceaccount.com\"");
+        match delivery(&whole).unwrap() {
+            Delivery::Push {
+                audience,
+                subscription,
+                ..
+            } => {
+                assert_eq!(audience, "https://crm.example.com/push/gmail");
+                assert_eq!(subscription, None);
+            }
+            Delivery::Pull { .. } => panic!("it is push"),
+        }
+        assert!(delivery(topic).is_err());
+        assert!(delivery(&format!("{topic}mode = \"pull\"")).is_err());
+        for name in [
+            "t",
+            "projects/p/subscriptions/t",
+            "projects/p/topics/t?x",
+            "projects//topics/t",
+        ] {
+            assert!(
+                delivery(&whole.replace("projects/p/topics/t", name)).is_err(),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn push_is_a_setting_of_the_plugin_only_where_it_is_configured() {
+        let config = with_push("topic = \"projects/p/topics/t\"");
+        assert!(
+            config
+                .settings()
+                .contains("\"push-topic\":\"projects/p/topics/t\"")
+        );
+        let without: Config =
+            toml::from_str("[google]\nclient_id = \"x\"\nclient_secret_file = \"s\"").unwrap();
+        assert!(!without.settings().contains("push"));
     }
 
     #[test]

@@ -8,33 +8,44 @@ use url::Url;
 use super::{
     Outcome,
     args::Configured,
-    config::Config,
+    config::{Config, Delivery},
     failure::Failure,
     runtime::{Plan, Runtime, TENANT, USER},
 };
 use crate::{
     Durability,
     accounts::Connected,
+    push::{Inbox, PullConfig, Puller, PushReceiver, ServiceAccount, TrustedSender},
     schedule::{LocalSchedule, Polling, Schedule},
     scope::{TenantId, UserId},
-    web::{WebState, router},
+    web::{PUSH_PATH, WebState, push_router, router},
 };
 
 /// Serves until it is told to end.
 pub(super) async fn run(options: Configured) -> Outcome {
     let config = Config::read(&options.config)?;
     let runtime = Runtime::start(plan(&config)?).await?;
+    let changed = runtime.host.set_settings(&config.settings()).await?;
+    if changed > 0 {
+        tracing::info!(changed, "connections have the configuration's new settings");
+    }
     let interval = Duration::from_secs(config.poll_seconds.max(1));
+    let pushed = config
+        .push
+        .as_ref()
+        .map_or(interval, |push| Duration::from_secs(push.poll_seconds));
     let schedule = LocalSchedule::start(
         runtime.host.clone(),
         Polling {
             interval,
             jitter: interval / 4,
+            pushed: pushed.max(interval),
         },
     );
     let public = config.public_url()?;
+    let push = push(&config, &runtime, schedule.clone(), &public)?;
     println!("Twinbox serves {public}");
-    pages(&runtime, schedule, config.listen, &public).await
+    pages(&runtime, schedule, push, config.listen, &public).await
 }
 
 /// What the configuration asks for.
@@ -53,7 +64,7 @@ pub(super) fn plan(config: &Config) -> Result<Plan, Failure> {
         redirect_uri: redirect.into(),
         api: config.origins.api.clone(),
         units_per_minute: Some(config.quota_table.per_minute()),
-        settings: config.quota_table.settings(config.daily_limit),
+        settings: config.settings(),
         record: None,
     })
 }
@@ -62,6 +73,7 @@ pub(super) fn plan(config: &Config) -> Result<Plan, Failure> {
 pub(super) async fn pages(
     runtime: &Runtime,
     schedule: Arc<dyn Schedule>,
+    push: Option<PushReceiver>,
     listen: SocketAddr,
     public: &Url,
 ) -> Outcome {
@@ -77,12 +89,65 @@ pub(super) async fn pages(
         Arc::new(connections),
     )
     .at(public.clone());
+    let mut pages = router(state);
+    if let Some(receiver) = push {
+        pages = pages.merge(push_router(Arc::new(receiver)));
+    }
     // Live pages hold their connections open: ending does not wait for them.
     tokio::select! {
-        served = axum::serve(listener, router(state)) => served?,
+        served = axum::serve(listener, pages) => served?,
         () = asked_to_end() => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Lets notifications in, as the configuration says: as an endpoint of the pages, or by a task that pulls.
+fn push(
+    config: &Config,
+    runtime: &Runtime,
+    schedule: Arc<dyn Schedule>,
+    public: &Url,
+) -> Result<Option<PushReceiver>, Failure> {
+    let Some(push) = &config.push else {
+        return Ok(None);
+    };
+    let wrong = |error: &dyn std::fmt::Display| {
+        Failure::configuration(
+            format!("[push]: {error}"),
+            "The README's section on push shows the whole table [push].",
+        )
+    };
+    let endpoint = public.join(PUSH_PATH.trim_start_matches('/'));
+    let endpoint = endpoint.map_err(|error| wrong(&error))?;
+    let parts = runtime.host.parts();
+    let inbox = Inbox::new(parts.registry.clone(), parts.clock.clone(), schedule);
+    match push.delivery(&endpoint)? {
+        Delivery::Push {
+            audience,
+            service_account,
+            subscription,
+        } => {
+            let endpoints = config.origins.endpoints();
+            let sender = TrustedSender::new(&endpoints, audience, service_account, parts.clock.clone());
+            let receiver = PushReceiver::new(inbox, sender.map_err(|error| wrong(&error))?);
+            Ok(Some(match subscription {
+                Some(subscription) => receiver.of_subscription(subscription),
+                None => receiver,
+            }))
+        }
+        Delivery::Pull { subscription, key } => {
+            let account = ServiceAccount::from_key_file(&key, parts.clock.clone());
+            let mut pull = PullConfig::new(subscription);
+            if let Some(origin) = &config.origins.pubsub {
+                pull.origin.clone_from(origin);
+            }
+            let puller = Puller::new(pull, account.map_err(|error| wrong(&error))?, inbox);
+            let puller = puller.map_err(|error| wrong(&error))?;
+            // It ends with the process.
+            tokio::spawn(async move { puller.run().await });
+            Ok(None)
+        }
+    }
 }
 
 async fn asked_to_end() {

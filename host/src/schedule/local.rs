@@ -11,9 +11,13 @@ use std::{
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, JoinSet},
+    time::Instant,
 };
 
-use super::Schedule;
+use super::{
+    Schedule,
+    rhythm::{Turn, turn},
+};
 use crate::{
     contract::Trigger,
     host::{Host, HostError},
@@ -28,6 +32,9 @@ pub struct Polling {
     pub interval: Duration,
     /// Up to so much more, by chance, so that connections do not all come at once.
     pub jitter: Duration,
+    /// Time between two passes of a connection whose mailbox announces changes by itself (push), and up to a
+    /// quarter more.
+    pub pushed: Duration,
 }
 
 impl Default for Polling {
@@ -35,6 +42,7 @@ impl Default for Polling {
         Self {
             interval: Duration::from_secs(30),
             jitter: Duration::from_secs(10),
+            pushed: Duration::from_mins(10),
         }
     }
 }
@@ -58,6 +66,7 @@ impl LocalSchedule {
             polling,
             woken,
             running: HashSet::new(),
+            resting: HashMap::new(),
             pending: HashMap::new(),
         };
         let task = tokio::spawn(task.run()).abort_handle();
@@ -83,22 +92,23 @@ struct Loop {
     polling: Polling,
     woken: mpsc::UnboundedReceiver<(ConnectionId, Trigger)>,
     running: HashSet<ConnectionId>,
+    /// Connections whose pass was not run, and until when they are left alone.
+    resting: HashMap<ConnectionId, Instant>,
     pending: HashMap<ConnectionId, Trigger>,
 }
 
 impl Loop {
     async fn run(mut self) {
-        let mut passes: JoinSet<ConnectionId> = JoinSet::new();
+        let mut passes: JoinSet<Passed> = JoinSet::new();
         loop {
             let wait = self.start_due(&mut passes).await;
             tokio::select! {
                 woken = self.woken.recv() => match woken {
-                    // The latest trigger counts: a pass looks at everything anyway.
-                    Some((connection, trigger)) => { self.pending.insert(connection, trigger); }
+                    Some(wake) => self.note(wake),
                     None => return,
                 },
                 Some(ended) = passes.join_next(), if !passes.is_empty() => match ended {
-                    Ok(connection) => { self.running.remove(&connection); }
+                    Ok(passed) => self.ended(passed),
                     Err(error) => {
                         tracing::error!(%error, "a pass's task ended");
                         self.running.clear();
@@ -109,8 +119,30 @@ impl Loop {
         }
     }
 
+    /// The latest trigger counts: a pass looks at everything anyway. All that wait are taken at once, so that
+    /// many wakes are one look at the registry.
+    fn note(&mut self, wake: (ConnectionId, Trigger)) {
+        self.pending.extend([wake]);
+        while let Ok(wake) = self.woken.try_recv() {
+            self.pending.extend([wake]);
+        }
+    }
+
+    fn ended(&mut self, passed: Passed) {
+        match passed {
+            Passed::Done(connection) => {
+                self.running.remove(&connection);
+            }
+            Passed::NotRun(connection) => {
+                self.running.remove(&connection);
+                self.resting.insert(connection, Instant::now() + LOOK_AGAIN);
+            }
+        }
+    }
+
     /// Starts what is due; answers how long nothing more will be.
-    async fn start_due(&mut self, passes: &mut JoinSet<ConnectionId>) -> Duration {
+    async fn start_due(&mut self, passes: &mut JoinSet<Passed>) -> Duration {
+        self.resting.retain(|_, until| *until > Instant::now());
         let now = self.host.parts().clock.now();
         let connections = match self.host.parts().registry.list().await {
             Ok(connections) => connections,
@@ -122,35 +154,18 @@ impl Loop {
         let mut wait = LOOK_AGAIN;
         for connection in connections.iter().filter(|connection| may_run(connection)) {
             let id = &connection.scope.connection;
-            if self.running.contains(id) {
+            if self.running.contains(id) || self.resting.contains_key(id) {
                 continue;
             }
-            let due = self.due_at(connection);
-            let trigger = match self.pending.remove(id) {
-                Some(trigger) => trigger,
-                None if due <= now => Trigger::Schedule,
-                None => {
-                    wait = wait.min(Duration::from_millis(due - now));
-                    continue;
+            match turn(connection, self.pending.remove(id), self.polling, now) {
+                Turn::Now(trigger) => {
+                    self.running.insert(id.clone());
+                    passes.spawn(pass(self.host.clone(), id.clone(), trigger));
                 }
-            };
-            self.running.insert(id.clone());
-            passes.spawn(pass(self.host.clone(), id.clone(), trigger));
+                Turn::At(due) => wait = wait.min(Duration::from_millis(due - now)),
+            }
         }
         wait
-    }
-
-    fn due_at(&self, connection: &Connection) -> u64 {
-        let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 4);
-        let since = connection.last_run_at.unwrap_or(0);
-        let jitter = milliseconds(self.polling.jitter).max(1);
-        let poll = since + milliseconds(self.polling.interval) + spread(connection, jitter);
-        match (connection.next_run_at, &connection.problem) {
-            // A connection in trouble comes when its back-off says, not when the clock does.
-            (Some(at), Some(_)) => at,
-            (Some(at), None) => at.min(poll),
-            (None, _) => poll,
-        }
     }
 }
 
@@ -158,29 +173,30 @@ fn may_run(connection: &Connection) -> bool {
     connection.status == ConnectionStatus::Active
 }
 
-/// A share of the jitter that differs between connections and from one pass to the next.
-fn spread(connection: &Connection, jitter: u64) -> u64 {
-    let text = connection.scope.connection.as_str().bytes();
-    let seed = connection.last_run_at.unwrap_or(0);
-    let mixed = text.fold(seed, |hash, byte| {
-        hash.wrapping_mul(0x0100_0000_01b3) ^ u64::from(byte)
-    });
-    mixed % jitter
+/// What became of a pass.
+enum Passed {
+    /// Its connection's row says when the next is due.
+    Done(ConnectionId),
+    /// It was not run: the row says what it said before.
+    NotRun(ConnectionId),
 }
 
-async fn pass(host: Host, id: ConnectionId, trigger: Trigger) -> ConnectionId {
+async fn pass(host: Host, id: ConnectionId, trigger: Trigger) -> Passed {
     match host.run(&id, trigger).await {
-        Ok(ran) => tracing::info!(
-            connection = %id,
-            seen = ran.report.counts.seen,
-            delivered = ran.report.counts.delivered,
-            sent = ran.report.counts.sent,
-            problem = ?ran.report.problem,
-            "pass"
-        ),
+        Ok(ran) => {
+            tracing::info!(
+                connection = %id,
+                seen = ran.report.counts.seen,
+                delivered = ran.report.counts.delivered,
+                sent = ran.report.counts.sent,
+                problem = ?ran.report.problem,
+                "pass"
+            );
+            return Passed::Done(id);
+        }
         // Another host has it: its turn, not a failure.
         Err(HostError::Busy) => {}
         Err(error) => tracing::warn!(connection = %id, %error, "pass failed"),
     }
-    id
+    Passed::NotRun(id)
 }

@@ -4,6 +4,7 @@
 use crate::{contract::Trigger, scope::ConnectionId};
 
 mod local;
+mod rhythm;
 
 pub use local::{LocalSchedule, Polling};
 

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::scope::{ConnectionId, Scope};
 
+mod announced;
 mod sqlite;
 
+pub use announced::{Announced, Found, News};
 pub use sqlite::SqliteStore;
 
 /// A stored value.
@@ -166,6 +168,9 @@ pub struct Connection {
     pub failures: u32,
     /// What the last pass complained of.
     pub problem: Option<crate::contract::Problem>,
+    /// What push notifications have told of it since it was connected.
+    #[serde(default)]
+    pub announced: Announced,
     /// The revision that was read: 1 when it was written first, one more with each change; 0 before it
     /// was ever written.
     #[serde(default)]
@@ -194,4 +199,8 @@ pub trait Registry: Send + Sync {
 
     /// All connections, oldest first.
     async fn list(&self) -> Result<Vec<Connection>, StoreError>;
+
+    /// All connections of a mailbox, of any tenant and in any state, however its address is written
+    /// ([`crate::mailbox::normalised`]); oldest first.
+    async fn of_mailbox(&self, address: &str) -> Result<Vec<Connection>, StoreError>;
 }

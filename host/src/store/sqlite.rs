@@ -13,6 +13,7 @@ use super::{
     Change, CommitError, Connection, Entry, Expectation, Lease, Page, Put, Registry, Store, StoreError,
 };
 use crate::{
+    mailbox::normalised,
     scope::ConnectionId,
     sqlite::{Database, Durability},
 };
@@ -53,6 +54,11 @@ const MIGRATIONS: &[&str] = &[
     "
     ALTER TABLE store_connection ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
 ",
+    // Filled by `name_mailboxes`: SQL cannot tell which addresses are one mailbox.
+    "
+    ALTER TABLE store_connection ADD COLUMN mailbox TEXT;
+    CREATE INDEX store_connection_by_mailbox ON store_connection (mailbox, created_at, id);
+",
 ];
 
 /// State in SQLite.
@@ -75,6 +81,7 @@ impl SqliteStore {
     /// State in a database that others use as well.
     pub fn new(database: Database) -> Result<Self, StoreError> {
         database.migrate("store", MIGRATIONS)?;
+        database.call_blocking(name_mailboxes)?;
         Ok(Self { database })
     }
 
@@ -216,11 +223,19 @@ impl Registry for SqliteStore {
                     return Ok(Put::Stale);
                 }
                 sql.prepare_cached(
-                    "INSERT INTO store_connection (id, created_at, record, revision) VALUES (?1, ?2, ?3, ?4)
+                    "INSERT INTO store_connection (id, created_at, record, revision, mailbox)
+                     VALUES (?1, ?2, ?3, ?4, ?5)
                      ON CONFLICT (id) DO UPDATE SET
-                       created_at = excluded.created_at, record = excluded.record, revision = excluded.revision",
+                       created_at = excluded.created_at, record = excluded.record,
+                       revision = excluded.revision, mailbox = excluded.mailbox",
                 )?
-                .execute((id, written.created_at, record, written.revision))?;
+                .execute((
+                    id,
+                    written.created_at,
+                    record,
+                    written.revision,
+                    normalised(&written.address),
+                ))?;
                 Ok(Put::Written)
             })
             .await
@@ -245,9 +260,20 @@ impl Registry for SqliteStore {
                 let mut statement =
                     sql.prepare_cached("SELECT record FROM store_connection ORDER BY created_at, id")?;
                 let records = statement.query_map([], |row| row.get::<_, String>(0))?;
-                records
-                    .map(|record| serde_json::from_str(&record?).map_err(unreadable))
-                    .collect()
+                connections(records)
+            })
+            .await
+    }
+
+    async fn of_mailbox(&self, address: &str) -> Result<Vec<Connection>, StoreError> {
+        let mailbox = normalised(address);
+        self.database
+            .call(move |sql| {
+                let mut statement = sql.prepare_cached(
+                    "SELECT record FROM store_connection WHERE mailbox = ?1 ORDER BY created_at, id",
+                )?;
+                let records = statement.query_map([mailbox], |row| row.get::<_, String>(0))?;
+                connections(records)
             })
             .await
     }
@@ -263,6 +289,30 @@ impl From<rusqlite::Error> for CommitError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Store(error.into())
     }
+}
+
+fn connections(
+    records: impl Iterator<Item = rusqlite::Result<String>>,
+) -> Result<Vec<Connection>, StoreError> {
+    records
+        .map(|record| serde_json::from_str(&record?).map_err(unreadable))
+        .collect()
+}
+
+/// Fills in whose mailbox it is where an older version wrote the row. One that cannot be read stays as it is
+/// and is found when it is asked for.
+fn name_mailboxes(sql: &Sql) -> rusqlite::Result<()> {
+    let mut unnamed = sql.prepare("SELECT id, record FROM store_connection WHERE mailbox IS NULL")?;
+    let mut name =
+        sql.prepare("UPDATE store_connection SET mailbox = ?2 WHERE id = ?1 AND mailbox IS NULL")?;
+    let rows = unnamed.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+    let rows: Vec<(String, String)> = rows.collect::<rusqlite::Result<_>>()?;
+    for (id, record) in rows {
+        if let Ok(connection) = serde_json::from_str::<Connection>(&record) {
+            name.execute((id, normalised(&connection.address)))?;
+        }
+    }
+    Ok(())
 }
 
 fn unreadable(error: impl std::fmt::Display) -> StoreError {

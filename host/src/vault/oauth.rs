@@ -19,7 +19,7 @@ use super::{
     identity::{Expected, Identity},
     provider::Answer,
 };
-use crate::contract::AddressMismatch;
+use crate::{contract::AddressMismatch, mailbox::normalised};
 
 /// How long a flow lasts, in milliseconds.
 const FLOW_LIFETIME: u64 = 10 * 60 * 1_000;
@@ -322,18 +322,9 @@ fn full_scope(scope: &str) -> &str {
     }
 }
 
-/// Whether both addresses are of one Google mailbox: case never matters, at gmail.com neither do dots
-/// (<https://support.google.com/mail/answer/7436150>) nor the older name googlemail.com.
+/// Whether both addresses are of one Google mailbox.
 fn same_mailbox(one: &str, other: &str) -> bool {
     normalised(one) == normalised(other)
-}
-
-fn normalised(address: &str) -> String {
-    let address = address.trim().to_lowercase();
-    match address.rsplit_once('@') {
-        Some((local, "gmail.com" | "googlemail.com")) => format!("{}@gmail.com", local.replace('.', "")),
-        _ => address,
-    }
 }
 
 /// The provider's code as far as it is one (RFC 6749, 4.1.2.1): it comes by the browser, from anyone.

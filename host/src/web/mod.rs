@@ -12,6 +12,8 @@
 //! POST /send  /contacts  /messages/{id}/mark|delete|cancel  /conversations/{contact}/read
 //! POST /settings/sync  /settings/disconnect  /oauth/connect        GET /oauth/callback
 //! ```
+//!
+//! Where push is configured, [`push_router`] is merged with them: `POST /push/gmail`, for Pub/Sub alone.
 
 use std::sync::Arc;
 
@@ -44,12 +46,14 @@ mod markup;
 mod message;
 mod oauth;
 mod parts;
+mod push;
 mod sanitise;
 mod send;
 mod settings;
 mod upload;
 
 pub use connections::{Connections, Trouble};
+pub use push::{PUSH_PATH, push_router};
 
 /// The longest form without files, in bytes.
 const FORM_LIMIT: usize = 64 << 10;

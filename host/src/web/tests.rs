@@ -18,7 +18,7 @@ use crate::{
     crm::{Crm, NewContact},
     scope::{ConnectionId, Scope},
     sqlite::Database,
-    store::{Connection, ConnectionStatus},
+    store::{Announced, Connection, ConnectionStatus},
     vault::Callback,
 };
 
@@ -251,6 +251,7 @@ fn connection(tenant: &str, user: &str, id: &str) -> Connection {
         next_run_at: None,
         failures: 0,
         problem: None,
+        announced: Announced::default(),
         revision: 0,
     }
 }

@@ -1,14 +1,12 @@
-//! Push notifications. The host has no endpoint for them yet, so there is no parser of ours to attack; what there is:
-//! the simulator's envelope says what it was made of, in every form that Gmail's take, and what a notification says to
-//! the component (`trigger.push`) changes nothing: it only says that a pass should start, and is never a cursor.
+//! Push notifications: the host reads any bytes as a notification or not at all, and an envelope in every form that
+//! Gmail's take as what it was made of; what a notification says to the component (`trigger.push`) changes nothing but
+//! when it comes again: it only says that a pass should start, and is never a cursor.
 
-use base64::{
-    Engine as _,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-};
 use gmail_sim::{Behaviour, Notification, PushData, PushHistoryId};
-use serde_json::Value;
-use twinbox_host::contract::{Report, Trigger};
+use twinbox_host::{
+    contract::{Report, Trigger},
+    push,
+};
 
 use crate::{
     Choices,
@@ -18,6 +16,7 @@ use crate::{
 
 /// Runs the target on a fuzzer's bytes.
 pub fn target(bytes: &[u8]) {
+    check_read(bytes);
     let mut choices = Choices::new(bytes);
     check_envelope(&mut choices);
     let history_id = if choices.yes() {
@@ -30,12 +29,26 @@ pub fn target(bytes: &[u8]) {
         pass(world, &Trigger::Push(history_id.clone())),
         pass(world, &Trigger::Schedule),
     );
+    assert_eq!(
+        pushed.requests, asked.requests,
+        "{history_id:?} made a difference"
+    );
+    // A notification that is ahead of its history has the next pass come soon.
+    let sooner = pushed.report.next.or(asked.report.next);
+    let asked = Report {
+        next: sooner,
+        ..asked.report
+    };
+    let pushed = Report {
+        next: sooner,
+        ..pushed.report
+    };
     assert_eq!(pushed, asked, "{history_id:?} made a difference");
 }
 
 fn check_envelope(choices: &mut Choices<'_>) {
     let notification = Notification {
-        email_address: choices.text(),
+        email_address: format!("{}@example.com", choices.number()),
         history_id: choices.number(),
         topic: choices.text(),
         message_id: choices.text(),
@@ -56,21 +69,27 @@ fn check_envelope(choices: &mut Choices<'_>) {
         ..Behaviour::default()
     };
     let envelope = notification.envelope(&choices.text(), &behaviour).to_string();
-    let envelope: Value = serde_json::from_str(&envelope).expect("JSON");
-    let data = envelope["message"]["data"].as_str().expect("data");
-    let data = STANDARD
-        .decode(data)
-        .or_else(|_| URL_SAFE_NO_PAD.decode(data))
-        .expect("base64");
-    let data: Value = serde_json::from_slice(&data).expect("JSON inside");
-    assert_eq!(data["emailAddress"], notification.email_address);
-    let id = &data["historyId"];
-    let id = id.as_u64().or_else(|| id.as_str()?.parse().ok());
-    assert_eq!(id, Some(notification.history_id));
+    let read = push::Notification::read(envelope.as_bytes()).expect("a notification");
+    assert_eq!(read.address, notification.email_address);
+    assert_eq!(read.history_id, notification.history_id.to_string());
 }
 
-/// What a pass said and asked for, in a world of these bytes.
-fn pass(world: &[u8], trigger: &Trigger) -> (Report, Vec<String>) {
+/// What is read of any bytes can be written into a row and a log.
+fn check_read(bytes: &[u8]) {
+    if let Ok(read) = push::Notification::read(bytes) {
+        assert!(read.address.len() <= 320 && !read.address.contains(char::is_control));
+        assert!(read.history_id.len() <= 32 && read.history_id.bytes().all(|byte| byte.is_ascii_digit()));
+    }
+}
+
+/// What a pass said and asked for.
+struct Ran {
+    report: Report,
+    requests: Vec<String>,
+}
+
+/// Runs a pass in a world of these bytes.
+fn pass(world: &[u8], trigger: &Trigger) -> Ran {
     let world = Scripted::new(world);
     runtime().block_on(async {
         let pass = || plugin().pass(world.capabilities(), LIMITS);
@@ -84,6 +103,7 @@ fn pass(world: &[u8], trigger: &Trigger) -> (Report, Vec<String>) {
             .await
             .result
             .expect("a report");
-        (report, world.requests.lock().expect("no panic").clone())
+        let requests = world.requests.lock().expect("no panic").clone();
+        Ran { report, requests }
     })
 }

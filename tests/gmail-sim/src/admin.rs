@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::Delivery;
 use crate::api::Request;
 use crate::behaviour::Behaviour;
-use crate::config::{Consent, Decision, PushEndpoint};
+use crate::config::{Consent, Decision, PullSubscription, PushEndpoint};
 use crate::errors::{ApiError, json_response};
 use crate::fault::{Fault, FaultKind, FaultPlan};
 use crate::format::hex;
@@ -48,6 +48,7 @@ pub(crate) fn handle(world: &mut World, request: &Request) -> Response<Bytes> {
         ["behaviour"] if put => set_behaviour(world, request),
         ["consent"] if put => set_consent(world, request),
         ["push"] if put => set_push(world, request),
+        ["pull"] if put => set_pull(world, request),
         ["faults"] if get => Ok(faults(world)),
         ["faults"] if post => add_fault(world, request),
         ["fault-plan"] if put => set_fault_plan(world, request),
@@ -275,6 +276,19 @@ fn set_push(world: &mut World, request: &Request) -> Result<Value, ApiError> {
         }),
     };
     Ok(json!({}))
+}
+
+fn set_pull(world: &mut World, request: &Request) -> Result<Value, ApiError> {
+    let body = request.json()?;
+    world.pull = match text(&body, "subscription") {
+        None => None,
+        Some(name) => Some(PullSubscription {
+            name: name.to_owned(),
+            service_account: required(&body, "serviceAccount")?.to_owned(),
+        }),
+    };
+    let key = text(&body, "serviceAccount").map(|email| oauth::service_account_key(email, &request.origin));
+    Ok(json!({"key": key}))
 }
 
 fn add_fault(world: &mut World, request: &Request) -> Result<Value, ApiError> {

@@ -29,6 +29,8 @@ pub struct Config {
     pub clients: Vec<Client>,
     /// Where notifications are posted; without it they wait in the queue for [`crate::Sim::take_notifications`].
     pub push: Option<PushEndpoint>,
+    /// Where they wait to be pulled instead.
+    pub pull: Option<PullSubscription>,
 }
 
 impl Default for Config {
@@ -43,6 +45,7 @@ impl Default for Config {
             limits: Limits::default(),
             clients: vec![Client::demo()],
             push: None,
+            pull: None,
         }
     }
 }
@@ -200,4 +203,13 @@ pub struct PushEndpoint {
     pub service_account: String,
     /// `projects/{p}/subscriptions/{s}`.
     pub subscription: String,
+}
+
+/// A Pub/Sub pull subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PullSubscription {
+    /// `projects/{p}/subscriptions/{s}`.
+    pub name: String,
+    /// The service account that may pull.
+    pub service_account: String,
 }

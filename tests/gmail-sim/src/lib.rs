@@ -36,6 +36,7 @@ mod mime;
 mod moment;
 mod multipart;
 mod oauth;
+mod pubsub;
 mod push;
 mod quota;
 mod returns;
@@ -52,10 +53,12 @@ mod world;
 pub use behaviour::{
     Behaviour, HistoryLabels, HistoryOrder, PushData, PushHistoryId, QuotaRefusal, Switch, ThreadRule,
 };
-pub use config::{Client, Clock, Config, Consent, Decision, Limits, PushEndpoint, Redirects};
+pub use config::{
+    Client, Clock, Config, Consent, Decision, Limits, PullSubscription, PushEndpoint, Redirects,
+};
 pub use fault::{Fault, FaultKind, FaultMix, FaultPlan, Share};
 pub use mailbox::Verification;
-pub use oauth::{TokenFlaw, Tokens, push_token};
+pub use oauth::{TokenFlaw, Tokens, push_token, service_account_key};
 pub use push::Notification;
 pub use quota::{Quota, Table};
 pub use server::{Server, serve};

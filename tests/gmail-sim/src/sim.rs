@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use crate::api::{self, Request};
 use crate::behaviour::Behaviour;
-use crate::config::{Config, Consent, PushEndpoint};
+use crate::config::{Config, Consent, PullSubscription, PushEndpoint};
 use crate::errors::ApiError;
 use crate::fault::{self, Fault, FaultPlan};
 use crate::format::hex;
@@ -19,7 +19,7 @@ use crate::oauth::{self, TokenFlaw, Tokens};
 use crate::push::{Notification, push_request};
 use crate::view::{MailboxView, view};
 use crate::world::{OutsideMail, Stats, World, canonical};
-use crate::{admin, batch, gzip, wire};
+use crate::{admin, batch, gzip, pubsub, wire};
 
 /// A simulated Gmail. Clones share one world.
 #[derive(Clone)]
@@ -96,7 +96,9 @@ impl Sim {
             }
             _ => match oauth::handle(&mut world, &request) {
                 Some(response) => response,
-                None => api::handle(&mut world, &request),
+                None => {
+                    pubsub::handle(&mut world, &request).unwrap_or_else(|| api::handle(&mut world, &request))
+                }
             },
         };
         let waiting = world.has_notifications();
@@ -258,6 +260,16 @@ impl Sim {
     /// Where notifications are posted.
     pub fn push(&self) -> Option<PushEndpoint> {
         self.lock().push.clone()
+    }
+
+    /// Lets notifications wait to be pulled instead of posting them.
+    pub fn set_pull(&self, subscription: Option<PullSubscription>) {
+        self.lock().pull = subscription;
+    }
+
+    /// Messages that were pulled and are not acknowledged.
+    pub fn unacknowledged(&self) -> usize {
+        self.lock().pulled.outstanding()
     }
 
     /// Puts a fault in wait.

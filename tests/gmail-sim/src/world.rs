@@ -10,7 +10,7 @@ use rand::{Rng, SeedableRng};
 use serde::Serialize;
 
 use crate::behaviour::Behaviour;
-use crate::config::{Client, Clock, Config, Consent, Limits, PushEndpoint};
+use crate::config::{Client, Clock, Config, Consent, Limits, PullSubscription, PushEndpoint};
 use crate::fault::{FaultKind, Faults};
 use crate::hits::Hits;
 use crate::later::{Agenda, Later};
@@ -18,6 +18,7 @@ use crate::mailbox::{Account, NewMessage, SendAs, Verification};
 use crate::message::Parsed;
 use crate::moment::Moment;
 use crate::oauth::{Oauth, TokenFlaw};
+use crate::pubsub::Pulled;
 use crate::push::Notification;
 use crate::quota::{Quota, Window};
 use crate::upload::Session;
@@ -31,6 +32,8 @@ pub(crate) struct World {
     pub(crate) limits: Limits,
     pub(crate) clients: Vec<Client>,
     pub(crate) push: Option<PushEndpoint>,
+    pub(crate) pull: Option<PullSubscription>,
+    pub(crate) pulled: Pulled,
     pub(crate) rng: StdRng,
     /// By canonical address.
     pub(crate) accounts: BTreeMap<String, Account>,
@@ -95,6 +98,8 @@ impl World {
             limits: config.limits,
             clients: config.clients,
             push: config.push,
+            pull: config.pull,
+            pulled: Pulled::default(),
             rng: StdRng::seed_from_u64(config.seed),
             accounts: BTreeMap::new(),
             aliases: BTreeMap::new(),
@@ -319,6 +324,12 @@ impl World {
     /// Whether there are notifications to take, now or later.
     pub(crate) fn has_notifications(&self) -> bool {
         !self.notifications.is_empty() || self.agenda.next_due().is_some()
+    }
+
+    /// Takes the notification that has waited longest.
+    pub(crate) fn next_notification(&mut self) -> Option<Notification> {
+        self.settle();
+        self.notifications.pop_front()
     }
 
     /// Takes the notifications that wait.

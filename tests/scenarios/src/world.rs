@@ -274,6 +274,11 @@ impl World {
         &self.platform.sim
     }
 
+    /// Where the simulator is.
+    pub fn origin(&self) -> &str {
+        &self.platform.origin
+    }
+
     /// The next request of a method fails.
     pub fn fault(&self, method: &str, kind: FaultKind) {
         self.platform.sim.inject(Fault {

@@ -63,7 +63,7 @@ fn plan(options: &Demo, simulator: &Simulator) -> Plan {
         redirect_uri: format!("http://{}/oauth/callback", options.listen),
         api: Some(simulator.origin().to_owned()),
         units_per_minute: (options.quota != QuotaMode::Off).then(|| table.per_minute()),
-        settings: table.settings(500),
+        settings: table.settings(500, None),
         record: options.record.clone(),
     }
 }
@@ -172,6 +172,7 @@ async fn live(
     let polling = Polling {
         interval: Duration::from_secs(1),
         jitter: Duration::from_millis(200),
+        ..Polling::default()
     };
     let schedule = LocalSchedule::start(runtime.host.clone(), polling);
     let every = Duration::from_secs(options.every.max(1));
@@ -183,7 +184,7 @@ async fn live(
     );
     let public = url::Url::parse(&format!("http://{}", options.listen))
         .map_err(|error| Failure::configuration(error, "Give --listen an address and a port."))?;
-    let result = super::serve::pages(runtime, schedule as Arc<_>, options.listen, &public).await;
+    let result = super::serve::pages(runtime, schedule as Arc<_>, None, options.listen, &public).await;
     arriving.abort();
     result
 }

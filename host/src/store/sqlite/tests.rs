@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     contract::Problem,
     scope::{Scope, TenantId, UserId},
-    store::ConnectionStatus,
+    store::{Announced, ConnectionStatus},
 };
 
 fn store() -> SqliteStore {
@@ -246,6 +246,7 @@ async fn a_connection_is_found_again_after_a_restart() {
         next_run_at: None,
         failures: 2,
         problem: Some(Problem::RateLimited(9)),
+        announced: Announced::default(),
         revision: 0,
     };
     let written = |name, created_at| Connection {
@@ -273,6 +274,60 @@ async fn a_connection_is_found_again_after_a_restart() {
         (there.status, there.revision),
         (ConnectionStatus::Disconnected, 2)
     );
+}
+
+#[tokio::test]
+async fn a_mailbox_is_found_by_any_of_its_addresses_also_in_rows_of_an_older_version() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    let connection = |name: &str, address: &str, created_at| Connection {
+        scope: Scope {
+            tenant: TenantId::new(name),
+            user: UserId::new("u"),
+            connection: id(name),
+            account: "sub".into(),
+        },
+        address: address.into(),
+        status: ConnectionStatus::Active,
+        settings: "{}".into(),
+        created_at,
+        last_run_at: None,
+        next_run_at: None,
+        failures: 0,
+        problem: None,
+        announced: Announced::default(),
+        revision: 0,
+    };
+    let store = SqliteStore::open(&path).unwrap();
+    for (name, address, created_at) in [
+        ("second", "ann.a@gmail.com", 2),
+        ("first", "Ann.A@googlemail.com", 1),
+        ("other", "ann@example.com", 3),
+    ] {
+        let put = store.put(&connection(name, address, created_at)).await.unwrap();
+        assert_eq!(put, Put::Written);
+    }
+    let found = async |store: &SqliteStore, address: &str| -> Vec<String> {
+        let found = store.of_mailbox(address).await.unwrap();
+        let names = found.iter().map(|found| found.scope.connection.to_string());
+        names.collect()
+    };
+    assert_eq!(found(&store, "anna@gmail.com").await, ["first", "second"]);
+    store
+        .database
+        .call_blocking(|sql| {
+            sql.execute_batch(
+                "DROP INDEX store_connection_by_mailbox;
+                 ALTER TABLE store_connection DROP COLUMN mailbox;
+                 UPDATE schema SET version = 2 WHERE part = 'store';",
+            )
+        })
+        .unwrap();
+    drop(store);
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(found(&store, "ANNA@gmail.com").await, ["first", "second"]);
+    assert_eq!(found(&store, "ann@example.com").await, ["other"]);
+    assert!(found(&store, "eve@example.com").await.is_empty());
 }
 
 /// One step of the property test: a commit with one expectation that holds or not, and changes.

@@ -237,10 +237,10 @@ kinds! {
 
 impl FaultKind {
     /// Whether it can strike a method (`messages.send`; `token`, `revoke`, `certs`, `userinfo` for the OAuth endpoints,
-    /// `batch` for a batch as a whole, `push` for a notification).
+    /// `batch` for a batch as a whole, `push` for a notification, `pubsub.pull` and `pubsub.acknowledge`).
     pub fn applies_to(self, method: &str) -> bool {
         let oauth = matches!(method, "token" | "revoke" | "certs" | "userinfo");
-        let gmail = !oauth && !matches!(method, "batch" | "push");
+        let gmail = !oauth && !method.starts_with("pubsub.") && !matches!(method, "batch" | "push");
         match self.reach() {
             Reach::Any => method != "push",
             Reach::Gmail => gmail,

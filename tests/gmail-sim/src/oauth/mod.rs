@@ -8,6 +8,7 @@ mod authorize;
 mod keys;
 mod page;
 mod scope;
+mod service_account;
 mod token;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ use serde_json::json;
 
 pub use keys::{TokenFlaw, push_token};
 pub(crate) use scope::Scope;
+pub use service_account::service_account_key;
 
 use crate::api::Request;
 use crate::errors::{ApiError, bytes_response, json_response};
@@ -39,6 +41,8 @@ pub(crate) struct Oauth {
     /// What each account has consented to, by client.
     consents: BTreeMap<(String, String), BTreeSet<String>>,
     issued: u64,
+    /// Tokens of service accounts.
+    robots: BTreeMap<String, service_account::Robot>,
     pub(crate) keys: keys::Keys,
     pub(crate) push_tokens: keys::PushTokens,
 }
@@ -231,7 +235,7 @@ fn discovery(origin: &str) -> Response<Bytes> {
             "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
             "claims_supported": ["aud", "email", "email_verified", "exp", "iat", "iss", "name", "sub"],
             "code_challenge_methods_supported": ["plain", "S256"],
-            "grant_types_supported": ["authorization_code", "refresh_token"],
+            "grant_types_supported": ["authorization_code", "refresh_token", service_account::GRANT],
         }),
     )
 }

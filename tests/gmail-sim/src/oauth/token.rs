@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
-use super::{ACCESS_MS, Access, Challenge, Code, Grant, Scope, keys};
+use super::{ACCESS_MS, Access, Challenge, Code, Grant, Scope, keys, service_account};
 use crate::api::{Query, Request};
 use crate::errors::json_response;
 use crate::fault;
 use crate::world::World;
 
 /// An error of the token endpoint (RFC 6749, section 5.2).
-struct Refusal {
+pub(super) struct Refusal {
     status: u16,
     error: &'static str,
     description: &'static str,
@@ -69,6 +69,16 @@ const MISSING: Refusal = Refusal {
     error: "invalid_request",
     description: "Missing required parameter: code",
 };
+pub(super) const MISSING_ASSERTION: Refusal = Refusal {
+    status: 400,
+    error: "invalid_request",
+    description: "Missing required parameter: assertion",
+};
+pub(super) const DEAD_ASSERTION: Refusal = Refusal {
+    status: 400,
+    error: "invalid_grant",
+    description: "Invalid JWT Signature.",
+};
 const BAD_TYPE: Refusal = Refusal {
     status: 400,
     error: "unsupported_grant_type",
@@ -88,11 +98,14 @@ pub(super) fn exchange(world: &mut World, request: &Request) -> Response<Bytes> 
 }
 
 fn issue(world: &mut World, request: &Request, form: &Query) -> Response<Bytes> {
-    let answer = client(world, request, form).and_then(|client| match form.get("grant_type") {
-        Some("authorization_code") => by_code(world, &client, form),
-        Some("refresh_token") => by_refresh(world, &client, form),
-        _ => Err(BAD_TYPE),
-    });
+    let answer = match form.get("grant_type") {
+        Some(service_account::GRANT) => service_account::by_assertion(world, form),
+        kind => client(world, request, form).and_then(|client| match kind {
+            Some("authorization_code") => by_code(world, &client, form),
+            Some("refresh_token") => by_refresh(world, &client, form),
+            _ => Err(BAD_TYPE),
+        }),
+    };
     match answer {
         Ok(value) => json_response(200, &value),
         Err(refusal) => json_response(

@@ -16,6 +16,7 @@ mod history;
 mod oauth;
 mod parsers;
 mod plan;
+mod pubsub;
 mod push;
 mod readme;
 mod schema;

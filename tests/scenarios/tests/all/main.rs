@@ -20,3 +20,4 @@ mod replay;
 mod safety;
 mod sending;
 mod switches;
+mod watching;

@@ -1,106 +1,271 @@
-//! Push: what Gmail publishes is a hint. The mailbox is watched, a notification costs little, and none is trusted.
+//! Push: Gmail's simulator posts, or is asked, and mail is in the CRM although nobody polls. Time stands still, so
+//! that a poll is never due by itself.
 
-use gmail_sim::FaultKind;
-use scenarios::{ANN, Setup, World};
-use twinbox_host::{Ran, contract::Trigger};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-const DAY: u64 = 24 * 3_600_000;
+use axum::Router;
+use gmail_sim::{PullSubscription, PushEndpoint, TokenFlaw, service_account_key};
+use scenarios::{ANN, ME, World};
+use tokio::{net::TcpListener, sync::oneshot};
+use twinbox_host::{
+    contract::Trigger,
+    push::{Inbox, Notification, PullConfig, Puller, PushReceiver, Received, ServiceAccount, TrustedSender},
+    schedule::{LocalSchedule, Polling, Schedule},
+    scope::ConnectionId,
+    vault::Endpoints,
+    web::{PUSH_PATH, push_router},
+};
 
-async fn watched() -> World {
-    Setup::default()
-        .settings(r#"{"push-topic": "projects/p/topics/gmail"}"#)
-        .connected()
-        .await
+const ROBOT: &str = "push@p.iam.gserviceaccount.com";
+const SUBSCRIPTION: &str = "projects/p/subscriptions/s";
+/// Longer than any test.
+const NEVER: Duration = Duration::from_hours(1);
+/// As long as a busy machine needs.
+const SOON: Duration = Duration::from_secs(20);
+
+/// The schedule of a host that dies before it does anything.
+struct Dead;
+
+impl Schedule for Dead {
+    fn wake(&self, _: &ConnectionId, _: Trigger) {}
 }
 
-async fn pushed(world: &World, history_id: &str) -> Ran {
-    let id = world.connection_row().await.scope.connection;
-    let trigger = Trigger::Push(history_id.to_owned());
-    world.host().run(&id, trigger).await.unwrap()
+/// A schedule that would poll in an hour.
+fn schedule(world: &World) -> Arc<LocalSchedule> {
+    let polling = Polling {
+        interval: NEVER,
+        jitter: Duration::from_millis(1),
+        pushed: NEVER,
+    };
+    LocalSchedule::start(world.host().clone(), polling)
 }
 
-fn watches(world: &World) -> usize {
-    world
-        .requests()
-        .iter()
-        .filter(|request| request.contains("/watch"))
-        .count()
+fn inbox(world: &World, schedule: Arc<dyn Schedule>) -> Inbox {
+    let parts = world.host().parts();
+    Inbox::new(parts.registry.clone(), parts.clock.clone(), schedule)
 }
 
-#[tokio::test]
-async fn push_a_mailbox_is_watched_from_the_first_pass_and_again_every_day() {
-    let world = watched().await;
-    world.sync().await;
-    world.sync().await;
-    assert_eq!(watches(&world), 1);
-    world.tick(DAY);
-    world.sync().await;
-    assert_eq!(watches(&world), 1);
-}
-
-#[tokio::test]
-async fn push_without_a_topic_nothing_is_watched() {
+/// A world that has looked at its mailbox just now, whose Gmail posts to an endpoint.
+async fn pushed(schedule: impl FnOnce(&World) -> Arc<dyn Schedule>) -> (World, Arc<PushReceiver>) {
     let world = World::connected().await;
     world.sync().await;
-    assert_eq!(watches(&world), 0);
+    let endpoints = Endpoints {
+        jwks: format!("{}/oauth2/v3/certs", world.origin()),
+        ..Endpoints::default()
+    };
+    let clock = world.host().parts().clock.clone();
+    let sender = TrustedSender::new(&endpoints, "ours".into(), ROBOT.into(), clock).unwrap();
+    let receiver = PushReceiver::new(inbox(&world, schedule(&world)), sender);
+    let receiver = Arc::new(receiver.of_subscription(SUBSCRIPTION.into()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}{PUSH_PATH}", listener.local_addr().unwrap());
+    let router: Router = push_router(receiver.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    watch(&world).await;
+    world.sim().take_notifications();
+    world.tick(2_000);
+    world.sim().set_push(Some(PushEndpoint {
+        url,
+        audience: "ours".into(),
+        service_account: ROBOT.into(),
+        subscription: SUBSCRIPTION.into(),
+    }));
+    (world, receiver)
 }
 
-#[tokio::test]
-async fn push_a_watch_that_is_refused_stops_no_mail_and_is_asked_for_again() {
-    let world = watched().await;
-    world.fault("watch", FaultKind::PreconditionFailed);
-    world.mail().subject("Hello").arrives();
-    world.sync().await;
-    assert_eq!(world.subjects(ANN).await, ["Hello"]);
-    world.tick(2 * 3_600_000);
-    world.sync().await;
-    assert_eq!(watches(&world), 2);
+async fn watch(world: &World) {
+    let scope = "https://www.googleapis.com/auth/gmail.modify";
+    let token = world.sim().issue_token(ME, &[scope]).unwrap();
+    let answer = reqwest::Client::new()
+        .post(format!("{}/gmail/v1/users/me/watch", world.origin()))
+        .bearer_auth(token.access_token)
+        .json(&serde_json::json!({"topicName": "projects/p/topics/t"}))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
 }
 
-#[tokio::test]
-async fn push_that_arrives_before_its_history_can_be_read_is_tried_again_shortly() {
-    let world = watched().await;
-    world.sync().await;
-    let ran = pushed(&world, "99999999999").await;
-    let next = ran.report.next.unwrap();
-    assert!(next > world.now() && next <= world.now() + 5_000, "{next}");
-    world.tick(3_000);
-    assert_eq!(world.sync().await.report.next, None);
-}
-
-#[tokio::test]
-async fn push_old_doubled_and_impossible_ones_lose_and_double_nothing() {
-    let world = watched().await;
-    world.sync().await;
-    for history_id in ["1", "1", "99999999999", "", "x", "-1"] {
-        world.mail().subject(&format!("After {history_id:?}")).arrives();
-        pushed(&world, history_id).await;
-        pushed(&world, history_id).await;
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !holds().await {
+        assert!(began.elapsed() < SOON, "{what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(world.conversation(ANN).await.len(), 6);
+}
+
+async fn until_subjects(world: &World, expected: &[&str]) {
+    until("the mail is in the CRM", async || {
+        world.subjects(ANN).await == expected
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn push_brings_mail_although_nobody_polls() {
+    let (world, receiver) = pushed(|world| schedule(world)).await;
+    world.mail().subject("One").arrives();
+    until_subjects(&world, &["One"]).await;
+    world.tick(2_000);
+    world.mail().subject("Two").arrives();
+    until_subjects(&world, &["One", "Two"]).await;
+    until("nothing waits", async || {
+        world.connection_row().await.announced.waiting.is_none()
+    })
+    .await;
+    assert_eq!(receiver.counts().accepted, 2);
     world.assert_all_accounted_for().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn push_forged_beside_each_true_one_does_nothing() {
+    for flaw in TokenFlaw::ALL {
+        let (world, receiver) = pushed(|world| schedule(world)).await;
+        world.sim().set_behaviour(|behaviour| {
+            behaviour.push_forged = Some(*flaw);
+            behaviour.push_duplicates = true;
+        });
+        world.mail().subject("True").arrives();
+        until_subjects(&world, &["True"]).await;
+        let refused = async || receiver.counts().refused.values().sum::<u64>() > 0;
+        until("the forged one is refused", refused).await;
+        assert_eq!(receiver.counts().accepted, 1, "{flaw:?}");
+        assert_eq!(world.counts().await.messages, 1);
+    }
+}
+
 #[tokio::test]
-async fn push_of_new_mail_costs_three_requests_and_two_in_a_known_thread() {
-    let world = watched().await;
+async fn push_that_was_answered_is_looked_at_after_a_crash() {
+    let (world, receiver) = pushed(|_| Arc::new(Dead)).await;
+    world.mail().subject("One").arrives();
+    until("it is answered", async || receiver.counts().accepted == 1).await;
+    assert_eq!(world.subjects(ANN).await, Vec::<String>::new());
+    assert!(world.connection_row().await.announced.waiting.is_some());
+    // The next process has not heard of it, and no poll is due.
+    let _schedule = schedule(&world);
+    until_subjects(&world, &["One"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn push_is_answered_while_a_pass_is_under_way_and_gets_one_of_its_own() {
+    let world = World::connected().await;
     world.sync().await;
-    let first = world
-        .mail()
-        .subject("Offer")
-        .header("Message-ID", "<1@x.example>")
-        .arrives();
-    assert_eq!(pushed(&world, "1").await.report.counts.requests, 3);
-    world
-        .mail()
-        .subject("Re: Offer")
-        .answering("<1@x.example>")
-        .arrives();
-    assert_eq!(pushed(&world, "1").await.report.counts.requests, 2);
-    world
-        .gmail()
-        .label(&first.id, &["STARRED"], &["UNREAD", "INBOX"])
-        .await;
-    let ran = pushed(&world, "1").await;
-    assert_eq!((ran.report.counts.requests, ran.report.counts.updates_in), (1, 1));
+    let inbox = inbox(&world, schedule(&world));
+    let (free, freed) = oneshot::channel::<()>();
+    let (begun, began) = oneshot::channel::<()>();
+    world.before_request("/messages/", async move {
+        begun.send(()).unwrap();
+        let _ = freed.await;
+    });
+    let notify = async |history_id: &str| {
+        let notification = Notification {
+            address: ME.to_uppercase(),
+            history_id: history_id.into(),
+        };
+        let before = Instant::now();
+        assert_eq!(inbox.take(&notification).await.unwrap(), Received::Accepted);
+        before.elapsed()
+    };
+    world.mail().subject("One").arrives();
+    notify("900000001").await;
+    began.await.unwrap();
+    world.mail().subject("Two").arrives();
+    let took = notify("900000002").await;
+    assert!(took < Duration::from_millis(100), "{took:?}");
+    free.send(()).unwrap();
+    until_subjects(&world, &["One", "Two"]).await;
+    until("nothing waits", async || {
+        world.connection_row().await.announced.waiting.is_none()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn push_is_pulled_where_nobody_can_post() {
+    let world = World::connected().await;
+    world.sync().await;
+    world.sim().set_pull(Some(PullSubscription {
+        name: SUBSCRIPTION.into(),
+        service_account: ROBOT.into(),
+    }));
+    watch(&world).await;
+    world.tick(2_000);
+    let clock = world.host().parts().clock.clone();
+    let key = service_account_key(ROBOT, world.origin());
+    let account = ServiceAccount::from_key_file(&key.into(), clock).unwrap();
+    let config = PullConfig {
+        origin: world.origin().to_owned(),
+        pause: Duration::from_millis(10),
+        ..PullConfig::new(SUBSCRIPTION.into())
+    };
+    let schedule = schedule(&world);
+    let puller = Puller::new(config, account, inbox(&world, schedule.clone())).unwrap();
+    let pulling = tokio::spawn(async move { puller.run().await });
+    world.mail().subject("One").arrives();
+    until_subjects(&world, &["One"]).await;
+    until("all is acknowledged", async || world.sim().unacknowledged() == 0).await;
+    pulling.abort();
+}
+
+#[tokio::test]
+async fn push_is_not_believed_any_more_once_a_poll_finds_what_it_did_not_announce() {
+    let world = World::connected().await;
+    world.sync().await;
+    let inbox = inbox(&world, Arc::new(Dead));
+    let notification = Notification {
+        address: ME.into(),
+        history_id: "900000001".into(),
+    };
+    inbox.take(&notification).await.unwrap();
+    let run = async |trigger: Trigger| {
+        let id = world.connection_row().await.scope.connection;
+        world.host().run(&id, trigger).await.unwrap();
+        world.connection_row().await.announced.is_alive(world.now())
+    };
+    world.mail().subject("One").arrives();
+    assert!(run(Trigger::Push("900000001".into())).await);
+    world.tick(600_000);
+    assert!(run(Trigger::Schedule).await, "there is nothing to find");
+    world.mail().subject("Two").arrives();
+    assert!(
+        run(Trigger::Manual).await,
+        "a person was faster than push: no sign"
+    );
+    world.mail().subject("Three").arrives();
+    assert!(!run(Trigger::Schedule).await);
+    world.tick(1_000);
+    inbox.take(&notification).await.unwrap();
+    assert!(
+        world.connection_row().await.announced.is_alive(world.now()),
+        "it was only late"
+    );
+    assert_eq!(world.subjects(ANN).await, ["One", "Two", "Three"]);
+}
+
+#[tokio::test]
+async fn push_after_a_disconnect_is_ignored() {
+    let world = World::connected().await;
+    world.disconnect().await;
+    let inbox = inbox(&world, Arc::new(Dead));
+    let notification = Notification {
+        address: ME.into(),
+        history_id: "1".into(),
+    };
+    assert_eq!(inbox.take(&notification).await.unwrap(), Received::UnknownMailbox);
+    assert_eq!(world.connection_row().await.announced.waiting, None);
+}
+
+#[tokio::test]
+async fn settings_of_the_platform_reach_connections_that_were_made_before() {
+    let world = World::connected().await;
+    let settings = r#"{"daily-limit":1000}"#;
+    assert_eq!(world.host().set_settings(settings).await.unwrap(), 1);
+    assert_eq!(world.host().set_settings(settings).await.unwrap(), 0);
+    assert_eq!(world.connection_row().await.settings, settings);
+    world.sync().await;
+    world.disconnect().await;
+    assert_eq!(world.host().set_settings("{}").await.unwrap(), 0, "it has ended");
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde_json::Value;
 use twinbox_host::{
+    mailbox::normalised,
     scope::ConnectionId,
     store::{
         Change, CommitError, Connection, Entry, Expectation, Lease, Page, Put, Registry, Store, StoreError,
@@ -308,6 +309,21 @@ impl Registry for Ports {
         self.world
             .turn(self.host, Port::Registry, line, |world| {
                 world.lock().store.registry.values().cloned().collect()
+            })
+            .await
+            .or_else(unavailable)
+    }
+
+    async fn of_mailbox(&self, address: &str) -> Result<Vec<Connection>, StoreError> {
+        let line = || format!("of mailbox {address}");
+        let mailbox = normalised(address);
+        self.world
+            .turn(self.host, Port::Registry, line, |world| {
+                let state = world.lock();
+                let all = state.store.registry.values();
+                all.filter(|connection| normalised(&connection.address) == mailbox)
+                    .cloned()
+                    .collect()
             })
             .await
             .or_else(unavailable)
