@@ -74,7 +74,9 @@ pub struct Consent {
 #[non_exhaustive]
 pub enum ConsentError {
     /// The flow is unknown, was used, has expired, or is another browser's.
-    #[error("this sign-in is not under way in this browser, or took too long")]
+    #[error(
+        "this sign-in is not under way in this browser: it was used already, took too long, or is another's"
+    )]
     UnknownFlow,
     /// The user said no.
     #[error("access was declined")]
