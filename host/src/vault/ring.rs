@@ -146,11 +146,18 @@ impl KeyRing {
         Ok(())
     }
 
-    /// Leaves the key that seals as the only one of the file.
-    pub(super) fn drop_older(&self, file: &Path) -> Result<(), KeyError> {
+    /// Takes keys out of the file. Others stay, also those that were added since.
+    pub(super) fn remove(&self, file: &Path, retired: &[KeyId]) -> Result<(), KeyError> {
         let text = read_text(file)?;
-        let newest = lines(text.expose_secret()).last().ok_or(KeyError::Count)?;
-        key_file::replace(file, newest.as_bytes())?;
+        let mut left = Vec::new();
+        for line in lines(text.expose_secret()) {
+            if !retired.contains(&SealingKey::from_text(&line.into())?.id()) {
+                left.push(line);
+            }
+        }
+        let left = SecretString::from(left.join("\n"));
+        parse(left.expose_secret())?;
+        key_file::replace(file, left.expose_secret().as_bytes())?;
         self.reread();
         Ok(())
     }
@@ -279,10 +286,12 @@ mod tests {
             Some(rotating.keys().current()),
             "a changed file is seen"
         );
-        rotating.drop_older(&path).unwrap();
+        let third = rotating.keys().current();
+        rotating.remove(&path, &[old]).unwrap();
         let left: Vec<_> = KeyRing::open(&path).unwrap().keys().ids().collect();
-        assert_eq!(left, [rotating.keys().current()]);
-        assert!(!left.contains(&old));
+        assert_eq!(left, [third, new]);
+        assert!(rotating.remove(&path, &left).is_err(), "a file without a key");
+        assert_eq!(KeyRing::open(&path).unwrap().keys().current(), third);
     }
 
     #[test]

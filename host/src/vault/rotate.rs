@@ -100,11 +100,12 @@ pub async fn rotate_keys(database: &Database, keys: &KeyRing) -> Result<Rotation
         Begun::Earlier
     };
     let now = KeyRing::keys_of_file(file)?;
+    let retired: Vec<KeyId> = now.ids().skip(1).collect();
     let anew = seal_anew(database, keys).await?;
-    keys.drop_older(file)?;
+    keys.remove(file, &retired)?;
     Ok(Rotation {
         current: now.current(),
-        retired: now.ids().skip(1).collect(),
+        retired,
         begun,
         anew,
     })

@@ -187,7 +187,7 @@ async fn s07_failures_of_the_token_endpoint_that_pass_never_disconnect() {
         world.sim().expire_access_tokens(ME);
         world.mail().subject("Hello").arrives();
         for _ in 0..3 {
-            world.fault("token", kind.clone());
+            world.fault("token", kind);
         }
         let ran = world.pass().await.unwrap();
         assert!(
