@@ -6,6 +6,9 @@ cd "$(dirname "$0")/.."
 if [ ! -d ../shared/mail/real ]; then
     echo "SKIPPED: tests on real mail, ../shared/mail is absent" >&2
 fi
+if ! bash tests/gmail-sim/tests/google/setup.sh >&2; then
+    echo "SKIPPED: tests with Google's Python libraries, python3, pip or the packages are absent" >&2
+fi
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -15,7 +15,7 @@ use twinbox_host::{
     schedule::{LocalSchedule, Polling},
     scope::{TenantId, UserId},
     store::SqliteStore,
-    vault::{ClientConfig, Endpoints, OAuthVault, Provider, SealingKey, SealingKeys},
+    vault::{ClientConfig, Endpoints, KeyRing, OAuthVault, Provider},
 };
 
 #[tokio::main]
@@ -39,7 +39,7 @@ async fn main() -> Result<()> {
         .concat(),
     };
     let provider = Provider::new(Endpoints::default(), client)?;
-    let keys = SealingKeys::new(SealingKey::from_file(&folder.join("sealing.key"))?, Vec::new());
+    let keys = KeyRing::open(&folder.join("sealing.key"))?;
     let vault = OAuthVault::new(database.clone(), keys, provider, Arc::new(SystemClock))?;
     let egress = Arc::new(Egress::new(Grants::parse(&plugin.manifest().origins)?)?);
     let state = SqliteStore::new(database)?;

@@ -13,7 +13,7 @@ use crate::{
     schedule::Schedule,
     scope::{ConnectionId, Scope, TenantId, UserId},
     store::{Connection, ConnectionStatus},
-    vault::{Begin, Callback, Consent, ConsentError, OAuthVault, VaultError},
+    vault::{Begin, Callback, Consent, ConsentError, Lasting, OAuthVault, VaultError},
     web::{Connections, Trouble},
 };
 
@@ -169,6 +169,11 @@ impl Connections for Connected {
         Ok(connections)
     }
 
+    async fn lasting(&self, connection: &ConnectionId) -> Lasting {
+        let lasting = self.accounts.host.parts().vault.lasting(connection).await;
+        lasting.unwrap_or_default()
+    }
+
     async fn begin(
         &self,
         tenant: &TenantId,
@@ -209,10 +214,33 @@ impl From<ConnectError> for Trouble {
             ) => Self::new(
                 "consent",
                 format!("The mailbox was not connected: {error}."),
-                "Start again, and allow everything the page asks for.",
+                consent_advice(&error),
             ),
             other => Self::from(&other.problem()),
         }
+    }
+}
+
+/// What to do where the consent came to nothing. Codes of the consent page:
+/// <https://developers.google.com/identity/protocols/oauth2/web-server#authorization-errors>.
+fn consent_advice(error: &ConsentError) -> &'static str {
+    match error {
+        ConsentError::UnknownFlow => "Start again from here, in one tab; cookies must be allowed.",
+        ConsentError::Refused(code) => match code.as_str() {
+            "admin_policy_enforced" => {
+                "Ask the account's administrator to trust this app (Admin console, Security, API controls), then \
+                 start again."
+            }
+            "org_internal" => {
+                "The OAuth app is for accounts of its own organisation; choose one of those, or make the app external."
+            }
+            "invalid_grant" => {
+                "The code was used before, is too old, or was given to somebody else; start again from here."
+            }
+            "disallowed_useragent" => "Start again in an ordinary browser.",
+            _ => "Start again; if it happens again, tell the operator and give this code.",
+        },
+        _ => "Start again, and allow everything the page asks for.",
     }
 }
 

@@ -9,7 +9,10 @@ use std::fmt;
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description};
 
-use crate::contract::Problem;
+use crate::{
+    contract::Problem,
+    vault::{Lasting, Limit},
+};
 
 /// The most characters of somebody else's text that are quoted.
 const QUOTE_LIMIT: usize = 300;
@@ -63,6 +66,46 @@ pub fn describe(problem: &Problem) -> Described {
         happened: happened(problem),
         advice: advice(problem).to_owned(),
     }
+}
+
+/// A problem of a connection in words, with what is known of how long its grant lasted (S07).
+pub fn describe_with(problem: &Problem, lasting: &Lasting) -> Described {
+    let mut described = describe(problem);
+    if let (Problem::ReconnectNeeded, Some(limit)) = (problem, lasting.ended_by()) {
+        (described.happened, described.advice) = match limit {
+            Limit::Testing => (
+                "Google ended this connection's access seven days after consent: the publishing status of the \
+                 OAuth app is “Testing”, and refresh tokens of such an app last 7 days."
+                    .into(),
+                "Connect the mailbox again for another 7 days; for longer, publish the app in the Google Cloud \
+                 console (OAuth consent screen, Audience, “Publish app”) and then connect again. Nothing is lost."
+                    .into(),
+            ),
+            Limit::TimeLimited => (
+                "This connection's access was given for a limited time, which is over.".into(),
+                "Connect the mailbox again in the settings; nothing is lost, and queued mail is sent afterwards."
+                    .into(),
+            ),
+        };
+    }
+    described
+}
+
+/// Until when a grant lasts that has not ended yet, if that is known; a sentence or two.
+pub fn access_text(lasting: &Lasting) -> Option<String> {
+    let (None, Some(until), Some(limit)) = (lasting.lost_at, lasting.until, lasting.limit()) else {
+        return None;
+    };
+    let until = utc_text(until);
+    Some(match limit {
+        Limit::Testing => format!(
+            "Access lasts until {until}: the publishing status of the OAuth app is “Testing”, in which Google \
+             ends it after 7 days. Publish the app and connect again, or connect again each week."
+        ),
+        Limit::TimeLimited => {
+            format!("Access was given until {until}. Connect again before then to go on.")
+        }
+    })
 }
 
 /// A time for people: `2026-03-01 09:30 UTC`. Milliseconds since the epoch.
@@ -330,6 +373,37 @@ mod tests {
             }
             assert_ne!(happened, advice);
         }
+    }
+
+    #[test]
+    fn s07_an_app_in_testing_is_recognised_and_explained_before_and_after_the_end() {
+        const WEEK: u64 = 7 * 86_400_000;
+        let mut lasting = Lasting {
+            granted_at: Some(UNTIL - WEEK),
+            until: Some(UNTIL),
+            lost_at: None,
+        };
+        let ahead = access_text(&lasting).unwrap();
+        assert!(
+            ahead.contains("until 2026-03-01 09:30 UTC") && ahead.contains("“Testing”"),
+            "{ahead}"
+        );
+        let plain = describe(&Problem::ReconnectNeeded);
+        assert_eq!(describe_with(&Problem::ReconnectNeeded, &lasting), plain);
+        lasting.lost_at = Some(UNTIL);
+        let ended = describe_with(&Problem::ReconnectNeeded, &lasting);
+        assert_eq!(ended.code, "reconnect-needed");
+        assert!(
+            ended.happened.contains("“Testing”") && ended.happened.contains("7 days"),
+            "{ended}"
+        );
+        assert!(ended.advice.contains("Publish app") && ended.advice.contains("onnect the mailbox again"));
+        assert_eq!(access_text(&lasting), None);
+        assert_eq!(
+            describe_with(&Problem::NotConnected, &lasting),
+            describe(&Problem::NotConnected)
+        );
+        assert_eq!(access_text(&Lasting::default()), None);
     }
 
     #[test]

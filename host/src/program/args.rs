@@ -46,6 +46,18 @@ pub(super) enum Command {
     /// Which component runs: shows it, tries another one in its shadow, lets it take over, takes it back.
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// The keys that seal the tokens: shows them, or lets a new one take their place.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeysCommand {
+    /// Shows which keys there are and how much is sealed with each.
+    List(Configured),
+    /// Seals everything with a new key, also while the server runs; the old one opens nothing afterwards. A
+    /// rotation that was interrupted is carried on.
+    Rotate(Configured),
 }
 
 #[derive(Debug, Subcommand)]

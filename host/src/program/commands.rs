@@ -17,10 +17,10 @@ use super::{
 };
 use crate::{
     contract::Trigger,
-    problem::describe,
+    problem::{access_text, describe_with},
     scope::{TenantId, UserId},
     store::{Connection, ConnectionStatus},
-    vault::Callback,
+    vault::{Callback, Lasting, Limit},
 };
 
 /// Passes of one `twinbox sync`.
@@ -56,8 +56,10 @@ pub(super) async fn connect(options: Connect, json: bool) -> Outcome {
         .accounts
         .finish(&back.state.unwrap_or_default(), &session, callback)
         .await?;
-    answer(json, &shown(&connection), || {
-        format!("{} is connected.", connection.address)
+    let lasting = lasting(&runtime, &connection).await;
+    answer(json, &shown(&connection, &lasting), || {
+        let access = access_text(&lasting).map_or_else(String::new, |text| format!("\n{text}"));
+        format!("{} is connected.{access}", connection.address)
     });
     Ok(ExitCode::SUCCESS)
 }
@@ -91,12 +93,23 @@ async fn wait_for_browser(
 pub(super) async fn status(options: Configured, json: bool) -> Outcome {
     let runtime = start(&options).await?;
     let connections = runtime.host.parts().registry.list().await?;
-    let shown: Vec<Value> = connections.iter().map(shown).collect();
-    answer(json, &json!({ "connections": shown }), || {
+    let mut known = Vec::new();
+    for connection in &connections {
+        let lasting = lasting(&runtime, connection).await;
+        known.push((connection, lasting));
+    }
+    let all: Vec<Value> = known
+        .iter()
+        .map(|(connection, lasting)| shown(connection, lasting))
+        .collect();
+    answer(json, &json!({ "connections": all }), || {
         if connections.is_empty() {
             return "No mailbox is connected. `twinbox connect` connects one.".to_owned();
         }
-        connections.iter().map(line).collect::<Vec<_>>().join("\n")
+        let lines = known
+            .iter()
+            .map(|(connection, lasting)| line(connection, lasting));
+        lines.collect::<Vec<_>>().join("\n")
     });
     Ok(ExitCode::SUCCESS)
 }
@@ -123,7 +136,8 @@ pub(super) async fn sync(options: OneConnection, json: bool) -> Outcome {
         }
     }
     if let Some(problem) = problem {
-        return Err(problem.into());
+        let described = describe_with(&problem, &lasting(&runtime, &connection).await);
+        return Err(Failure::from(problem).saying(described));
     }
     answer(
         json,
@@ -215,9 +229,18 @@ pub(super) async fn choose(runtime: &Runtime, wanted: Option<&str>) -> Result<Co
     }
 }
 
-fn shown(connection: &Connection) -> Value {
+/// How long its grant lasts; nothing where there is none.
+async fn lasting(runtime: &Runtime, connection: &Connection) -> Lasting {
+    let vault = &runtime.host.parts().vault;
+    vault
+        .lasting(&connection.scope.connection)
+        .await
+        .unwrap_or_default()
+}
+
+fn shown(connection: &Connection, lasting: &Lasting) -> Value {
     let problem = connection.problem.as_ref().map(|problem| {
-        let described = describe(problem);
+        let described = describe_with(problem, lasting);
         json!({ "code": described.code, "happened": described.happened, "advice": described.advice })
     });
     json!({
@@ -231,10 +254,19 @@ fn shown(connection: &Connection) -> Value {
         "next_run_at": connection.next_run_at,
         "failures": connection.failures,
         "problem": problem,
+        "access": {
+            "granted_at": lasting.granted_at,
+            "lasts_until": lasting.until,
+            "lost_at": lasting.lost_at,
+            "limit": lasting.limit().map(|limit| match limit {
+                Limit::Testing => "testing",
+                Limit::TimeLimited => "time-limited",
+            }),
+        },
     })
 }
 
-fn line(connection: &Connection) -> String {
+fn line(connection: &Connection, lasting: &Lasting) -> String {
     let status = match connection.status {
         ConnectionStatus::Connecting => "connecting",
         ConnectionStatus::Active => "active",
@@ -242,16 +274,18 @@ fn line(connection: &Connection) -> String {
         ConnectionStatus::Disconnected => "disconnected",
     };
     let problem = connection.problem.as_ref().map(|problem| {
-        let described = describe(problem);
+        let described = describe_with(problem, lasting);
         format!(
             "\n  {}: {}\n  {}",
             described.code, described.happened, described.advice
         )
     });
+    let access = access_text(lasting).map(|text| format!("\n  {text}"));
     let id = &connection.scope.connection;
     format!(
-        "{}  {status}  {id}{}",
+        "{}  {status}  {id}{}{}",
         connection.address,
+        access.unwrap_or_default(),
         problem.unwrap_or_default()
     )
 }

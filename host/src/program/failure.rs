@@ -3,8 +3,16 @@
 use std::{fmt::Display, process::ExitCode};
 
 use crate::{
-    accounts::ConnectError, contract::Problem, crm::CrmError, host::HostError, problem::describe,
-    release::ReleaseError, sandbox::LoadError, store::StoreError, trace::ReadError, vault::VaultError,
+    accounts::ConnectError,
+    contract::Problem,
+    crm::CrmError,
+    host::HostError,
+    problem::{Described, describe},
+    release::ReleaseError,
+    sandbox::LoadError,
+    store::StoreError,
+    trace::ReadError,
+    vault::{RotateError, VaultError},
     web::Trouble,
 };
 
@@ -42,6 +50,15 @@ impl Failure {
         Self {
             exit: CONFIGURATION,
             ..Self::new("configuration", happened, advice)
+        }
+    }
+
+    /// The same in other words.
+    pub(super) fn saying(self, described: Described) -> Self {
+        Self {
+            happened: described.happened,
+            advice: described.advice,
+            ..self
         }
     }
 
@@ -106,6 +123,30 @@ impl From<CrmError> for Failure {
 impl From<VaultError> for Failure {
     fn from(error: VaultError) -> Self {
         HostError::Vault(error).into()
+    }
+}
+
+impl From<RotateError> for Failure {
+    fn from(error: RotateError) -> Self {
+        let happened = error.to_string();
+        match error {
+            RotateError::UnderWay => Self::new(
+                "rotation-under-way",
+                happened,
+                "Wait until it is over; `twinbox keys list` shows the keys.",
+            )
+            .exiting(LATER),
+            RotateError::Key(_) | RotateError::NotInAFile => Self::configuration(
+                happened,
+                "Check the file sealing.key in the data folder; what was done stays, and the next `twinbox keys rotate` carries on.",
+            ),
+            _ => Self::new(
+                "storage-unavailable",
+                happened,
+                "Run `twinbox keys rotate` again: it carries on where it stopped.",
+            )
+            .exiting(LATER),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod failure;
 mod folder;
+mod keys;
 mod plugin;
 mod runtime;
 mod serve;
@@ -34,6 +35,7 @@ pub async fn run() -> ExitCode {
         Command::Inspect(options) => commands::inspect(options, json).await,
         Command::Record(options) => Box::pin(traces::record(options, json)).await,
         Command::Replay(options) => Box::pin(traces::replay(options, json)).await,
+        Command::Keys(command) => keys::run(command, json).await,
         Command::Plugin(command) => Box::pin(plugin::run(command, json)).await,
     };
     match result {

@@ -22,7 +22,7 @@ use crate::{
     sandbox::{Allocation, LoadError, Plugin, Sandbox, SandboxConfig},
     scope::{TenantId, UserId},
     store::SqliteStore,
-    vault::{ClientConfig, Endpoints, OAuthVault, Provider, SealingKey, SealingKeys},
+    vault::{ClientConfig, Endpoints, KeyRing, OAuthVault, Provider, SealingKey, SealingKeys},
 };
 
 /// The one tenant of the embedded CRM.
@@ -111,7 +111,7 @@ impl Runtime {
     }
 }
 
-fn open(data: Option<&Path>, durability: Durability) -> Result<Database, Failure> {
+pub(super) fn open(data: Option<&Path>, durability: Durability) -> Result<Database, Failure> {
     let failed = |error: &dyn std::fmt::Display| {
         Failure::new(
             "storage-unavailable",
@@ -198,13 +198,10 @@ fn beside_the_program() -> Result<PathBuf, Failure> {
 }
 
 fn vault(plan: &Plan, database: Database, manifest: &PluginManifest) -> Result<OAuthVault, Failure> {
-    let key = match &plan.data {
-        Some(folder) => SealingKey::from_file(&folder.join("sealing.key")),
-        None => Ok(SealingKey::from_bytes(&rand::random())),
+    let keys = match &plan.data {
+        Some(folder) => keys(folder)?,
+        None => SealingKeys::new(SealingKey::from_bytes(&rand::random()), Vec::new()).into(),
     };
-    let key = key.map_err(|error| {
-        Failure::configuration(error, "Restore sealing.key, or connect again without it.")
-    })?;
     let mut scopes = vec!["openid".to_owned(), "email".to_owned()];
     scopes.extend(manifest.scopes.iter().cloned());
     let client = ClientConfig {
@@ -216,12 +213,13 @@ fn vault(plan: &Plan, database: Database, manifest: &PluginManifest) -> Result<O
     let provider = Provider::new(plan.endpoints.clone(), client).map_err(|error| {
         Failure::configuration(error, "Check [origins] and public_url in the configuration.")
     })?;
-    Ok(OAuthVault::new(
-        database,
-        SealingKeys::new(key, Vec::new()),
-        provider,
-        Arc::new(SystemClock),
-    )?)
+    Ok(OAuthVault::new(database, keys, provider, Arc::new(SystemClock))?)
+}
+
+/// The sealing keys of a data folder.
+pub(super) fn keys(folder: &Path) -> Result<KeyRing, Failure> {
+    KeyRing::open(&folder.join("sealing.key"))
+        .map_err(|error| Failure::configuration(error, "Restore sealing.key, or connect again without it."))
 }
 
 fn egress(plan: &Plan, manifest: &PluginManifest) -> Result<Egress, Failure> {

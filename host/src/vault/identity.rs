@@ -1,7 +1,8 @@
 //! Who gave a consent: the id token.
 //!
 //! Its signature is not checked: it came straight from the token endpoint over TLS, which vouches for
-//! it (OpenID Connect Core 1.0, 3.1.3.7, point 6).
+//! it (OpenID Connect Core 1.0, 3.1.3.7, point 6). Only such a token is ever read here: one that came by a
+//! browser would have to be verified with the keys of `Endpoints::jwks`.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};

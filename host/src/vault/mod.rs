@@ -9,14 +9,25 @@ use crate::scope::ConnectionId;
 
 mod http;
 mod identity;
+mod lasting;
 mod oauth;
 mod provider;
+mod refresh;
+mod ring;
+mod rotate;
+mod rows;
 mod seal;
 mod tokens;
 
+pub use lasting::{Lasting, Limit};
+
 pub use oauth::{Authorization, Begin, Callback, Consent, ConsentError};
 pub use provider::{ClientConfig, ConfigError, Endpoints, Provider};
-pub use seal::{KeyError, SealingKey, SealingKeys};
+pub use ring::KeyRing;
+pub use rotate::{
+    Begun, RotateError, Rotation, SealedAnew, SealedValues, rotate_keys, seal_anew, sealed_values,
+};
+pub use seal::{KeyError, KeyId, SealingKey, SealingKeys};
 pub use tokens::{OAuthVault, Tokens};
 
 /// What the user granted.
@@ -73,12 +84,18 @@ pub trait Vault: Send + Sync {
     /// The grant of a connection.
     async fn grant(&self, connection: &ConnectionId) -> Result<Grant, VaultError>;
 
-    /// An access token. At most one refresh per connection is in flight.
+    /// An access token. At most one refresh per connection is in flight, in all processes.
     async fn access_token(
         &self,
         connection: &ConnectionId,
         freshness: Freshness,
     ) -> Result<SecretString, VaultError>;
+
+    /// How long the grant lasts, also of one that is gone; nothing is known of it unless this is
+    /// implemented.
+    async fn lasting(&self, _connection: &ConnectionId) -> Result<Lasting, VaultError> {
+        Ok(Lasting::default())
+    }
 
     /// Whether another connection of the same account has a grant (S06).
     async fn holders(&self, connection: &ConnectionId) -> Result<Holders, VaultError>;

@@ -18,6 +18,7 @@ use super::{
     Grant, OAuthVault, Tokens, VaultError,
     identity::{Expected, Identity},
     provider::Answer,
+    rows::{self, FLOW},
 };
 use crate::{contract::AddressMismatch, mailbox::normalised};
 
@@ -27,8 +28,6 @@ const FLOW_LIFETIME: u64 = 10 * 60 * 1_000;
 const FLOWS_LIMIT: u64 = 10_000;
 /// The longest code, state or session value, in bytes, and the most of the caller's data.
 const TEXT_LIMIT: usize = 8 << 10;
-/// What sealed parts of a flow are for.
-const FLOW_SECRET: &str = "flow";
 
 /// A consent to be asked for.
 #[derive(Clone, Debug, Default)]
@@ -75,7 +74,9 @@ pub struct Consent {
 #[non_exhaustive]
 pub enum ConsentError {
     /// The flow is unknown, was used, has expired, or is another browser's.
-    #[error("this sign-in is not under way in this browser, or took too long")]
+    #[error(
+        "this sign-in is not under way in this browser: it was used already, took too long, or is another's"
+    )]
     UnknownFlow,
     /// The user said no.
     #[error("access was declined")]
@@ -119,7 +120,7 @@ impl OAuthVault {
         let url = self.provider().consent_page(state.clone(), &verifier, &extra);
         let key = digest(&state);
         let secret = format!("{} {nonce}", verifier.secret()).into();
-        let sealed = self.keys().seal(&text_of(&key), FLOW_SECRET, &secret)?;
+        let keys = self.keys().clone();
         let now = self.now();
         let expires_at = now + FLOW_LIFETIME;
         self.database()
@@ -129,6 +130,7 @@ impl OAuthVault {
                 if flows >= FLOWS_LIMIT {
                     return Err(VaultError::Unavailable("too many sign-ins are under way".into()));
                 }
+                let sealed = rows::seal(sql, &keys, &text_of(&key), FLOW, &secret)?;
                 sql.execute(
                     "INSERT INTO vault_flow (state, session, secret, expected, data, expires_at)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -157,9 +159,9 @@ impl OAuthVault {
         let flow = self.take_flow(state, session).await?;
         let code = match callback {
             Callback::Code(code) if code.expose_secret().len() <= TEXT_LIMIT => code,
-            Callback::Code(_) => return Err(ConsentError::Refused("the code is over its limit".into())),
+            Callback::Code(_) => return Err(ConsentError::Refused("code_over_limit".into())),
             Callback::Error(error) if error == "access_denied" => return Err(ConsentError::Declined),
-            Callback::Error(error) => return Err(ConsentError::Refused(error_code(&error))),
+            Callback::Error(error) => return Err(ConsentError::Refused(error_code(error))),
         };
         let answer = self
             .provider()
@@ -198,7 +200,10 @@ impl OAuthVault {
                 grant: grant.clone(),
                 access: answer.access,
                 refresh,
-                expires_at: self.now() + answer.lifetime,
+                expires_at: self.now().saturating_add(answer.lifetime),
+                lasts_until: answer
+                    .refresh_lifetime
+                    .map(|lifetime| self.now().saturating_add(lifetime)),
             },
             grant,
         })
@@ -236,7 +241,7 @@ impl OAuthVault {
         if row.session != digest(session) || row.expires_at <= self.now() {
             return Err(ConsentError::UnknownFlow);
         }
-        let secret = self.keys().open(&text_of(&key), FLOW_SECRET, &row.secret)?;
+        let secret = self.keys().open_sealed(&text_of(&key), FLOW, &row.secret)?;
         let (verifier, nonce) = secret
             .expose_secret()
             .split_once(' ')
@@ -327,12 +332,14 @@ fn same_mailbox(one: &str, other: &str) -> bool {
     normalised(one) == normalised(other)
 }
 
-/// The provider's code as far as it is one (RFC 6749, 4.1.2.1): it comes by the browser, from anyone.
-fn error_code(text: &str) -> String {
-    text.chars()
-        .filter(|character| character.is_ascii_alphanumeric() || *character == '_')
-        .take(64)
-        .collect()
+/// The provider's code, if it is one (RFC 6749, 4.1.2.1, and Google's): it comes by the browser, from
+/// anyone, and is shown.
+fn error_code(text: String) -> String {
+    let is_code = (1..=64).contains(&text.len())
+        && text
+            .chars()
+            .all(|character| matches!(character, 'a'..='z' | '0'..='9' | '_'));
+    if is_code { text } else { "unknown_error".into() }
 }
 
 /// 256 bits in 43 characters: as long as PKCE wants its verifier at least (RFC 7636, 4.1).

@@ -15,7 +15,7 @@ use oauth2::{
     },
 };
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
 use super::{
@@ -25,6 +25,9 @@ use super::{
 
 /// What a token without `expires_in` is taken to last (RFC 6749, 5.1 leaves it open), in seconds.
 const DEFAULT_LIFETIME: u64 = 3_599;
+
+/// What a refresh token is taken to last at most, in milliseconds: a hundred years.
+const LONGEST: u64 = 100 * 365 * 86_400_000;
 
 /// Where a provider does what. The default is Google's
 /// (<https://accounts.google.com/.well-known/openid-configuration>).
@@ -37,7 +40,8 @@ pub struct Endpoints {
     pub token: String,
     /// Ends a grant (RFC 7009).
     pub revoke: String,
-    /// Keys that sign id tokens; see `identity` for why they are not needed.
+    /// Keys that sign id tokens. Not fetched: an id token is taken from the token endpoint alone, and TLS
+    /// vouches for it (OpenID Connect Core 1.0, 3.1.3.7, point 6).
     pub jwks: String,
     /// OpenID Connect's userinfo.
     pub userinfo: String,
@@ -99,10 +103,14 @@ type TokenClient = Client<
     EndpointSet,
 >;
 
-/// What OpenID Connect adds to a token answer.
+/// What OpenID Connect and Google add to a token answer.
 #[derive(Clone, Serialize, Deserialize)]
 struct IdToken {
     id_token: Option<String>,
+    /// Seconds. Only where access is limited in time
+    /// (<https://developers.google.com/identity/protocols/oauth2/web-server#exchange-authorization-code>).
+    #[serde(default, deserialize_with = "seconds")]
+    refresh_token_expires_in: Option<u64>,
 }
 
 impl std::fmt::Debug for IdToken {
@@ -120,6 +128,8 @@ pub(super) struct Answer {
     pub(super) refresh: Option<SecretString>,
     /// Milliseconds.
     pub(super) lifetime: u64,
+    /// Milliseconds, if the refresh token lasts only for a while.
+    pub(super) refresh_lifetime: Option<u64>,
     /// Absent when they are those that were asked for (RFC 6749, 5.1).
     pub(super) scopes: Option<Vec<String>>,
     pub(super) id_token: Option<SecretString>,
@@ -223,6 +233,11 @@ impl std::fmt::Debug for Provider {
     }
 }
 
+/// A number of seconds; anything else says nothing, and an answer is not refused for it.
+fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    Ok(serde_json::Value::deserialize(from)?.as_u64())
+}
+
 fn answer(tokens: &Tokens) -> Answer {
     let lifetime = tokens
         .expires_in()
@@ -231,6 +246,10 @@ fn answer(tokens: &Tokens) -> Answer {
         access: tokens.access_token().secret().as_str().into(),
         refresh: tokens.refresh_token().map(|token| token.secret().as_str().into()),
         lifetime: lifetime.saturating_mul(1_000),
+        refresh_lifetime: tokens
+            .extra_fields()
+            .refresh_token_expires_in
+            .map(|seconds| seconds.saturating_mul(1_000).min(LONGEST)),
         scopes: tokens
             .scopes()
             .map(|scopes| scopes.iter().map(|scope| scope.to_string()).collect()),

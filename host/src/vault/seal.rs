@@ -2,9 +2,10 @@
 //! <https://datatracker.ietf.org/doc/html/draft-irtf-cfrg-xchacha-03>).
 //!
 //! What is sealed is bound to its owner and purpose: moved to another row it does not open. It names
-//! its key, so keys can be rotated: new ones seal, older ones still open.
+//! its key, so keys can be rotated: new ones seal, older ones still open ([`super::ring`] reads them
+//! from a file, [`super::rotate`] takes their place).
 
-use std::{io, path::Path};
+use std::{fmt, io};
 
 use base64::{Engine, engine::general_purpose};
 use chacha20poly1305::{
@@ -14,9 +15,8 @@ use chacha20poly1305::{
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use sha2::{Digest, Sha256};
 
-use crate::key_file::create_once;
-
 use super::VaultError;
+use crate::hex::hex;
 
 const FORMAT: u8 = 1;
 const KEY_ID: usize = 8;
@@ -29,15 +29,42 @@ pub enum KeyError {
     /// The text is neither 64 hexadecimal digits nor base64 of 32 bytes.
     #[error("a sealing key has 32 bytes, as 64 hexadecimal digits or base64")]
     Malformed,
+    /// The file has no key, or more than a ring can hold.
+    #[error("a file of sealing keys has one key a line, 16 at most")]
+    Count,
     /// The file cannot be read or made.
     #[error("the sealing key's file: {0}")]
     File(#[from] io::Error),
 }
 
+/// The name of a key: it says which key it is, and nothing of its bytes. Shown as 16 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId([u8; KEY_ID]);
+
+impl KeyId {
+    /// The key that something was sealed with, if it was sealed.
+    pub(super) fn of(sealed: &[u8]) -> Option<Self> {
+        let (&FORMAT, rest) = sealed.split_first()? else {
+            return None;
+        };
+        rest.first_chunk().copied().map(Self)
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
 /// One key of 32 bytes.
 #[derive(Clone)]
 pub struct SealingKey {
-    id: [u8; KEY_ID],
+    id: KeyId,
     cipher: XChaCha20Poly1305,
 }
 
@@ -51,7 +78,7 @@ impl SealingKey {
         let mut id = [0; KEY_ID];
         id.copy_from_slice(&digest[..KEY_ID]);
         Self {
-            id,
+            id: KeyId(id),
             cipher: XChaCha20Poly1305::new(Key::from_slice(bytes)),
         }
     }
@@ -71,23 +98,17 @@ impl SealingKey {
         Ok(Self::from_bytes(bytes))
     }
 
-    /// The key in a file, as text; a new one for its owner alone if the file is absent.
-    pub fn from_file(path: &Path) -> Result<Self, KeyError> {
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::from_text(&text.into()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let key = general_purpose::STANDARD.encode(rand::random::<[u8; 32]>());
-                create_once(path, key.as_bytes())?;
-                Self::from_text(&std::fs::read_to_string(path)?.into())
-            }
-            Err(error) => Err(error.into()),
-        }
+    /// Its name.
+    pub fn id(&self) -> KeyId {
+        self.id
     }
 }
 
-impl std::fmt::Debug for SealingKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SealingKey")
+impl fmt::Debug for SealingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SealingKey")
+            .field(&format_args!("{}", self.id))
+            .finish()
     }
 }
 
@@ -104,6 +125,29 @@ impl SealingKeys {
         Self { current, older }
     }
 
+    /// The key that seals.
+    pub fn current(&self) -> KeyId {
+        self.current.id
+    }
+
+    /// All keys, the one that seals first.
+    pub fn ids(&self) -> impl Iterator<Item = KeyId> {
+        self.all().map(|key| key.id)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &SealingKey> {
+        std::iter::once(&self.current).chain(&self.older)
+    }
+
+    /// Takes in what another has and this has not. They open from here on.
+    pub(super) fn keep(&mut self, other: &Self) {
+        for key in other.all() {
+            if !self.ids().any(|id| id == key.id) {
+                self.older.push(key.clone());
+            }
+        }
+    }
+
     /// Seals a secret for its owner (a connection) and purpose.
     pub fn seal(&self, owner: &str, purpose: &str, secret: &SecretString) -> Result<Vec<u8>, VaultError> {
         let nonce: [u8; NONCE] = rand::random();
@@ -116,20 +160,15 @@ impl SealingKeys {
             .cipher
             .encrypt(XNonce::from_slice(&nonce), payload)
             .map_err(|_| VaultError::Sealed)?;
-        Ok([&[FORMAT], &self.current.id[..], &nonce[..], &sealed].concat())
+        Ok([&[FORMAT], self.current.id.as_bytes(), &nonce[..], &sealed].concat())
     }
 
     /// Opens what was sealed for the same owner and purpose by any of the keys.
     pub fn open(&self, owner: &str, purpose: &str, sealed: &[u8]) -> Result<SecretString, VaultError> {
-        let (&FORMAT, rest) = sealed.split_first().ok_or(VaultError::Sealed)? else {
-            return Err(VaultError::Sealed);
-        };
-        let (id, rest) = rest.split_at_checked(KEY_ID).ok_or(VaultError::Sealed)?;
+        let id = KeyId::of(sealed).ok_or(VaultError::Sealed)?;
+        let rest = sealed.get(1 + KEY_ID..).ok_or(VaultError::Sealed)?;
         let (nonce, ciphertext) = rest.split_at_checked(NONCE).ok_or(VaultError::Sealed)?;
-        let key = std::iter::once(&self.current)
-            .chain(&self.older)
-            .find(|key| key.id == id)
-            .ok_or(VaultError::Sealed)?;
+        let key = self.all().find(|key| key.id == id).ok_or(VaultError::Sealed)?;
         let payload = Payload {
             msg: ciphertext,
             aad: &bound_to(owner, purpose),
@@ -165,7 +204,6 @@ fn hexadecimal(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-/// `create_new` leaves a key that another process has just made alone.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,22 +262,6 @@ mod tests {
         }
         for text in ["", "ab", &"zz".repeat(32), &"ab".repeat(31)] {
             assert!(SealingKey::from_text(&text.into()).is_err());
-        }
-    }
-
-    #[test]
-    fn a_key_file_is_made_once_for_its_owner_alone() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("key");
-        let first = SealingKeys::new(SealingKey::from_file(&path).unwrap(), Vec::new());
-        let second = SealingKeys::new(SealingKey::from_file(&path).unwrap(), Vec::new());
-        let sealed = first.seal("a", "p", &"token".into()).unwrap();
-        assert!(second.open("a", "p", &sealed).is_ok());
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o600);
         }
     }
 }

@@ -15,9 +15,14 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{clock::ManualClock, sqlite::Database};
+use crate::{
+    clock::{Clock, ManualClock},
+    sqlite::{Database, Durability},
+};
 
 mod consent;
+mod hosts;
+mod rotation;
 mod tokens;
 
 const NOW: u64 = 1_700_000_000_000;
@@ -39,10 +44,16 @@ struct Setting {
     database: Database,
     clock: ManualClock,
     world: Arc<Mutex<World>>,
+    provider: Provider,
 }
 
 impl Setting {
     async fn new() -> Self {
+        let keys = SealingKeys::new(SealingKey::from_bytes(&[7; 32]), Vec::new());
+        Self::over(Database::in_memory().unwrap(), keys).await
+    }
+
+    async fn over(database: Database, keys: impl Into<KeyRing>) -> Self {
         let world = Arc::new(Mutex::new(World {
             status: StatusCode::OK,
             answer: json!({"access_token": "access-2", "token_type": "Bearer", "expires_in": 3599}),
@@ -68,17 +79,28 @@ impl Setting {
             redirect_uri: "http://127.0.0.1:1/oauth/callback".into(),
             scopes: vec!["openid".into(), "email".into(), MAIL.into()],
         };
-        let database = Database::in_memory().unwrap();
         let clock = ManualClock::at(NOW);
-        let keys = SealingKeys::new(SealingKey::from_bytes(&[7; 32]), Vec::new());
         let provider = Provider::new(endpoints, config).unwrap();
-        let vault = OAuthVault::new(database.clone(), keys, provider, Arc::new(clock.clone())).unwrap();
+        let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+        let vault = OAuthVault::new(database.clone(), keys, provider.clone(), shared).unwrap();
         Self {
             vault,
             database,
             clock,
             world,
+            provider,
         }
+    }
+
+    /// The vault of another process over a database, with the same provider and time.
+    fn another_host(&self, database: Database, keys: impl Into<KeyRing>) -> OAuthVault {
+        OAuthVault::new(
+            database,
+            keys,
+            self.provider.clone(),
+            Arc::new(self.clock.clone()),
+        )
+        .unwrap()
     }
 
     fn answers(&self, status: StatusCode, answer: Value) {
@@ -113,6 +135,7 @@ fn grant_tokens(subject: &str) -> Tokens {
         access: "access-1".into(),
         refresh: "refresh-1".into(),
         expires_at: NOW + 3_600_000,
+        lasts_until: None,
     }
 }
 

@@ -10,41 +10,17 @@ use std::{
 };
 
 use async_trait::async_trait;
-use rusqlite::{Connection as Sql, OptionalExtension};
 use secrecy::SecretString;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
-use super::{Freshness, Grant, Holders, Provider, SealingKeys, Vault, VaultError};
+use super::{
+    Freshness, Grant, Holders, KeyRing, Lasting, Provider, Vault, VaultError,
+    rows::{self, ACCESS, REFRESH, Row, State, holders_of, read},
+};
 use crate::{clock::Clock, scope::ConnectionId, sqlite::Database};
 
 /// An access token is not used in the last minute of its life, in milliseconds.
 const MARGIN: u64 = 60_000;
-
-const ACCESS: &str = "access";
-const REFRESH: &str = "refresh";
-
-const MIGRATIONS: &[&str] = &["
-    CREATE TABLE vault_grant (
-        connection TEXT PRIMARY KEY,
-        subject TEXT NOT NULL,
-        record TEXT NOT NULL,
-        state TEXT NOT NULL CHECK (state IN ('held', 'lost', 'releasing')),
-        access BLOB NOT NULL,
-        refresh BLOB NOT NULL,
-        expires_at INTEGER NOT NULL,
-        generation INTEGER NOT NULL
-    ) STRICT;
-    CREATE INDEX vault_grant_by_subject ON vault_grant (subject, state);
-    CREATE TABLE vault_flow (
-        state BLOB PRIMARY KEY,
-        session BLOB NOT NULL,
-        secret BLOB NOT NULL,
-        expected TEXT,
-        data TEXT NOT NULL,
-        expires_at INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX vault_flow_by_expiry ON vault_flow (expires_at);
-"];
 
 /// A grant with its tokens.
 #[derive(Clone, Debug)]
@@ -57,6 +33,8 @@ pub struct Tokens {
     pub refresh: SecretString,
     /// When the access token expires, ms since the epoch.
     pub expires_at: u64,
+    /// Until when the refresh token lasts, ms since the epoch, where the provider has said so.
+    pub lasts_until: Option<u64>,
 }
 
 /// Grants in SQLite. Clones are the same vault.
@@ -67,7 +45,7 @@ pub struct OAuthVault {
 
 struct Inner {
     database: Database,
-    keys: SealingKeys,
+    keys: KeyRing,
     provider: Provider,
     clock: Arc<dyn Clock>,
     locks: Mutex<HashMap<ConnectionId, Weak<AsyncMutex<()>>>>,
@@ -77,15 +55,15 @@ impl OAuthVault {
     /// The grants in a database that others may use as well.
     pub fn new(
         database: Database,
-        keys: SealingKeys,
+        keys: impl Into<KeyRing>,
         provider: Provider,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, VaultError> {
-        database.migrate("vault", MIGRATIONS)?;
+        rows::migrate(&database)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 database,
-                keys,
+                keys: keys.into(),
                 provider,
                 clock,
                 locks: Mutex::default(),
@@ -97,27 +75,31 @@ impl OAuthVault {
     /// this could end the new one too.
     pub async fn adopt(&self, connection: &ConnectionId, tokens: Tokens) -> Result<(), VaultError> {
         let _guard = self.lock(connection).await;
-        let sealed = self.seal(connection, &tokens.access, &tokens.refresh)?;
         let record = serde_json::to_string(&tokens.grant).map_err(|_| VaultError::Sealed)?;
-        let connection = connection.clone();
+        let (keys, id, now) = (self.keys().clone(), connection.clone(), self.now());
         self.database()
             .write(move |sql| {
+                let access = rows::seal(sql, &keys, id.as_str(), ACCESS, &tokens.access)?;
+                let refresh = rows::seal(sql, &keys, id.as_str(), REFRESH, &tokens.refresh)?;
                 sql.prepare_cached(
-                    "INSERT INTO vault_grant
-                         (connection, subject, record, state, access, refresh, expires_at, generation)
-                     VALUES (?1, ?2, ?3, 'held', ?4, ?5, ?6, 1)
+                    "INSERT INTO vault_grant (connection, subject, record, state, access, refresh, expires_at,
+                         generation, granted_at, lasts_until)
+                     VALUES (?1, ?2, ?3, 'held', ?4, ?5, ?6, 1, ?7, ?8)
                      ON CONFLICT (connection) DO UPDATE SET subject = excluded.subject,
                          record = excluded.record, state = 'held', access = excluded.access,
                          refresh = excluded.refresh, expires_at = excluded.expires_at,
-                         generation = generation + 1",
+                         granted_at = excluded.granted_at, lasts_until = excluded.lasts_until,
+                         lost_at = NULL, refresher_until = 0, generation = generation + 1",
                 )?
                 .execute((
-                    connection.as_str(),
+                    id.as_str(),
                     &tokens.grant.subject,
                     record,
-                    sealed.access,
-                    sealed.refresh,
+                    access,
+                    refresh,
                     tokens.expires_at,
+                    now,
+                    tokens.lasts_until,
                 ))?;
                 Ok(())
             })
@@ -128,7 +110,7 @@ impl OAuthVault {
         &self.inner.database
     }
 
-    pub(super) fn keys(&self) -> &SealingKeys {
+    pub(super) fn keys(&self) -> &KeyRing {
         &self.inner.keys
     }
 
@@ -140,6 +122,10 @@ impl OAuthVault {
         self.inner.clock.now()
     }
 
+    pub(super) async fn wait(&self, milliseconds: u64) {
+        self.inner.clock.sleep(milliseconds).await;
+    }
+
     /// Whether any connection holds a grant of this account.
     pub(super) async fn is_held(&self, subject: &str) -> Result<bool, VaultError> {
         let subject = subject.to_owned();
@@ -148,90 +134,15 @@ impl OAuthVault {
             .await
     }
 
-    async fn row(&self, connection: &ConnectionId) -> Result<Row, VaultError> {
-        let connection = connection.clone();
-        self.database()
-            .call(move |sql| read(sql, &connection)?.ok_or(VaultError::NoGrant))
-            .await
-    }
-
     /// The grant's row, if its tokens can be used.
     async fn held(&self, connection: &ConnectionId) -> Result<Row, VaultError> {
-        let row = self.row(connection).await?;
-        match row.state {
-            State::Held => Ok(row),
-            State::Lost => Err(VaultError::ReconnectNeeded),
-            State::Releasing => Err(VaultError::NoGrant),
-        }
-    }
-
-    /// Refreshes, as the one who has the connection's lock.
-    async fn refresh(&self, connection: &ConnectionId, row: &Row) -> Result<SecretString, VaultError> {
-        let refresh = self.keys().open(connection.as_str(), REFRESH, &row.refresh)?;
-        let answer = match self.provider().refresh(&refresh).await {
-            Ok(answer) => answer,
-            Err(VaultError::ReconnectNeeded) => {
-                self.lose(connection, row.generation).await?;
-                return Err(VaultError::ReconnectNeeded);
-            }
-            Err(error) => return Err(error),
-        };
-        // RFC 6749, 6: an answer without a refresh token leaves the old one in force.
-        let sealed = self.seal(
-            connection,
-            &answer.access,
-            answer.refresh.as_ref().unwrap_or(&refresh),
-        )?;
-        let expires_at = self.now().saturating_add(answer.lifetime);
-        let (connection, generation) = (connection.clone(), row.generation);
-        self.database()
-            .write(move |sql| -> Result<(), VaultError> {
-                sql.prepare_cached(
-                    "UPDATE vault_grant SET access = ?3, refresh = ?4, expires_at = ?5,
-                         generation = generation + 1
-                     WHERE connection = ?1 AND generation = ?2",
-                )?
-                .execute((
-                    connection.as_str(),
-                    generation,
-                    sealed.access,
-                    sealed.refresh,
-                    expires_at,
-                ))?;
-                Ok(())
-            })
-            .await?;
-        Ok(answer.access)
-    }
-
-    /// S07: notes that the provider has ended the grant.
-    async fn lose(&self, connection: &ConnectionId, generation: u64) -> Result<(), VaultError> {
         let connection = connection.clone();
         self.database()
-            .write(move |sql| {
-                sql.execute(
-                    "UPDATE vault_grant SET state = 'lost', access = x'', refresh = x''
-                     WHERE connection = ?1 AND generation = ?2 AND state = 'held'",
-                    (connection.as_str(), generation),
-                )?;
-                Ok(())
-            })
+            .call(move |sql| rows::read_held(sql, &connection))
             .await
     }
 
-    fn seal(
-        &self,
-        connection: &ConnectionId,
-        access: &SecretString,
-        refresh: &SecretString,
-    ) -> Result<Sealed, VaultError> {
-        Ok(Sealed {
-            access: self.keys().seal(connection.as_str(), ACCESS, access)?,
-            refresh: self.keys().seal(connection.as_str(), REFRESH, refresh)?,
-        })
-    }
-
-    /// One at a time per connection.
+    /// One at a time per connection, in this process.
     async fn lock(&self, connection: &ConnectionId) -> OwnedMutexGuard<()> {
         let lock = {
             let mut locks = self.inner.locks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -265,22 +176,30 @@ impl Vault for OAuthVault {
     ) -> Result<SecretString, VaultError> {
         let before = self.held(connection).await?;
         if freshness == Freshness::Valid && before.is_fresh(self.now()) {
-            return self.keys().open(connection.as_str(), ACCESS, &before.access);
+            return self
+                .keys()
+                .open_sealed(connection.as_str(), ACCESS, &before.access);
         }
         let guard = self.lock(connection).await;
-        let now = self.held(connection).await?;
-        if now.generation != before.generation && now.is_fresh(self.now()) {
-            return self.keys().open(connection.as_str(), ACCESS, &now.access);
-        }
         // In a task of its own: a caller that gives up must not lose what the provider has answered.
         let (vault, connection) = (self.clone(), connection.clone());
         let refresh = tokio::spawn(async move {
             let _guard = guard;
-            vault.refresh(&connection, &now).await
+            vault.refreshed(&connection, before.generation).await
         });
         refresh
             .await
             .unwrap_or_else(|_| Err(VaultError::Unavailable("the refresh was interrupted".into())))
+    }
+
+    async fn lasting(&self, connection: &ConnectionId) -> Result<Lasting, VaultError> {
+        let connection = connection.clone();
+        self.database()
+            .call(move |sql| {
+                let row = read(sql, &connection)?.ok_or(VaultError::NoGrant)?;
+                Ok(row.lasting)
+            })
+            .await
     }
 
     async fn holders(&self, connection: &ConnectionId) -> Result<Holders, VaultError> {
@@ -314,7 +233,7 @@ impl Vault for OAuthVault {
             })
             .await?;
         if let Some(sealed) = last {
-            match self.keys().open(connection.as_str(), REFRESH, &sealed) {
+            match self.keys().open_sealed(connection.as_str(), REFRESH, &sealed) {
                 Ok(token) => self.provider().revoke(&token).await,
                 Err(error) => tracing::warn!(%error, "a token was not revoked"),
             }
@@ -329,78 +248,11 @@ impl Vault for OAuthVault {
     }
 }
 
-impl From<rusqlite::Error> for VaultError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Unavailable(error.to_string())
-    }
-}
-
-struct Sealed {
-    access: Vec<u8>,
-    refresh: Vec<u8>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Held,
-    Lost,
-    Releasing,
-}
-
-struct Row {
-    grant: Grant,
-    state: State,
-    access: Vec<u8>,
-    refresh: Vec<u8>,
-    expires_at: u64,
-    generation: u64,
-}
-
 impl Row {
-    fn is_fresh(&self, now: u64) -> bool {
+    /// Whether its access token can be used for a while.
+    pub(super) fn is_fresh(&self, now: u64) -> bool {
         self.expires_at > now.saturating_add(MARGIN)
     }
-}
-
-fn read(sql: &Sql, connection: &ConnectionId) -> Result<Option<Row>, VaultError> {
-    let row = sql
-        .prepare_cached(
-            "SELECT record, state, access, refresh, expires_at, generation FROM vault_grant
-             WHERE connection = ?1",
-        )?
-        .query_row([connection.as_str()], |row| {
-            let state = match row.get::<_, String>(1)?.as_str() {
-                "held" => State::Held,
-                "lost" => State::Lost,
-                _ => State::Releasing,
-            };
-            let record: String = row.get(0)?;
-            let row = Row {
-                grant: Grant {
-                    subject: String::new(),
-                    email: String::new(),
-                    scopes: Vec::new(),
-                },
-                state,
-                access: row.get(2)?,
-                refresh: row.get(3)?,
-                expires_at: row.get(4)?,
-                generation: row.get(5)?,
-            };
-            Ok((record, row))
-        })
-        .optional()?;
-    row.map(|(record, row)| {
-        let grant = serde_json::from_str(&record).map_err(|_| VaultError::Sealed)?;
-        Ok(Row { grant, ..row })
-    })
-    .transpose()
-}
-
-/// Connections of any tenant that hold a grant of this account.
-fn holders_of(sql: &Sql, subject: &str) -> rusqlite::Result<u64> {
-    sql.prepare_cached("SELECT count(*) FROM vault_grant WHERE subject = ?1 AND state = 'held'")?
-        .query_row([subject], |row| row.get(0))
 }
 
 fn holders(others: u64) -> Holders {

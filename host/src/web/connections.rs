@@ -8,7 +8,7 @@ use crate::{
     problem::{Described, describe},
     scope::{ConnectionId, TenantId, UserId},
     store::Connection,
-    vault::Callback,
+    vault::{Callback, Lasting},
 };
 
 /// Why something could not be done, as people are shown it.
@@ -56,6 +56,11 @@ impl From<&Problem> for Trouble {
 pub trait Connections: Send + Sync {
     /// The tenant's connections, of all its users, ended ones included.
     async fn list(&self, tenant: &TenantId) -> Result<Vec<Connection>, Trouble>;
+
+    /// How long the grant of a connection lasts; nothing is known of it unless this is implemented.
+    async fn lasting(&self, _connection: &ConnectionId) -> Lasting {
+        Lasting::default()
+    }
 
     /// Begins a consent and answers the provider's page to send the browser to. Only the browser
     /// session `session` can finish it. `expected_address` is the mailbox the user asked for (S03).

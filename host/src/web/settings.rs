@@ -19,7 +19,9 @@ use super::{
 };
 use crate::{
     contract::{Problem, Trigger},
+    problem::{access_text, describe_with},
     store::{Connection, ConnectionStatus},
+    vault::Lasting,
 };
 
 /// `GET /settings`.
@@ -31,10 +33,11 @@ pub(super) async fn page(
     let (ended, current): (Vec<_>, Vec<_>) = all
         .into_iter()
         .partition(|connection| connection.status == ConnectionStatus::Disconnected);
-    let cards: Vec<Html> = current
-        .iter()
-        .map(|connection| card(connection, &visitor))
-        .collect();
+    let mut cards: Vec<Html> = Vec::new();
+    for connection in &current {
+        let lasting = state.connections.lasting(&connection.scope.connection).await;
+        cards.push(card(connection, &lasting, &visitor));
+    }
     let connect = current.is_empty().then(|| {
         html!(
             "<div class=\"card\"><h3>Gmail</h3><p>Mail with your contacts appears here, and what you write here is sent "
@@ -105,7 +108,7 @@ async fn own(state: &WebState, id: &str) -> Result<Connection, Failure> {
         .ok_or_else(|| Trouble::from(&Problem::NotConnected).into())
 }
 
-fn card(connection: &Connection, visitor: &Visitor) -> Html {
+fn card(connection: &Connection, lasting: &Lasting, visitor: &Visitor) -> Html {
     let (class, state) = match connection.status {
         ConnectionStatus::Connecting => ("open", "Connecting"),
         ConnectionStatus::Active if connection.failures > 0 => ("open", "Connected, with trouble"),
@@ -124,12 +127,13 @@ fn card(connection: &Connection, visitor: &Visitor) -> Html {
         (None, ConnectionStatus::NeedsReconnect) => Some(Problem::ReconnectNeeded),
         (None, _) => None,
     };
-    let problem = problem.map(|problem| described(&Trouble::from(&problem)));
+    let problem = problem.map(|problem| described(&describe_with(&problem, lasting).into()));
+    let access = access_text(lasting).map(|text| html!("<p class=\"note\">" (text) "</p>"));
     let reconnect = (connection.status == ConnectionStatus::NeedsReconnect)
         .then(|| connect_form(visitor, "Connect again", Some(&connection.address)));
     html!(
         "<div class=\"card\"><h3>" (connection.address) " <span class=\"badge " (class) "\">" (state) "</span></h3>"
-        "<p class=\"muted\">Gmail, since " (time(connection.created_at)) ". " (last) (next) "</p>" (problem) (reconnect)
+        "<p class=\"muted\">Gmail, since " (time(connection.created_at)) ". " (last) (next) "</p>" (access) (problem) (reconnect)
         "<div class=\"row\"><form method=\"post\" action=\"/settings/sync\">" (visitor.field()) (id_field(connection))
         "<button>Sync now</button></form><form method=\"get\" action=\"/settings/disconnect\">" (id_field(connection))
         "<button>Disconnect…</button></form></div>"

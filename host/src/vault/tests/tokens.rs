@@ -214,3 +214,45 @@ async fn a_malformed_answer_is_not_repeated_in_the_error() {
         .unwrap_err();
     assert!(!format!("{error:?} {error}").contains("secret-in-answer"));
 }
+
+#[tokio::test]
+async fn s07_what_is_known_of_a_grants_time_outlives_the_grant_and_ends_with_a_new_one() {
+    let setting = Setting::new().await;
+    let connection = setting.connected("c").await;
+    let week = 7 * 86_400;
+    let limited = json!({"access_token": "access-2", "token_type": "Bearer", "expires_in": 3599,
+        "refresh_token_expires_in": week});
+    setting.answers(StatusCode::OK, limited);
+    access(&setting, &connection, Freshness::Refreshed).await;
+    let lasting = setting.vault.lasting(&connection).await.unwrap();
+    assert_eq!(lasting.granted_at, Some(NOW));
+    assert_eq!(lasting.until, Some(NOW + week * 1_000));
+    assert_eq!(
+        (lasting.limit(), lasting.ended_by()),
+        (Some(Limit::Testing), None)
+    );
+    setting.clock.advance(week * 1_000 + 60_000);
+    setting.answers(StatusCode::BAD_REQUEST, json!({"error": "invalid_grant"}));
+    let lost = setting.vault.access_token(&connection, Freshness::Valid).await;
+    assert!(matches!(lost, Err(VaultError::ReconnectNeeded)));
+    let lasting = setting.vault.lasting(&connection).await.unwrap();
+    assert_eq!(lasting.ended_by(), Some(Limit::Testing));
+    setting.connected("c").await;
+    let lasting = setting.vault.lasting(&connection).await.unwrap();
+    assert_eq!((lasting.until, lasting.lost_at), (None, None));
+}
+
+#[tokio::test]
+async fn a_lifetime_that_is_no_number_says_nothing_and_costs_nothing() {
+    let setting = Setting::new().await;
+    let connection = setting.connected("c").await;
+    for odd in [json!("soon"), json!(-1), json!(null), json!({}), json!(u64::MAX)] {
+        let answer = json!({"access_token": "access-2", "token_type": "Bearer", "expires_in": 3599,
+            "refresh_token_expires_in": odd});
+        setting.answers(StatusCode::OK, answer);
+        assert_eq!(
+            access(&setting, &connection, Freshness::Refreshed).await,
+            "access-2"
+        );
+    }
+}

@@ -96,6 +96,13 @@ impl Keys {
         json!({"keys": keys})
     }
 
+    /// The same keys as X.509 certificates by `kid`, as Google's Python library asks for them by default.
+    pub(crate) fn certificates(self) -> Value {
+        let published = self.rotations.saturating_sub(1)..=self.rotations;
+        let by_id = published.map(|rotation| (key_id(rotation), json!(certificate(rotation))));
+        Value::Object(by_id.collect())
+    }
+
     /// The bearer token of a push: an OIDC token of the endpoint's service account, valid for an hour, unless it has a
     /// flaw. `None` where the flaw is that there is none.
     pub(crate) fn push_token(
@@ -221,6 +228,15 @@ fn own_key(rotation: u64) -> &'static SigningKey<Sha256> {
         FIRST.get_or_init(|| read(include_str!("test_key.pem")))
     } else {
         SECOND.get_or_init(|| read(include_str!("second_key.pem")))
+    }
+}
+
+/// The certificate of a key, self-signed.
+fn certificate(rotation: u64) -> &'static str {
+    if rotation.is_multiple_of(2) {
+        include_str!("test_cert.pem")
+    } else {
+        include_str!("second_cert.pem")
     }
 }
 

@@ -191,6 +191,9 @@ pub(crate) fn handle(world: &mut World, request: &Request) -> Option<Response<By
         "/oauth2/v3/certs" if get => fault::under(world, "", "certs", |world| {
             cached(json_response(200, &world.oauth.keys.jwks()))
         }),
+        "/oauth2/v1/certs" if get => fault::under(world, "", "certs", |world| {
+            cached(json_response(200, &world.oauth.keys.certificates()))
+        }),
         "/.well-known/openid-configuration" if get => cached(discovery(&request.origin)),
         _ => return None,
     };

@@ -12,6 +12,7 @@
 mod api;
 mod clock;
 mod faults;
+mod google;
 mod history;
 mod oauth;
 mod parsers;

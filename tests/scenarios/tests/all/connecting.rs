@@ -1,6 +1,6 @@
 //! S01 to S06: how a connection begins and ends.
 
-use gmail_sim::Decision;
+use gmail_sim::{Decision, FaultKind};
 use scenarios::{ANN, ME, Setup, World};
 use twinbox_host::{HostError, accounts::ConnectError, contract::Problem, store::ConnectionStatus};
 
@@ -195,4 +195,66 @@ async fn s05_another_address_brings_new_mail_and_leaves_what_was_synced() {
         .count();
     assert_eq!(active, 1);
     assert_eq!(world.gmail().view().grants, 0, "nobody needs the former mailbox");
+}
+
+#[tokio::test]
+async fn s07_failures_of_the_token_endpoint_that_pass_never_disconnect() {
+    for kind in [
+        FaultKind::BackendBefore(503),
+        FaultKind::Html,
+        FaultKind::InvalidClient,
+        FaultKind::DropBefore,
+    ] {
+        let world = World::connected().await;
+        world.sim().expire_access_tokens(ME);
+        world.mail().subject("Hello").arrives();
+        for _ in 0..3 {
+            world.fault("token", kind);
+        }
+        let ran = world.pass().await.unwrap();
+        assert!(
+            !matches!(ran.report.problem, None | Some(Problem::ReconnectNeeded)),
+            "{kind:?}: {:?}",
+            ran.report.problem
+        );
+        assert_eq!(
+            world.connection_row().await.status,
+            ConnectionStatus::Active,
+            "{kind:?}"
+        );
+        world.sim().clear_faults();
+        world.settle().await;
+        assert_eq!(world.subjects(ANN).await, ["Hello"], "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn s07_an_app_in_testing_is_explained_on_the_page_before_and_after_its_seven_days() {
+    const DAY: u64 = 86_400_000;
+    let week = i64::try_from(7 * DAY).unwrap();
+    let setup = Setup::default().behaviour(|gmail| gmail.refresh_token_lifetime_ms = Some(week));
+    let mut world = setup.connected().await;
+    let pages = world.pages().await;
+    let settings = async || pages.browser().get("/settings").await.text;
+    let ahead = settings().await;
+    assert!(ahead.contains("Access lasts until 2026-09-28"), "{ahead}");
+    assert!(ahead.contains("“Testing”") && !ahead.contains("reconnect-needed"));
+    world.tick(7 * DAY);
+    world.mail().subject("Meanwhile").arrives();
+    assert_eq!(world.sync().await.report.problem, Some(Problem::ReconnectNeeded));
+    let after = settings().await;
+    for text in [
+        "reconnect-needed",
+        "seven days after consent",
+        "Publish app",
+        "Connect again",
+    ] {
+        assert!(after.contains(text), "{text}: {after}");
+    }
+    assert!(!after.contains("Access lasts until"));
+    world.connect().await.unwrap();
+    let again = settings().await;
+    assert!(again.contains("Access lasts until 2026-10-05"), "{again}");
+    world.sync().await;
+    assert_eq!(world.subjects(ANN).await, ["Meanwhile"]);
 }

@@ -6,6 +6,7 @@
 )]
 
 mod attachments;
+mod callback;
 mod connecting;
 mod drafts;
 mod exactly_once;
