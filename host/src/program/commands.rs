@@ -10,6 +10,7 @@ use tokio::{net::TcpListener, sync::mpsc};
 use super::{
     Outcome, answer,
     args::{Configured, Connect, Inspect, OneConnection},
+    audit,
     config::Config,
     failure::Failure,
     runtime::{Runtime, TENANT, load},
@@ -91,12 +92,25 @@ async fn wait_for_browser(
 pub(super) async fn status(options: Configured, json: bool) -> Outcome {
     let runtime = start(&options).await?;
     let connections = runtime.host.parts().registry.list().await?;
-    let shown: Vec<Value> = connections.iter().map(shown).collect();
+    let audits = runtime.host.parts().audits.standings().await?;
+    let audit_of = |connection: &Connection| audits.get(&connection.scope.connection);
+    let with_audit = |connection: &Connection| {
+        let mut value = shown(connection);
+        if let Some(members) = value.as_object_mut() {
+            members.insert("audit".to_owned(), audit::shown(audit_of(connection)));
+        }
+        value
+    };
+    let shown: Vec<Value> = connections.iter().map(with_audit).collect();
     answer(json, &json!({ "connections": shown }), || {
         if connections.is_empty() {
             return "No mailbox is connected. `twinbox connect` connects one.".to_owned();
         }
-        connections.iter().map(line).collect::<Vec<_>>().join("\n")
+        let lines = connections.iter().map(|connection| match connection.status {
+            ConnectionStatus::Disconnected => line(connection),
+            _ => line(connection) + &audit::line(audit_of(connection)),
+        });
+        lines.collect::<Vec<_>>().join("\n")
     });
     Ok(ExitCode::SUCCESS)
 }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Durability,
     accounts::Connected,
-    schedule::{LocalSchedule, Polling, Schedule},
+    schedule::{AuditSchedule, LocalSchedule, Polling, Schedule},
     scope::{TenantId, UserId},
     web::{WebState, router},
 };
@@ -23,6 +23,7 @@ use crate::{
 /// Serves until it is told to end.
 pub(super) async fn run(options: Configured) -> Outcome {
     let config = Config::read(&options.config)?;
+    let auditing = config.auditing()?;
     let runtime = Runtime::start(plan(&config)?).await?;
     let interval = Duration::from_secs(config.poll_seconds.max(1));
     let schedule = LocalSchedule::start(
@@ -32,6 +33,7 @@ pub(super) async fn run(options: Configured) -> Outcome {
             jitter: interval / 4,
         },
     );
+    let _audits = auditing.map(|auditing| AuditSchedule::start(runtime.host.clone(), auditing));
     let public = config.public_url()?;
     println!("Twinbox serves {public}");
     pages(&runtime, schedule, config.listen, &public).await
@@ -52,7 +54,7 @@ pub(super) fn plan(config: &Config) -> Result<Plan, Failure> {
         client_secret: config.client_secret()?,
         redirect_uri: redirect.into(),
         api: config.origins.api.clone(),
-        units_per_minute: Some(config.quota_table.per_minute()),
+        rates: Some(config.rates()),
         settings: config.quota_table.settings(config.daily_limit),
         record: None,
     })

@@ -3,8 +3,10 @@
 
 use crate::{contract::Trigger, scope::ConnectionId};
 
+mod audit;
 mod local;
 
+pub use audit::{AuditSchedule, Auditing};
 pub use local::{LocalSchedule, Polling};
 
 /// Starts passes.

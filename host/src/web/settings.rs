@@ -18,7 +18,9 @@ use super::{
     oauth::connect_form,
 };
 use crate::{
+    audit::AuditStanding,
     contract::{Problem, Trigger},
+    problem::describe,
     store::{Connection, ConnectionStatus},
 };
 
@@ -31,9 +33,10 @@ pub(super) async fn page(
     let (ended, current): (Vec<_>, Vec<_>) = all
         .into_iter()
         .partition(|connection| connection.status == ConnectionStatus::Disconnected);
+    let audits = state.connections.audits(&state.tenant).await?;
     let cards: Vec<Html> = current
         .iter()
-        .map(|connection| card(connection, &visitor))
+        .map(|connection| card(connection, audits.get(&connection.scope.connection), &visitor))
         .collect();
     let connect = current.is_empty().then(|| {
         html!(
@@ -105,7 +108,7 @@ async fn own(state: &WebState, id: &str) -> Result<Connection, Failure> {
         .ok_or_else(|| Trouble::from(&Problem::NotConnected).into())
 }
 
-fn card(connection: &Connection, visitor: &Visitor) -> Html {
+fn card(connection: &Connection, audit: Option<&AuditStanding>, visitor: &Visitor) -> Html {
     let (class, state) = match connection.status {
         ConnectionStatus::Connecting => ("open", "Connecting"),
         ConnectionStatus::Active if connection.failures > 0 => ("open", "Connected, with trouble"),
@@ -129,7 +132,8 @@ fn card(connection: &Connection, visitor: &Visitor) -> Html {
         .then(|| connect_form(visitor, "Connect again", Some(&connection.address)));
     html!(
         "<div class=\"card\"><h3>" (connection.address) " <span class=\"badge " (class) "\">" (state) "</span></h3>"
-        "<p class=\"muted\">Gmail, since " (time(connection.created_at)) ". " (last) (next) "</p>" (problem) (reconnect)
+        "<p class=\"muted\">Gmail, since " (time(connection.created_at)) ". " (last) (next) "</p>"
+        "<p class=\"muted\">" (checked(audit)) "</p>" (problem) (reconnect)
         "<div class=\"row\"><form method=\"post\" action=\"/settings/sync\">" (visitor.field()) (id_field(connection))
         "<button>Sync now</button></form><form method=\"get\" action=\"/settings/disconnect\">" (id_field(connection))
         "<button>Disconnect…</button></form></div>"
@@ -137,6 +141,20 @@ fn card(connection: &Connection, visitor: &Visitor) -> Html {
         "syncing from this one; messages that are here stay.</p>" (connect_form(visitor, "Update", None))
         "</details></div>"
     )
+}
+
+/// What the last audit found (T03).
+fn checked(audit: Option<&AuditStanding>) -> Html {
+    let found = if let Some((at, findings)) = audit.and_then(|audit| audit.last.as_ref()) {
+        html!("Last check " (time(*at)) ": " (findings.summary()) ".")
+    } else {
+        html!("Not checked yet.")
+    };
+    let failed = audit.and_then(|audit| Some((audit.tried_at, describe(audit.problem.as_ref()?))));
+    let failed = failed.map(|(at, described)| {
+        html!(" The check " (time(at)) " did not work, and is tried again: " (described.happened))
+    });
+    html!((found)(failed))
 }
 
 fn id_field(connection: &Connection) -> Html {
