@@ -6,6 +6,7 @@
 )]
 
 mod attachments;
+mod audit;
 mod connecting;
 mod drafts;
 mod exactly_once;
@@ -14,6 +15,7 @@ mod inbound;
 mod ledger;
 mod limits;
 mod nesting;
+mod quota;
 mod releases;
 mod replay;
 mod safety;
