@@ -59,7 +59,7 @@ impl Findings {
         let counts = [
             (self.gone, "gone"),
             (self.quarantined, "quarantined"),
-            (self.healed, "were missing and came in"),
+            (self.healed, "healed"),
         ];
         let some = counts.iter().filter(|(count, _)| *count > 0);
         words.extend(some.map(|(count, what)| format!("{count} {what}")));

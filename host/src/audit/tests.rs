@@ -51,11 +51,7 @@ fn t03_a_summary_says_what_became_of_all_and_whether_anything_is_missing() {
         "587 delivered, 413 excluded, 2 gone, 1 quarantined, nothing missing"
     );
     let findings = Findings::from(&report(&["a", "b"], 3));
-    assert!(
-        findings
-            .summary()
-            .ends_with("3 were missing and came in, 2 missing")
-    );
+    assert!(findings.summary().ends_with("3 healed, 2 missing"));
 }
 
 #[tokio::test]

@@ -152,7 +152,7 @@ fn sentence(report: &AuditReport) -> String {
     parts.extend(some.map(|(count, what)| format!("{what} {count}")));
     parts.push(format!("missing {}", findings.missing));
     if findings.healed > 0 {
-        parts.push(format!("{} were missing and came in", findings.healed));
+        parts.push(format!("healed {}", findings.healed));
     }
     parts.join(", ")
 }
@@ -254,6 +254,6 @@ mod tests {
             gone: 3,
             ..report(&["x"])
         };
-        assert!(sentence(&healed).ends_with(", gone 3, missing 1, 2 were missing and came in"));
+        assert!(sentence(&healed).ends_with(", gone 3, missing 1, healed 2"));
     }
 }
