@@ -12,7 +12,7 @@ use twinbox_host::{
     crm::{Crm, EmbeddedCrm},
     egress::{Egress, Grants},
     sandbox::{Sandbox, SandboxConfig},
-    schedule::{LocalSchedule, Polling},
+    schedule::{AuditSchedule, Auditing, LocalSchedule, Polling},
     scope::{TenantId, UserId},
     store::SqliteStore,
     vault::{ClientConfig, Endpoints, KeyRing, OAuthVault, Provider},
@@ -45,6 +45,7 @@ async fn main() -> Result<()> {
     let state = SqliteStore::new(database)?;
     let host = Host::new(Parts::new(plugin, &state, Arc::new(vault.clone()), crm, egress)?)?;
     let _schedule = LocalSchedule::start(host.clone(), Polling::default());
+    let _audits = AuditSchedule::start(host.clone(), Auditing::default());
 
     // Where a user presses "Connect Gmail": send the browser there; `finish` takes what it brings back.
     let accounts = Accounts::new(host, vault, String::new());

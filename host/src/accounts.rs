@@ -1,13 +1,14 @@
 //! From consent to connection and back: the vault's flow and the host's calls in the order that leaves
 //! nothing half-connected.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::{
+    audit::AuditStanding,
     contract::{Problem, Trigger},
     host::{Host, HostError},
     schedule::Schedule,
@@ -195,6 +196,18 @@ impl Connections for Connected {
     async fn disconnect(&self, connection: &ConnectionId) -> Result<(), Trouble> {
         let ended = self.accounts.host.disconnect(connection).await;
         ended.map_err(|error| Trouble::from(&error.problem()))
+    }
+
+    async fn audits(&self, tenant: &TenantId) -> Result<HashMap<ConnectionId, AuditStanding>, Trouble> {
+        let own = self.list(tenant).await?;
+        let known = self.accounts.host.parts().audits.standings().await;
+        let mut known = known.map_err(|error| Trouble::from(&HostError::from(error).problem()))?;
+        known.retain(|id, _| own.iter().any(|connection| connection.scope.connection == *id));
+        Ok(known)
+    }
+
+    fn now(&self) -> u64 {
+        self.accounts.host.parts().clock.now()
     }
 
     fn wake(&self, connection: &ConnectionId, why: Trigger) {

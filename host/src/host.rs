@@ -22,6 +22,7 @@ use crate::{
     vault::VaultError,
 };
 
+mod check;
 mod parts;
 mod turn;
 
@@ -229,16 +230,28 @@ impl Host {
         Ok((ran.map_err(HostError::from), trace))
     }
 
-    /// Compares the mailbox with the ledger (T03).
+    /// Compares the mailbox with the ledger (T03), as they are; [`check`](Self::check) brings them up to
+    /// date first.
     pub async fn audit(&self, id: &ConnectionId, mode: AuditMode) -> Result<AuditReport, HostError> {
-        let connection = self.active(id).await?;
         let lease = self.lease(id).await?;
+        // As in a pass: a disconnect either shows in the status or stops the audit.
+        let stopped = self.running.enter(id);
+        let connection = match self.active(id).await {
+            Ok(connection) => connection,
+            Err(error) => {
+                self.give_back(&lease).await;
+                return Err(error);
+            }
+        };
         let call = Call::Audit {
             mode,
             settings: connection.settings.clone(),
         };
         let (pass, turn) = self.turn(connection.scope, lease.clone(), call).await?;
-        let ended = turn.drive(pass.audit(mode, connection.settings)).await;
+        let ended = tokio::select! {
+            ended = turn.drive(pass.audit(mode, connection.settings)) => ended,
+            () = stopped.wait() => return Err(HostError::Refused(Problem::NotConnected)),
+        };
         self.give_back(&lease).await;
         self.end(turn, &ended).await;
         ended.result?.map_err(HostError::Refused)

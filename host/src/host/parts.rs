@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::HostError;
 use crate::{
+    audit::{AuditLog, MemoryAudits},
     capability::{LogSink, TooLarge, TracingLog},
     clock::{Clock, SystemClock},
     crm::Crm,
@@ -36,6 +37,8 @@ pub struct Parts {
     pub egress: Arc<Egress>,
     /// Turns at the provider's quota.
     pub quota: Arc<dyn Quota>,
+    /// What audits found.
+    pub audits: Arc<dyn AuditLog>,
     /// Claims on contacts.
     pub sharing: Arc<dyn Sharing>,
     /// Time.
@@ -54,7 +57,8 @@ pub struct Parts {
 
 impl Parts {
     /// The given parts, and the defaults for the rest: no quota but the provider's own, one tenant per
-    /// mailbox, the machine's clock and randomness, the process's log.
+    /// mailbox, the machine's clock and randomness, the process's log; what audits found is forgotten with
+    /// the process.
     pub fn new(
         plugin: Arc<Plugin>,
         state: &(impl Store + Registry + Clone + 'static),
@@ -73,6 +77,7 @@ impl Parts {
             crm,
             egress,
             quota: Arc::new(Unmetered::new(clock.clone())),
+            audits: Arc::new(MemoryAudits::default()),
             sharing: Arc::new(Solo),
             clock,
             random: Arc::new(SystemRandom),

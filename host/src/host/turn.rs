@@ -106,6 +106,7 @@ impl Host {
         turn: Turn,
         ended: &Ended<T>,
     ) -> Option<Result<Trace, TooLarge>> {
+        self.parts.quota.keep().await;
         let (recorder, header) = turn.recording?;
         let trace = recorder.take().map(|steps| Trace {
             header,

@@ -35,6 +35,8 @@ pub(super) enum Command {
     Status(Configured),
     /// Runs one pass now, or several until there is no more to do.
     Sync(OneConnection),
+    /// Compares mailboxes with what became of their messages, and says what is missing.
+    Audit(Audit),
     /// Ends a connection. What was synced stays.
     Disconnect(OneConnection),
     /// Shows what a component is, what it imports and what it may use.
@@ -213,6 +215,21 @@ pub(super) struct OneConnection {
     pub(super) configured: Configured,
     /// The connection's id or address; not needed when there is only one.
     pub(super) connection: Option<String>,
+}
+
+#[derive(Debug, Group)]
+#[command(
+    after_help = "Exit codes: 0 nothing is missing; 6 messages are missing; 4, 5 or 1 an audit was not made, as for all \
+                  commands. A pass that `twinbox serve` has under way is waited for."
+)]
+pub(super) struct Audit {
+    #[command(flatten)]
+    pub(super) configured: Configured,
+    /// The connection's id or address; without it, all that were not ended.
+    pub(super) connection: Option<String>,
+    /// Brings in what is missing.
+    #[arg(long)]
+    pub(super) heal: bool,
 }
 
 #[derive(Debug, Group)]

@@ -10,12 +10,14 @@ use tokio::{net::TcpListener, sync::mpsc};
 use super::{
     Outcome, answer,
     args::{Configured, Connect, Inspect, OneConnection},
+    audit,
     config::Config,
     failure::Failure,
     runtime::{Runtime, TENANT, load},
     serve::plan,
 };
 use crate::{
+    audit::AuditStanding,
     contract::Trigger,
     problem::{access_text, describe_with},
     scope::{TenantId, UserId},
@@ -93,22 +95,31 @@ async fn wait_for_browser(
 pub(super) async fn status(options: Configured, json: bool) -> Outcome {
     let runtime = start(&options).await?;
     let connections = runtime.host.parts().registry.list().await?;
+    let audits = runtime.host.parts().audits.standings().await?;
     let mut known = Vec::new();
     for connection in &connections {
         let lasting = lasting(&runtime, connection).await;
-        known.push((connection, lasting));
+        known.push((connection, lasting, audits.get(&connection.scope.connection)));
     }
-    let all: Vec<Value> = known
-        .iter()
-        .map(|(connection, lasting)| shown(connection, lasting))
-        .collect();
+    let with_audit = |(connection, lasting, audited): &(&Connection, Lasting, Option<&AuditStanding>)| {
+        let mut value = shown(connection, lasting);
+        if let Some(members) = value.as_object_mut() {
+            members.insert("audit".to_owned(), audit::shown(*audited));
+        }
+        value
+    };
+    let all: Vec<Value> = known.iter().map(with_audit).collect();
     answer(json, &json!({ "connections": all }), || {
         if connections.is_empty() {
             return "No mailbox is connected. `twinbox connect` connects one.".to_owned();
         }
-        let lines = known
-            .iter()
-            .map(|(connection, lasting)| line(connection, lasting));
+        let lines = known.iter().map(|(connection, lasting, audited)| {
+            let line = line(connection, lasting);
+            match connection.status {
+                ConnectionStatus::Disconnected => line,
+                _ => line + &audit::line(*audited),
+            }
+        });
         lines.collect::<Vec<_>>().join("\n")
     });
     Ok(ExitCode::SUCCESS)

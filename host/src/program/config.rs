@@ -2,7 +2,9 @@
 
 use std::{
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use secrecy::SecretString;
@@ -10,7 +12,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::failure::Failure;
-use crate::vault::Endpoints;
+use crate::{contract::AuditMode, quota::Rates, schedule::Auditing, vault::Endpoints};
 
 /// Largest configuration read, bytes.
 const LARGEST: u64 = 1024 * 1024;
@@ -42,6 +44,10 @@ pub(super) struct Config {
     /// Gmail announces changes.
     pub(super) push: Option<Push>,
     #[serde(default)]
+    pub(super) quota: QuotaRates,
+    #[serde(default)]
+    pub(super) audit: Audit,
+    #[serde(default)]
     pub(super) origins: Origins,
 }
 
@@ -57,11 +63,15 @@ pub(super) enum QuotaTable {
 }
 
 impl QuotaTable {
-    /// Units a minute, per mailbox.
-    pub(super) fn per_minute(self) -> u32 {
-        match self {
+    /// What it allows in a minute.
+    pub(super) fn rates(self) -> Rates {
+        let account = match self {
             Self::Old => 15_000,
             Self::New => 6_000,
+        };
+        Rates {
+            account,
+            project: 1_200_000,
         }
     }
 
@@ -76,6 +86,41 @@ impl QuotaTable {
             settings["push-topic"] = topic.into();
         }
         settings.to_string()
+    }
+}
+
+/// Units a minute where they are not those of the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct QuotaRates {
+    /// For each mailbox.
+    account_per_minute: Option<NonZeroU32>,
+    /// For the whole project: what Google allows it, or this server's share.
+    project_per_minute: Option<NonZeroU32>,
+}
+
+/// When mailboxes are compared with their ledgers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Audit {
+    /// Whether they are, once a day.
+    daily: bool,
+    /// Whether what is missing is brought in, or only said.
+    heal: bool,
+    /// The hour of the day, UTC, at which the first is.
+    from_hour: u8,
+    /// Over how many hours they are spread.
+    spread_hours: u8,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self {
+            daily: true,
+            heal: true,
+            from_hour: 0,
+            spread_hours: 24,
+        }
     }
 }
 
@@ -237,6 +282,42 @@ impl Config {
         self.quota_table.settings(self.daily_limit, topic)
     }
 
+    /// What a mailbox and the project may spend in a minute.
+    pub(super) fn rates(&self) -> Rates {
+        let table = self.quota_table.rates();
+        let or = |own: Option<NonZeroU32>, table| own.map_or(table, |own| own.get().into());
+        Rates {
+            account: or(self.quota.account_per_minute, table.account),
+            project: or(self.quota.project_per_minute, table.project),
+        }
+    }
+
+    /// When audits are, if they are.
+    pub(super) fn auditing(&self) -> Result<Option<Auditing>, Failure> {
+        let Audit {
+            daily,
+            heal,
+            from_hour,
+            spread_hours,
+        } = self.audit;
+        if from_hour > 23 || !(1..=24).contains(&spread_hours) {
+            return Err(Failure::configuration(
+                format!("[audit] from_hour = {from_hour}, spread_hours = {spread_hours}"),
+                "from_hour is 0 to 23, spread_hours 1 to 24.",
+            ));
+        }
+        let hours = |hours: u8| Duration::from_secs(u64::from(hours) * 3_600);
+        Ok(daily.then_some(Auditing {
+            mode: if heal {
+                AuditMode::Heal
+            } else {
+                AuditMode::ReportOnly
+            },
+            begins: hours(from_hour),
+            spread: hours(spread_hours),
+        }))
+    }
+
     /// The client secret.
     pub(super) fn client_secret(&self) -> Result<SecretString, Failure> {
         let path = &self.google.client_secret_file;
@@ -347,6 +428,56 @@ mod tests {
         let without: Config =
             toml::from_str("[google]\nclient_id = \"x\"\nclient_secret_file = \"s\"").unwrap();
         assert!(!without.settings().contains("push"));
+    }
+
+    fn config(more: &str) -> Config {
+        let google = "[google]\nclient_id = \"x\"\nclient_secret_file = \"s\"";
+        toml::from_str(&format!("{more}\n{google}")).unwrap()
+    }
+
+    #[test]
+    fn both_of_googles_tables_say_what_a_mailbox_and_the_project_may_spend_and_what_calls_cost() {
+        let rates = |account| Rates {
+            account,
+            project: 1_200_000,
+        };
+        let old = config("quota_table = \"old\"");
+        assert_eq!(old.rates(), rates(15_000));
+        assert_eq!(
+            old.quota_table.settings(500, None),
+            r#"{"daily-limit":500,"quota-table":"old"}"#
+        );
+        let new = config("quota_table = \"new\"");
+        assert_eq!(new.rates(), rates(6_000));
+        assert_eq!(
+            new.quota_table.settings(500, None),
+            r#"{"daily-limit":500,"quota-table":"new"}"#
+        );
+        assert_eq!(config("").rates(), rates(6_000));
+    }
+
+    #[test]
+    fn a_server_may_have_a_share_of_the_projects_units() {
+        let config = config("[quota]\nproject_per_minute = 300000");
+        let rates = Rates {
+            account: 6_000,
+            project: 300_000,
+        };
+        assert_eq!(config.rates(), rates);
+    }
+
+    #[test]
+    fn t03_audits_heal_once_a_day_unless_told_otherwise() {
+        assert_eq!(config("").auditing().unwrap(), Some(Auditing::default()));
+        let own = config("[audit]\nheal = false\nfrom_hour = 22\nspread_hours = 4");
+        let own = own.auditing().unwrap().unwrap();
+        assert_eq!(own.mode, AuditMode::ReportOnly);
+        assert_eq!(
+            (own.begins.as_secs(), own.spread.as_secs()),
+            (22 * 3_600, 4 * 3_600)
+        );
+        assert_eq!(config("[audit]\ndaily = false").auditing().unwrap(), None);
+        assert!(config("[audit]\nfrom_hour = 24").auditing().is_err());
     }
 
     #[test]

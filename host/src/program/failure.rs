@@ -69,17 +69,24 @@ impl Failure {
 
     pub(super) fn print(&self, json: bool) {
         if json {
-            let error = serde_json::json!({
-                "error": { "code": self.code, "happened": self.happened, "advice": self.advice }
-            });
-            println!("{error}");
+            println!("{}", serde_json::json!({ "error": self.value() }));
         } else {
-            eprintln!("twinbox: {}: {}\n  {}", self.code, self.happened, self.advice);
+            eprintln!("twinbox: {self}");
         }
+    }
+
+    pub(super) fn value(&self) -> serde_json::Value {
+        serde_json::json!({ "code": self.code, "happened": self.happened, "advice": self.advice })
     }
 
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.exit)
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}\n  {}", self.code, self.happened, self.advice)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The program `twinbox`: what the command line says, done with the library.
 
 mod args;
+mod audit;
 mod commands;
 mod config;
 mod demo;
@@ -31,6 +32,7 @@ pub async fn run() -> ExitCode {
         Command::Connect(options) => commands::connect(options, json).await,
         Command::Status(options) => commands::status(options, json).await,
         Command::Sync(options) => commands::sync(options, json).await,
+        Command::Audit(options) => Box::pin(audit::audit(options, json)).await,
         Command::Disconnect(options) => commands::disconnect(options, json).await,
         Command::Inspect(options) => commands::inspect(options, json).await,
         Command::Record(options) => Box::pin(traces::record(options, json)).await,

@@ -13,11 +13,12 @@ use super::{failure::Failure, folder::Presence, traces::TraceFolder};
 use crate::{
     Database, Durability, Host, Parts,
     accounts::Accounts,
+    audit::SqliteAudits,
     clock::SystemClock,
     contract::PluginManifest,
     crm::EmbeddedCrm,
     egress::{Egress, Grants, Origin, StandIns},
-    quota::{Rates, TokenBuckets},
+    quota::{Rates, SqlitePenalties, TokenBuckets, Unmetered},
     release::{LARGEST_COMPONENT, Plugins, ReleaseStore},
     sandbox::{Allocation, LoadError, Plugin, Sandbox, SandboxConfig},
     scope::{TenantId, UserId},
@@ -29,8 +30,6 @@ use crate::{
 pub(super) const TENANT: &str = "home";
 /// Its user, unless another is named.
 pub(super) const USER: &str = "user";
-/// Units a minute of a whole Google Cloud project, under both of Google's tables.
-const PROJECT_PER_MINUTE: u64 = 1_200_000;
 /// File name of the component beside the program.
 const COMPONENT: &str = "twinbox.wasm";
 
@@ -47,8 +46,8 @@ pub(super) struct Plan {
     pub(super) redirect_uri: String,
     /// What stands in for the plugin's API origin.
     pub(super) api: Option<String>,
-    /// Units a minute, per mailbox; without it quota is the provider's own affair.
-    pub(super) units_per_minute: Option<u32>,
+    /// What may be spent in a minute; without it quota is the provider's own affair.
+    pub(super) rates: Option<Rates>,
     /// The plugin's settings.
     pub(super) settings: String,
     /// The folder that gets the trace of each pass.
@@ -77,6 +76,8 @@ impl Runtime {
         crm.create_tenant(&TenantId::new(TENANT), "Home").await?;
         crm.create_user(&TenantId::new(TENANT), &UserId::new(USER), "You")
             .await?;
+        let audits = SqliteAudits::new(database.clone())?;
+        let penalties = Arc::new(SqlitePenalties::new(database.clone())?);
         let releases = ReleaseStore::new(database.clone())?;
         let plugins = loaded.chosen(releases).await?;
         // What the operator configured says what is granted; a version that takes over asks for no more.
@@ -93,13 +94,11 @@ impl Runtime {
         if let Some(folder) = &plan.record {
             parts.witness = Some(Arc::new(TraceFolder::open(folder)?));
         }
-        if let Some(per_minute) = plan.units_per_minute {
-            let rates = Rates {
-                account: per_minute.into(),
-                project: PROJECT_PER_MINUTE,
-            };
-            parts.quota = Arc::new(TokenBuckets::new(Arc::new(SystemClock), rates));
-        }
+        parts.audits = Arc::new(audits);
+        parts.quota = match plan.rates {
+            Some(rates) => Arc::new(TokenBuckets::keeping(parts.clock.clone(), rates, penalties).await?),
+            None => Arc::new(Unmetered::keeping(parts.clock.clone(), penalties).await?),
+        };
         let host = Host::new(parts)?;
         let accounts = Accounts::new(host.clone(), vault, plan.settings);
         Ok(Self {

@@ -16,7 +16,7 @@ use crate::{
     Durability,
     accounts::Connected,
     push::{Inbox, PullConfig, Puller, PushReceiver, ServiceAccount, TrustedSender},
-    schedule::{LocalSchedule, Polling, Schedule},
+    schedule::{AuditSchedule, LocalSchedule, Polling, Schedule},
     scope::{TenantId, UserId},
     web::{PUSH_PATH, WebState, push_router, router},
 };
@@ -24,6 +24,7 @@ use crate::{
 /// Serves until it is told to end.
 pub(super) async fn run(options: Configured) -> Outcome {
     let config = Config::read(&options.config)?;
+    let auditing = config.auditing()?;
     let runtime = Runtime::start(plan(&config)?).await?;
     let changed = runtime.host.set_settings(&config.settings()).await?;
     if changed > 0 {
@@ -42,6 +43,7 @@ pub(super) async fn run(options: Configured) -> Outcome {
             pushed: pushed.max(interval),
         },
     );
+    let _audits = auditing.map(|auditing| AuditSchedule::start(runtime.host.clone(), auditing));
     let public = config.public_url()?;
     let push = push(&config, &runtime, schedule.clone(), &public)?;
     println!("Twinbox serves {public}");
@@ -63,7 +65,7 @@ pub(super) fn plan(config: &Config) -> Result<Plan, Failure> {
         client_secret: config.client_secret()?,
         redirect_uri: redirect.into(),
         api: config.origins.api.clone(),
-        units_per_minute: Some(config.quota_table.per_minute()),
+        rates: Some(config.rates()),
         settings: config.settings(),
         record: None,
     })

@@ -3,9 +3,11 @@
 
 use crate::{contract::Trigger, scope::ConnectionId};
 
+mod audit;
 mod local;
 mod rhythm;
 
+pub use audit::{AuditSchedule, Auditing};
 pub use local::{LocalSchedule, Polling};
 
 /// Starts passes.

@@ -1,9 +1,13 @@
 //! What the pages need of the host to connect a mailbox.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use url::Url;
 
 use crate::{
+    audit::AuditStanding,
+    clock::{Clock, SystemClock},
     contract::{Problem, Trigger},
     problem::{Described, describe},
     scope::{ConnectionId, TenantId, UserId},
@@ -77,6 +81,16 @@ pub trait Connections: Send + Sync {
 
     /// Ends a connection (S06). Idempotent.
     async fn disconnect(&self, connection: &ConnectionId) -> Result<(), Trouble>;
+
+    /// What is known from audits of the tenant's connections (T03); nothing, unless they are kept.
+    async fn audits(&self, _tenant: &TenantId) -> Result<HashMap<ConnectionId, AuditStanding>, Trouble> {
+        Ok(HashMap::new())
+    }
+
+    /// Now, ms since the epoch.
+    fn now(&self) -> u64 {
+        SystemClock.now()
+    }
 
     /// Asks for a pass soon.
     fn wake(&self, connection: &ConnectionId, why: Trigger);

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! GET  /  /conversations/{contact}  /compose  /contacts  /settings  /settings/disconnect
-//! GET  /messages/{id}/body  /messages/{id}/parts/{part}  /events  /healthz  /assets/…
+//! GET  /messages/{id}/body  /messages/{id}/parts/{part}  /events  /metrics  /healthz  /assets/…
 //! POST /send  /contacts  /messages/{id}/mark|delete|cancel  /conversations/{contact}/read
 //! POST /settings/sync  /settings/disconnect  /oauth/connect        GET /oauth/callback
 //! ```
@@ -44,6 +44,7 @@ mod html;
 mod layout;
 mod markup;
 mod message;
+mod metrics;
 mod oauth;
 mod parts;
 mod push;
@@ -132,6 +133,7 @@ pub fn router(state: WebState) -> Router {
         .route("/oauth/connect", post(oauth::connect))
         .route("/oauth/callback", get(oauth::callback))
         .route("/events", get(events::stream))
+        .route("/metrics", get(metrics::page))
         .layer(DefaultBodyLimit::max(FORM_LIMIT));
     let writing = Router::new()
         .route("/send", post(send::send))

@@ -18,8 +18,9 @@ use super::{
     oauth::connect_form,
 };
 use crate::{
+    audit::AuditStanding,
     contract::{Problem, Trigger},
-    problem::{access_text, describe_with},
+    problem::{access_text, describe, describe_with},
     store::{Connection, ConnectionStatus},
     vault::Lasting,
 };
@@ -33,10 +34,12 @@ pub(super) async fn page(
     let (ended, current): (Vec<_>, Vec<_>) = all
         .into_iter()
         .partition(|connection| connection.status == ConnectionStatus::Disconnected);
+    let audits = state.connections.audits(&state.tenant).await?;
     let mut cards: Vec<Html> = Vec::new();
     for connection in &current {
-        let lasting = state.connections.lasting(&connection.scope.connection).await;
-        cards.push(card(connection, &lasting, &visitor));
+        let id = &connection.scope.connection;
+        let lasting = state.connections.lasting(id).await;
+        cards.push(card(connection, &lasting, audits.get(id), &visitor));
     }
     let connect = current.is_empty().then(|| {
         html!(
@@ -108,7 +111,12 @@ async fn own(state: &WebState, id: &str) -> Result<Connection, Failure> {
         .ok_or_else(|| Trouble::from(&Problem::NotConnected).into())
 }
 
-fn card(connection: &Connection, lasting: &Lasting, visitor: &Visitor) -> Html {
+fn card(
+    connection: &Connection,
+    lasting: &Lasting,
+    audit: Option<&AuditStanding>,
+    visitor: &Visitor,
+) -> Html {
     let (class, state) = match connection.status {
         ConnectionStatus::Connecting => ("open", "Connecting"),
         ConnectionStatus::Active if connection.failures > 0 => ("open", "Connected, with trouble"),
@@ -133,7 +141,8 @@ fn card(connection: &Connection, lasting: &Lasting, visitor: &Visitor) -> Html {
         .then(|| connect_form(visitor, "Connect again", Some(&connection.address)));
     html!(
         "<div class=\"card\"><h3>" (connection.address) " <span class=\"badge " (class) "\">" (state) "</span></h3>"
-        "<p class=\"muted\">Gmail, since " (time(connection.created_at)) ". " (last) (next) "</p>" (access) (problem) (reconnect)
+        "<p class=\"muted\">Gmail, since " (time(connection.created_at)) ". " (last) (next) "</p>"
+        "<p class=\"muted\">" (checked(audit)) "</p>" (access) (problem) (reconnect)
         "<div class=\"row\"><form method=\"post\" action=\"/settings/sync\">" (visitor.field()) (id_field(connection))
         "<button>Sync now</button></form><form method=\"get\" action=\"/settings/disconnect\">" (id_field(connection))
         "<button>Disconnect…</button></form></div>"
@@ -141,6 +150,20 @@ fn card(connection: &Connection, lasting: &Lasting, visitor: &Visitor) -> Html {
         "syncing from this one; messages that are here stay.</p>" (connect_form(visitor, "Update", None))
         "</details></div>"
     )
+}
+
+/// What the last audit found (T03).
+fn checked(audit: Option<&AuditStanding>) -> Html {
+    let found = if let Some((at, findings)) = audit.and_then(|audit| audit.last.as_ref()) {
+        html!("Last check " (time(*at)) ": " (findings.summary()) ".")
+    } else {
+        html!("Not checked yet.")
+    };
+    let failed = audit.and_then(|audit| Some((audit.tried_at, describe(audit.problem.as_ref()?))));
+    let failed = failed.map(|(at, described)| {
+        html!(" The check " (time(at)) " did not work, and is tried again: " (described.happened))
+    });
+    html!((found)(failed))
 }
 
 fn id_field(connection: &Connection) -> Html {

@@ -1,4 +1,4 @@
-use std::sync::Mutex;
+use std::{collections::HashMap, sync::Mutex};
 
 use async_trait::async_trait;
 use axum::{
@@ -10,6 +10,7 @@ use url::Url;
 
 use super::*;
 use crate::{
+    audit::AuditStanding,
     clock::ManualClock,
     contract::{
         Attachment, Authentication, Content, Direction, Disposition, Flags, Mailbox, Message,
@@ -22,6 +23,7 @@ use crate::{
     vault::Callback,
 };
 
+mod audits;
 mod connecting;
 mod reading;
 mod safety;
@@ -36,6 +38,7 @@ struct Links {
     woken: Mutex<Vec<(ConnectionId, Trigger)>>,
     begun: Mutex<Vec<(String, Option<String>)>>,
     refusal: Mutex<Option<Problem>>,
+    audits: Mutex<HashMap<ConnectionId, AuditStanding>>,
 }
 
 #[async_trait]
@@ -84,6 +87,14 @@ impl Connections for Links {
             }
         }
         Ok(())
+    }
+
+    async fn audits(&self, _: &TenantId) -> Result<HashMap<ConnectionId, AuditStanding>, Trouble> {
+        Ok(self.audits.lock().unwrap().clone())
+    }
+
+    fn now(&self) -> u64 {
+        NOW
     }
 
     fn wake(&self, connection: &ConnectionId, why: Trigger) {

@@ -14,6 +14,9 @@ use crate::{
 
 /// How long to stay away when Gmail does not say, in milliseconds.
 const DEFAULT_WAIT: u64 = 60_000;
+/// Google's day ends at midnight Pacific time, which is at this time UTC or an hour before, in milliseconds
+/// since midnight (<https://docs.cloud.google.com/docs/quotas/overview>).
+const END_OF_DAY: u64 = 8 * 3_600_000;
 /// Longest wait believed, in milliseconds: a day. Longer ones are misread dates.
 const LONGEST_WAIT: u64 = 24 * 3_600_000;
 /// Longest text of Gmail that is passed on, in characters.
@@ -149,15 +152,21 @@ pub(super) fn classify(status: u16, retry_after: Option<&str>, body: &[u8], now:
     let details = serde_json::from_slice::<Envelope>(body).unwrap_or_default().error;
     let reason = details.errors.first().map_or("", |item| item.reason.as_str());
     let message: String = details.message.chars().take(MAX_TEXT).collect();
-    let limited = |scope| GmailError::RateLimited {
-        until: wait_until(retry_after, &message, now),
+    let limited = |scope, otherwise| GmailError::RateLimited {
+        until: wait_until(retry_after, &message, now, otherwise),
         scope,
     };
+    let soon = now + DEFAULT_WAIT;
     match (status, reason) {
         (404 | 410, _) => GmailError::Gone,
         (413, _) => GmailError::TooLarge,
-        (429, _) | (403, "rateLimitExceeded" | "userRateLimitExceeded") => limited(rate_scope(&message)),
-        (403, "dailyLimitExceeded" | "quotaExceeded") => limited(RateScope::Project),
+        (429 | 403, "dailyLimitExceeded") => limited(RateScope::Project, end_of_day(now)),
+        (429, _) | (403, "rateLimitExceeded" | "userRateLimitExceeded") => {
+            limited(rate_scope(&message), soon)
+        }
+        (403, "quotaExceeded") => limited(RateScope::Project, soon),
+        // Without a reason the words decide: a spent minute is not a mailbox that is turned off.
+        (403, "") if message.starts_with("Quota exceeded") => limited(rate_scope(&message), soon),
         (403, "insufficientPermissions") => GmailError::ScopeMissing,
         // Domain policy, delegation, a project without the API: it is about the account, never about one message.
         (403, _) if !message.is_empty() => GmailError::MailboxUnavailable(message),
@@ -190,12 +199,16 @@ fn rate_scope(message: &str) -> RateScope {
     }
 }
 
-fn wait_until(retry_after: Option<&str>, message: &str, now: u64) -> u64 {
-    let said = retry_after
-        .and_then(|value| header_time(value, now))
-        .or_else(|| time_in_text(message));
-    said.unwrap_or(now + DEFAULT_WAIT)
-        .clamp(now + 1_000, now + LONGEST_WAIT)
+/// The later of what header and text say; if neither says anything, `otherwise`.
+fn wait_until(retry_after: Option<&str>, message: &str, now: u64, otherwise: u64) -> u64 {
+    let header = retry_after.and_then(|value| header_time(value, now));
+    let said = header.max(time_in_text(message));
+    said.unwrap_or(otherwise).clamp(now + 1_000, now + LONGEST_WAIT)
+}
+
+fn end_of_day(now: u64) -> u64 {
+    const DAY: u64 = 24 * 3_600_000;
+    (now + DAY - END_OF_DAY) / DAY * DAY + END_OF_DAY
 }
 
 /// RFC 9110, 10.2.3: seconds or a date.
@@ -207,10 +220,11 @@ fn header_time(value: &str, now: u64) -> Option<u64> {
     }
 }
 
+/// To the next second: who comes before the time puts it off.
 fn time_in_text(message: &str) -> Option<u64> {
     let (_, rest) = message.split_once("etry after ")?;
     let time = rest.split_whitespace().next()?.trim_end_matches('.');
-    milliseconds(&DateTime::parse_rfc3339(time)?)
+    Some(milliseconds(&DateTime::parse_rfc3339(time)?)? + 1_000)
 }
 
 fn milliseconds(time: &DateTime) -> Option<u64> {
@@ -245,7 +259,7 @@ mod tests {
             "rateLimitExceeded",
             "User-rate limit exceeded.  Retry after 2023-03-07T18:03:15.961Z",
         );
-        assert_eq!(until(&classify(429, None, &body, NOW)), NOW + 195_000);
+        assert_eq!(until(&classify(429, None, &body, NOW)), NOW + 196_000);
     }
 
     #[test]
@@ -321,6 +335,35 @@ mod tests {
                 ..
             }
         ));
+    }
+
+    #[test]
+    fn of_two_times_to_wait_the_later_one_counts() {
+        let body = envelope("rateLimitExceeded", "Retry after 2023-03-07T18:03:15Z");
+        assert_eq!(until(&classify(429, Some("600"), &body, NOW)), NOW + 600_000);
+        assert_eq!(until(&classify(429, Some("1"), &body, NOW)), NOW + 196_000);
+    }
+
+    #[test]
+    fn a_spent_day_ends_at_midnight_in_california() {
+        let body = envelope("dailyLimitExceeded", "Daily Limit Exceeded");
+        let eight_in_the_morning = NOW + 14 * 3_600_000;
+        assert_eq!(until(&classify(403, None, &body, NOW)), eight_in_the_morning);
+        let just_before = eight_in_the_morning - 1;
+        assert_eq!(
+            until(&classify(403, None, &body, just_before)),
+            eight_in_the_morning + 999
+        );
+        assert_eq!(
+            until(&classify(403, None, &body, eight_in_the_morning)),
+            eight_in_the_morning + LONGEST_WAIT
+        );
+    }
+
+    #[test]
+    fn a_spent_minute_without_a_reason_is_no_mailbox_that_is_turned_off() {
+        let body = br#"{"error": {"code": 403, "message": "Quota exceeded for quota metric 'Queries'"}}"#;
+        assert_eq!(until(&classify(403, None, body, NOW)), NOW + DEFAULT_WAIT);
     }
 
     #[test]

@@ -5,14 +5,15 @@ use std::{
     time::Duration,
 };
 
-use gmail_sim::{Behaviour, Client, Config, Quota, Redirects, Server, Sim, Table};
+use gmail_sim::{Behaviour, Client, Config, Limits, Quota as SimQuota, Redirects, Server, Sim, Table};
 use twinbox_host::{
     Database, Host, Parts, Witness,
     accounts::Accounts,
+    audit::SqliteAudits,
     clock::Clock,
     crm::{EmbeddedCrm, NewContact},
     egress::{Egress, Grants, Origin, StandIns},
-    quota::{Rates, TokenBuckets, Unmetered},
+    quota::{Quota, Rates, SqlitePenalties, TokenBuckets, Unmetered},
     scope::{TenantId, UserId},
     store::SqliteStore,
     vault::{ClientConfig, Endpoints, OAuthVault, Provider, SealingKey, SealingKeys},
@@ -44,6 +45,7 @@ pub enum QuotaRule {
 pub struct Setup {
     behaviour: Behaviour,
     quota: QuotaRule,
+    project_per_minute: u64,
     settings: String,
     contacts: Vec<NewContact>,
     traces: Option<Arc<Traces>>,
@@ -64,6 +66,7 @@ impl Default for Setup {
         Self {
             behaviour: Behaviour::default(),
             quota: QuotaRule::Off,
+            project_per_minute: PROJECT_PER_MINUTE,
             settings: String::new(),
             contacts: vec![contact("Ann", &[ANN], 1)],
             traces: None,
@@ -84,6 +87,13 @@ impl Setup {
     #[must_use]
     pub fn quota(mut self, quota: QuotaRule) -> Self {
         self.quota = quota;
+        self
+    }
+
+    /// Sets the units a minute that the whole project has, where quota is enforced.
+    #[must_use]
+    pub fn project_units(mut self, per_minute: u64) -> Self {
+        self.project_per_minute = per_minute;
         self
     }
 
@@ -131,8 +141,12 @@ impl Setup {
         let config = Config {
             clock: sim_clock,
             quota: match self.quota {
-                QuotaRule::Off => Quota::Count(Table::New),
-                QuotaRule::Enforced(table) => Quota::Enforce(table),
+                QuotaRule::Off => SimQuota::Count(Table::New),
+                QuotaRule::Enforced(table) => SimQuota::Enforce(table),
+            },
+            limits: Limits {
+                project_units_per_minute: self.project_per_minute,
+                ..Limits::default()
             },
             behaviour: self.behaviour.clone(),
             clients: vec![Client {
@@ -203,18 +217,17 @@ async fn platform(setup: &Setup, sim: Sim, server: Server, clock: LeapingClock) 
         parts.limits.cpu = Duration::from_secs(2);
     }
     parts.witness = setup.traces.clone().map(|traces| traces as Arc<dyn Witness>);
-    parts.quota = match setup.quota {
-        QuotaRule::Off => Arc::new(Unmetered::new(shared_clock)),
-        QuotaRule::Enforced(table) => {
-            let rates = Rates {
-                account: table.per_user_minute(),
-                project: PROJECT_PER_MINUTE,
-            };
-            Arc::new(TokenBuckets::new(shared_clock, rates))
-        }
+    let rates = match setup.quota {
+        QuotaRule::Off => None,
+        QuotaRule::Enforced(table) => Some(Rates {
+            account: table.per_user_minute(),
+            project: setup.project_per_minute,
+        }),
     };
+    parts.quota = quota(shared_clock, rates, &database).await;
+    parts.audits = Arc::new(SqliteAudits::new(database.clone()).expect("a log"));
     let host = Host::new(parts).expect("a host");
-    let accounts = Accounts::new(host.clone(), vault, setup.settings.clone());
+    let accounts = Accounts::new(host.clone(), vault.clone(), setup.settings.clone());
     let browser = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
@@ -227,6 +240,9 @@ async fn platform(setup: &Setup, sim: Sim, server: Server, clock: LeapingClock) 
         clock,
         host,
         accounts,
+        vault,
+        settings: setup.settings.clone(),
+        rates,
         crm,
         faulty,
         wire,
@@ -234,6 +250,43 @@ async fn platform(setup: &Setup, sim: Sim, server: Server, clock: LeapingClock) 
         database,
         browser,
         serial: AtomicU32::new(0),
+    }
+}
+
+/// What another process would begin with, over the same database.
+pub(crate) async fn restarted(platform: &Platform) -> (Host, Accounts) {
+    let before = platform.host.parts();
+    let parts = Parts {
+        plugins: before.plugins.clone(),
+        store: before.store.clone(),
+        registry: before.registry.clone(),
+        vault: before.vault.clone(),
+        crm: before.crm.clone(),
+        egress: before.egress.clone(),
+        quota: quota(before.clock.clone(), platform.rates, &platform.database).await,
+        audits: Arc::new(SqliteAudits::new(platform.database.clone()).expect("a log")),
+        sharing: before.sharing.clone(),
+        clock: before.clock.clone(),
+        random: before.random.clone(),
+        log: before.log.clone(),
+        witness: before.witness.clone(),
+        limits: before.limits,
+        tenant_grants: before.tenant_grants.clone(),
+    };
+    let host = Host::new(parts).expect("a host");
+    let accounts = Accounts::new(host.clone(), platform.vault.clone(), platform.settings.clone());
+    (host, accounts)
+}
+
+async fn quota(clock: Arc<dyn Clock>, rates: Option<Rates>, database: &Database) -> Arc<dyn Quota> {
+    let penalties = Arc::new(SqlitePenalties::new(database.clone()).expect("penalties"));
+    match rates {
+        None => Arc::new(Unmetered::keeping(clock, penalties).await.expect("a quota")),
+        Some(rates) => Arc::new(
+            TokenBuckets::keeping(clock, rates, penalties)
+                .await
+                .expect("a quota"),
+        ),
     }
 }
 

@@ -6,20 +6,23 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use gmail_sim::{Consent, Decision, Fault, FaultKind, Server, Sim};
 use twinbox_host::{
     Database, Host, HostError, Ran,
     accounts::{Accounts, ConnectError},
+    audit::Audited,
     clock::Clock,
     contract::{AuditMode, AuditReport, Explanation, Flags, Problem, Subject, Trigger},
     crm::{Counts, Delivery, EmbeddedCrm, NewContact, Paging, StoredMessage},
+    quota::Rates,
     release::{Plugins, ShadowSummary},
     scope::{ConnectionId, TenantId, UserId},
     store::Connection,
     trace::Trace,
-    vault::Callback,
+    vault::{Callback, OAuthVault},
 };
 
 use crate::{
@@ -53,6 +56,9 @@ pub(crate) struct Platform {
     pub(crate) clock: LeapingClock,
     pub(crate) host: Host,
     pub(crate) accounts: Accounts,
+    pub(crate) vault: OAuthVault,
+    pub(crate) settings: String,
+    pub(crate) rates: Option<Rates>,
     pub(crate) crm: EmbeddedCrm,
     pub(crate) faulty: Arc<FaultyCrm>,
     pub(crate) wire: Arc<Wire>,
@@ -212,6 +218,15 @@ impl World {
         died
     }
 
+    /// The host's process ends, and another one begins over the same database. Only this world may look
+    /// at it then.
+    pub async fn restart(&mut self) {
+        let (host, accounts) = crate::setup::restarted(&self.platform).await;
+        let platform = Arc::get_mut(&mut self.platform).expect("no other world or mailbox");
+        platform.host = host;
+        platform.accounts = accounts;
+    }
+
     /// The connection as the host knows it.
     pub async fn connection_row(&self) -> Connection {
         let registry = &self.platform.host.parts().registry;
@@ -227,6 +242,21 @@ impl World {
     pub async fn audit(&self, mode: AuditMode) -> AuditReport {
         let audit = self.platform.host.audit(self.connection_id(), mode).await;
         audit.expect("an audit")
+    }
+
+    /// Compares mailbox and ledger of a connection that was brought up to date, and keeps what that finds. A
+    /// lease that is held is waited for so long.
+    pub async fn check(&self, mode: AuditMode, patience: Duration) -> Result<AuditReport, HostError> {
+        self.platform
+            .host
+            .check(self.connection_id(), mode, patience)
+            .await
+    }
+
+    /// What is kept of this connection's audits, the latest first.
+    pub async fn audits(&self) -> Vec<Audited> {
+        let audits = &self.platform.host.parts().audits;
+        audits.latest(self.connection_id()).await.expect("a log")
     }
 
     /// Compares mailbox and ledger, and asserts that every message of the mailbox has a fate (T01).

@@ -13,7 +13,9 @@ use std::{
 
 use gmail_sim::{Clock as SimTime, Config, Quota, Sim, Table};
 use twinbox_host::{
-    Host, HostError, Parts, Ran, contract,
+    Host, HostError, Parts, Ran,
+    audit::MemoryAudits,
+    contract,
     egress::{Egress, Grants},
     quota::{Rates, TokenBuckets},
     random::SeededRandom,
@@ -334,6 +336,7 @@ impl<'p> Director<'p> {
             crm: all.clone(),
             egress: Arc::new(egress),
             quota: self.quota.clone(),
+            audits: Arc::new(MemoryAudits::default()),
             sharing: Arc::new(Solo),
             clock: all.clone(),
             random: Arc::new(SeededRandom::new(self.world.lock().between(0, u64::MAX))),

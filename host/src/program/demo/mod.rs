@@ -62,7 +62,7 @@ fn plan(options: &Demo, simulator: &Simulator) -> Plan {
         client_secret: "twinbox-demo-secret".to_owned().into(),
         redirect_uri: format!("http://{}/oauth/callback", options.listen),
         api: Some(simulator.origin().to_owned()),
-        units_per_minute: (options.quota != QuotaMode::Off).then(|| table.per_minute()),
+        rates: (options.quota != QuotaMode::Off).then(|| table.rates()),
         settings: table.settings(500, None),
         record: options.record.clone(),
     }

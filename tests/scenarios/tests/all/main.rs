@@ -6,6 +6,7 @@
 )]
 
 mod attachments;
+mod audit;
 mod callback;
 mod connecting;
 mod drafts;
@@ -16,6 +17,7 @@ mod ledger;
 mod limits;
 mod nesting;
 mod push;
+mod quota;
 mod releases;
 mod replay;
 mod safety;
