@@ -17,6 +17,7 @@ use crate::fault::{Fault, FaultKind, FaultPlan};
 use crate::format::hex;
 use crate::mailbox::{Account, Stored, Verification};
 use crate::oauth::{self, Scope};
+use crate::people;
 use crate::sim::no_mailbox;
 use crate::world::{World, canonical};
 
@@ -69,6 +70,7 @@ pub(crate) fn handle(world: &mut World, request: &Request) -> Response<Bytes> {
         ["bounce"] if post => bounce(world, request),
         ["block"] if post => block(world, request),
         ["account"] if post => account_event(world, request),
+        ["contacts", rest @ ..] => people::admin(world, request, rest),
         _ => Err(ApiError::not_found()),
     };
     match answer {
@@ -354,22 +356,26 @@ fn account_event(world: &mut World, request: &Request) -> Result<Value, ApiError
     Ok(json!({}))
 }
 
-fn find<'a>(world: &'a World, email: &str) -> Result<&'a Account, ApiError> {
+/// The account that an address in a path stands for.
+pub(crate) fn find<'a>(world: &'a World, email: &str) -> Result<&'a Account, ApiError> {
     let email = email.replace("%40", "@");
     let key = world.find_account(&email).ok_or_else(ApiError::not_found)?;
     world.accounts.get(&key).ok_or_else(ApiError::not_found)
 }
 
-fn find_mut<'a>(world: &'a mut World, email: &str) -> Result<&'a mut Account, ApiError> {
+/// The account of an address, to change.
+pub(crate) fn find_mut<'a>(world: &'a mut World, email: &str) -> Result<&'a mut Account, ApiError> {
     let key = world.find_account(email).ok_or_else(ApiError::not_found)?;
     world.accounts.get_mut(&key).ok_or_else(ApiError::not_found)
 }
 
-fn text<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
+/// A text of the body.
+pub(crate) fn text<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
     body.get(name).and_then(Value::as_str)
 }
 
-fn required<'a>(body: &'a Value, name: &str) -> Result<&'a str, ApiError> {
+/// A text that the body has to have.
+pub(crate) fn required<'a>(body: &'a Value, name: &str) -> Result<&'a str, ApiError> {
     text(body, name).ok_or_else(|| ApiError::invalid(format!("Required: {name}")))
 }
 

@@ -148,6 +148,19 @@ switches! {
     latency_ms: u64 = 0, [], "-", "server only: waits before it answers";
     concurrent_requests: Option<usize> = None, [], "U",
         "server only: requests of one token in work at once; one more is 429";
+    contacts_sync_token_lifetime_ms: i64 = WEEK_MS, [3 * HOUR_MS], "G",
+        "how long the sync tokens of the contacts stay valid after the full sync";
+    contacts_sync_renews: bool = false, [true], "U", "a sync with a sync token counts as a full sync for that";
+    contacts_sync_token_refusal: SyncTokenRefusal = SyncTokenRefusal::FailedPrecondition, [
+        SyncTokenRefusal::InvalidArgument, SyncTokenRefusal::Gone
+    ], "L",
+        "how an expired sync token is refused: 400 `failed-precondition`, 400 `invalid-argument`, 410 `gone`";
+    contacts_page_token_lifetime_ms: i64 = 24 * HOUR_MS, [60_000], "U",
+        "how long a page token of the contacts stays valid";
+    contacts_full_syncs_per_minute: Option<u64> = None, [Some(1)], "G",
+        "first pages of a full sync of contacts in any minute of a user; one more is 429";
+    contacts_lag_ms: i64 = 0, [180_000], "G", "how long a change of a contact stays out of what a sync lists";
+    contacts_errors_listed: bool = false, [true], "L", "refusals of the People API have `errors` as Gmail's have";
 }
 
 /// What a sent message needs, beside `threadId`, to join that thread.
@@ -196,6 +209,18 @@ pub enum QuotaRefusal {
     Forbidden,
     /// 429 `rateLimitExceeded`.
     TooManyRequests,
+}
+
+/// How an expired sync token is refused; the message and the reason of the details are always the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SyncTokenRefusal {
+    /// 400 `FAILED_PRECONDITION`, domain `googleapis.com`.
+    FailedPrecondition,
+    /// 400 `INVALID_ARGUMENT`, domain `people.googleapis.com`.
+    InvalidArgument,
+    /// 410, as earlier versions of the reference and Google's own sample have it.
+    Gone,
 }
 
 /// How the pushed `historyId` is written.

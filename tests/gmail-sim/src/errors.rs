@@ -7,6 +7,41 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use crate::behaviour::SyncTokenRefusal;
+use crate::world::World;
+
+/// Which of Google's APIs a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    Gmail,
+    People,
+}
+
+impl Service {
+    /// The API of a method, by the name that faults know it by.
+    pub(crate) fn of(method: &str) -> Self {
+        if method.starts_with("people.") {
+            Self::People
+        } else {
+            Self::Gmail
+        }
+    }
+
+    fn host(self) -> &'static str {
+        match self {
+            Self::Gmail => "gmail.googleapis.com",
+            Self::People => "people.googleapis.com",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Gmail => "Gmail API",
+            Self::People => "People API",
+        }
+    }
+}
+
 /// A refusal, as the API writes it.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiError {
@@ -37,6 +72,11 @@ impl ApiError {
         Self::new(400, "invalidArgument", "INVALID_ARGUMENT", message)
     }
 
+    /// 400 `badRequest`, with the status of an invalid argument.
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(400, "badRequest", "INVALID_ARGUMENT", message)
+    }
+
     /// 400 `failedPrecondition`.
     pub(crate) fn precondition(message: impl Into<String>) -> Self {
         Self::new(400, "failedPrecondition", "FAILED_PRECONDITION", message)
@@ -44,12 +84,7 @@ impl ApiError {
 
     /// 400 for a value outside a parameter's enumeration; `field` in snake case, as Google writes it.
     pub(crate) fn bad_value(field: &str, value: &str) -> Self {
-        Self::new(
-            400,
-            "badRequest",
-            "INVALID_ARGUMENT",
-            format!("Invalid value at '{field}', \"{value}\""),
-        )
+        Self::bad_request(format!("Invalid value at '{field}', \"{value}\""))
     }
 
     /// 400 `invalidParameter` for `fields`.
@@ -89,7 +124,7 @@ impl ApiError {
     }
 
     /// 403 for a token without the method's scope.
-    pub(crate) fn scope_insufficient(method: &str) -> Self {
+    pub(crate) fn scope_insufficient(service: Service, method: &str) -> Self {
         let mut error = Self::new(
             403,
             "insufficientPermissions",
@@ -97,13 +132,10 @@ impl ApiError {
             "Request had insufficient authentication scopes.",
         );
         error.short = Some("Insufficient Permission");
-        error.details = Some(Box::new(json!([{
-            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-            "reason": "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
-            "domain": "googleapis.com",
-            "metadata": {"service": "gmail.googleapis.com", "method": method},
-        }])));
-        error
+        error.with_info(
+            "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+            &json!({"service": service.host(), "method": method}),
+        )
     }
 
     /// 403 `forbidden`.
@@ -150,22 +182,55 @@ impl ApiError {
         )
     }
 
-    /// 403 `accessNotConfigured` for a project without the Gmail API.
-    pub(crate) fn not_configured(project: u64) -> Self {
+    /// 403 `accessNotConfigured` for a project without the API.
+    pub(crate) fn not_configured(service: Service, project: u64) -> Self {
         let mut error = Self::new(
             403,
             "accessNotConfigured",
             "PERMISSION_DENIED",
-            format!("Gmail API has not been used in project {project} before or it is disabled."),
+            format!(
+                "{} has not been used in project {project} before or it is disabled.",
+                service.title()
+            ),
         );
         error.domain = "usageLimits";
-        error.details = Some(Box::new(json!([{
-            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-            "reason": "SERVICE_DISABLED",
-            "domain": "googleapis.com",
-            "metadata": {"service": "gmail.googleapis.com", "consumer": format!("projects/{project}")},
-        }])));
-        error
+        error.with_info(
+            "SERVICE_DISABLED",
+            &json!({"service": service.host(), "consumer": format!("projects/{project}")}),
+        )
+    }
+
+    /// 429 for a user whose minute is spent. Only newer APIs say it in the details too.
+    pub(crate) fn minute_spent(service: Service, project: u64) -> Self {
+        let refusal = Self::too_many(QuotaOf::User.message(service, project));
+        match service {
+            Service::Gmail => refusal,
+            Service::People => refusal.with_info(
+                "RATE_LIMIT_EXCEEDED",
+                &json!({
+                    "service": service.host(),
+                    "consumer": format!("projects/{project}"),
+                    "quota_metric": "people.googleapis.com/critical_read_requests",
+                    "quota_limit": "CriticalReadsPerMinutePerProjectPerUser",
+                }),
+            ),
+        }
+    }
+
+    /// What an expired sync token is answered.
+    pub(crate) fn sync_token_expired(how: SyncTokenRefusal) -> Self {
+        let (code, reason, status, domain) = match how {
+            SyncTokenRefusal::FailedPrecondition => {
+                (400, "failedPrecondition", "FAILED_PRECONDITION", "googleapis.com")
+            }
+            SyncTokenRefusal::InvalidArgument => {
+                (400, "badRequest", "INVALID_ARGUMENT", "people.googleapis.com")
+            }
+            SyncTokenRefusal::Gone => (410, "gone", "FAILED_PRECONDITION", "googleapis.com"),
+        };
+        let message = "Sync token is expired. Clear local cache and retry call without the sync token.";
+        let refusal = Self::new(code, reason, status, message);
+        refusal.with_details(error_info("EXPIRED_SYNC_TOKEN", domain, None))
     }
 
     /// 404 `notFound`.
@@ -204,17 +269,43 @@ impl ApiError {
         Self::new(code, "backendError", status, "Backend Error")
     }
 
+    /// With a reason in its details.
+    fn with_info(self, reason: &str, metadata: &Value) -> Self {
+        self.with_details(error_info(reason, "googleapis.com", Some(metadata)))
+    }
+
+    /// With other details.
+    pub(crate) fn with_details(mut self, details: Value) -> Self {
+        self.details = Some(Box::new(details));
+        self
+    }
+
     /// The envelope as HTTP.
     pub(crate) fn response(&self) -> Response<Bytes> {
+        self.in_envelope(Envelope::Listing)
+    }
+
+    /// The envelope of an API. That of newer ones has no `errors`, though some clients were given them (the raw answers in
+    /// php-google-people-api#45 and google-api-php-client-services#129).
+    pub(crate) fn response_of(&self, service: Service, world: &World) -> Response<Bytes> {
+        let lists = match service {
+            Service::Gmail => true,
+            Service::People => {
+                world.hits.add("contacts_errors_listed");
+                world.behaviour.contacts_errors_listed
+            }
+        };
+        self.in_envelope(if lists { Envelope::Listing } else { Envelope::Plain })
+    }
+
+    fn in_envelope(&self, envelope: Envelope) -> Response<Bytes> {
         let short = self.short.unwrap_or(&self.message);
-        let mut inner = json!({
-            "code": self.code,
-            "message": self.message,
-            "errors": [{"message": short, "domain": self.domain, "reason": self.reason}],
-            "status": self.status,
-        });
-        if let (Some(object), Some(details)) = (inner.as_object_mut(), &self.details) {
-            object.insert("details".to_owned(), (**details).clone());
+        let mut inner = json!({"code": self.code, "message": self.message, "status": self.status});
+        if envelope == Envelope::Listing {
+            inner["errors"] = json!([{"message": short, "domain": self.domain, "reason": self.reason}]);
+        }
+        if let Some(details) = &self.details {
+            inner["details"] = (**details).clone();
         }
         let mut response = json_response(self.code, &json!({"error": inner}));
         if self.code == 401 {
@@ -229,6 +320,28 @@ impl ApiError {
     }
 }
 
+/// Details of the type `ErrorInfo`.
+fn error_info(reason: &str, domain: &str, metadata: Option<&Value>) -> Value {
+    let mut info = json!({
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": reason,
+        "domain": domain,
+    });
+    if let Some(metadata) = metadata {
+        info["metadata"] = metadata.clone();
+    }
+    json!([info])
+}
+
+/// Which of Google's envelopes a refusal comes in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Envelope {
+    /// With a list of `errors`.
+    Listing,
+    /// Without it.
+    Plain,
+}
+
 /// Whose quota a refusal speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum QuotaOf {
@@ -240,14 +353,19 @@ pub(crate) enum QuotaOf {
 
 impl QuotaOf {
     /// Google's wording.
-    pub(crate) fn message(self, project: u64) -> String {
+    pub(crate) fn message(self, service: Service, project: u64) -> String {
+        let metric = match service {
+            Service::Gmail => "Queries",
+            Service::People => "Critical read requests (Contact and Profile Reads)",
+        };
         let limit = match self {
-            Self::User => "Queries per minute per user",
-            Self::Project => "Queries per minute",
+            Self::User => "per minute per user",
+            Self::Project => "per minute",
         };
         format!(
-            "Quota exceeded for quota metric 'Queries' and limit '{limit}' of service 'gmail.googleapis.com' for \
-             consumer 'project_number:{project}'."
+            "Quota exceeded for quota metric '{metric}' and limit '{metric} {limit}' of service '{host}' for consumer \
+             'project_number:{project}'.",
+            host = service.host()
         )
     }
 }

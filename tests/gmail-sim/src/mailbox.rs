@@ -15,6 +15,7 @@ use crate::hits::Hits;
 use crate::labels::{DRAFT, Label, SENT, system_labels};
 use crate::message::Parsed;
 use crate::moment::Moment;
+use crate::people::Contacts;
 use crate::push::Watch;
 use crate::quota::Window;
 
@@ -94,6 +95,7 @@ pub(crate) struct Account {
     /// When the daily sending limit was first exceeded, on the steady clock.
     pub(crate) sending_limit_met_at: Option<i64>,
     pub(crate) mail_enabled: bool,
+    pub(crate) contacts: Contacts,
     last_id: u64,
     next_label: u64,
     pub(crate) rng: StdRng,
@@ -133,6 +135,7 @@ impl Account {
             sending_blocked_until: None,
             sending_limit_met_at: None,
             mail_enabled: true,
+            contacts: Contacts::default(),
             last_id: 0,
             next_label: 1,
             rng,

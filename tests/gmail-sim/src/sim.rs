@@ -19,7 +19,7 @@ use crate::oauth::{self, TokenFlaw, Tokens};
 use crate::push::{Notification, push_request};
 use crate::view::{MailboxView, view};
 use crate::world::{OutsideMail, Stats, World, canonical};
-use crate::{admin, batch, gzip, pubsub, wire};
+use crate::{admin, batch, gzip, people, pubsub, wire};
 
 /// A simulated Gmail. Clones share one world.
 #[derive(Clone)]
@@ -73,7 +73,7 @@ impl Sim {
         }
     }
 
-    /// Answers a request: Gmail, OAuth, uploads, batches, and the admin API under `/sim`. The host in the URI does not
+    /// Answers a request: Gmail, People, OAuth, uploads, batches, and the admin API under `/sim`. The host in the URI does not
     /// matter. An answer with the extension [`crate::Wire`] does not reach its client as it is; its body is what arrives.
     pub fn handle(&self, request: HttpRequest<Bytes>) -> Response<Bytes> {
         let mut request = Request::of(request);
@@ -94,12 +94,10 @@ impl Sim {
                     batch::handle(world, &request)
                 })
             }
-            _ => match oauth::handle(&mut world, &request) {
-                Some(response) => response,
-                None => {
-                    pubsub::handle(&mut world, &request).unwrap_or_else(|| api::handle(&mut world, &request))
-                }
-            },
+            _ => oauth::handle(&mut world, &request)
+                .or_else(|| pubsub::handle(&mut world, &request))
+                .or_else(|| people::handle(&mut world, &request))
+                .unwrap_or_else(|| api::handle(&mut world, &request)),
         };
         let waiting = world.has_notifications();
         drop(world);
@@ -348,8 +346,12 @@ impl Sim {
 
     /// The scopes, any one of which allows a method (`messages.get`); `None` for a method that is not simulated.
     pub fn scopes_of(&self, method: &str) -> Option<Vec<&'static str>> {
-        let found = api::Method::ALL.iter().find(|known| known.name() == method)?;
-        Some(found.scopes().iter().map(|scope| scope.url()).collect())
+        let found = api::Method::ALL.iter().find(|known| known.name() == method);
+        let scopes = match found {
+            Some(found) => found.scopes(),
+            None => people::scopes(method)?,
+        };
+        Some(scopes.iter().map(|scope| scope.url()).collect())
     }
 
     /// Milliseconds since the epoch on the simulator's clock.
@@ -361,7 +363,7 @@ impl Sim {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with_account(&self, email: &str, change: impl FnOnce(&mut Account)) -> bool {
+    pub(crate) fn with_account(&self, email: &str, change: impl FnOnce(&mut Account)) -> bool {
         let mut world = self.lock();
         let key = world.find_account(email);
         let account = key.and_then(|key| world.accounts.get_mut(&key));

@@ -76,11 +76,11 @@ pub struct OutsideMail {
 /// What was asked of the simulator.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Stats {
-    /// Gmail requests: parts of batches count, the batch itself and the admin API do not.
+    /// Gmail and People requests: parts of batches count, the batch itself and the admin API do not.
     pub requests: u64,
     /// The same, by method (`messages.get`).
     pub by_method: BTreeMap<String, u64>,
-    /// Answers of Gmail methods by status code.
+    /// Their answers by status code.
     pub by_status: BTreeMap<u16, u64>,
     /// Quota units by mailbox.
     pub units: BTreeMap<String, u64>,

@@ -22,7 +22,7 @@ pub(crate) use input::{Query, Request, parse_json};
 pub(crate) use method::{Method, Route, Way};
 
 use crate::behaviour::QuotaRefusal;
-use crate::errors::{ApiError, QuotaOf, bytes_response};
+use crate::errors::{ApiError, QuotaOf, Service, bytes_response};
 use crate::fault;
 use crate::fields::Selection;
 use crate::oauth::Access;
@@ -120,19 +120,26 @@ pub(crate) fn handle(world: &mut World, request: &Request) -> Response<Bytes> {
     let name = route.method.name();
     let continued = continues_upload(request);
     let response = answer(world, request, route);
-    world.stats.requests += 1;
+    count_answer(world, &response);
     if !continued {
-        match world.stats.by_method.get_mut(name) {
-            Some(count) => *count += 1,
-            None => drop(world.stats.by_method.insert(name.to_owned(), 1)),
-        }
+        count_call(world, name);
     }
-    *world
-        .stats
-        .by_status
-        .entry(response.status().as_u16())
-        .or_default() += 1;
     response
+}
+
+/// Counts a request by its answer.
+pub(crate) fn count_answer(world: &mut World, response: &Response<Bytes>) {
+    world.stats.requests += 1;
+    let status = response.status().as_u16();
+    *world.stats.by_status.entry(status).or_default() += 1;
+}
+
+/// Counts a call of a method.
+pub(crate) fn count_call(world: &mut World, name: &str) {
+    match world.stats.by_method.get_mut(name) {
+        Some(count) => *count += 1,
+        None => drop(world.stats.by_method.insert(name.to_owned(), 1)),
+    }
 }
 
 fn answer(world: &mut World, request: &Request, route: Route) -> Response<Bytes> {
@@ -168,7 +175,7 @@ fn authorize(world: &World, request: &Request, route: &Route) -> Result<Arc<Acce
         )));
     }
     if !access.may(route.method.scopes()) {
-        return Err(ApiError::scope_insufficient(route.method.name()));
+        return Err(ApiError::scope_insufficient(Service::Gmail, route.method.name()));
     }
     let account = world
         .accounts
@@ -189,22 +196,7 @@ fn carry_out(
     if !continues_upload(request) {
         spend(world, &access, route.method)?;
     }
-    let selection = request
-        .query
-        .get("fields")
-        .map(Selection::parse)
-        .transpose()?
-        .unwrap_or_default();
-    if let (true, Some(name)) = (
-        world.behaviour.unknown_field_refused,
-        selection.unknown(KNOWN_FIELDS),
-    ) {
-        world.hits.add("unknown_field_refused");
-        return Err(ApiError::invalid_field(name));
-    }
-    if let Some(alt) = request.query.get("alt").filter(|alt| *alt != "json") {
-        return Err(ApiError::bad_value("alt", alt));
-    }
+    let selection = selection(world, &request.query, KNOWN_FIELDS)?;
     let (body, media) = match upload::read(world, request, &route, &access)? {
         upload::Input::Whole { body, media } => (body, media),
         upload::Input::Session(response) => return Ok(response),
@@ -224,6 +216,20 @@ fn carry_out(
         world.publish();
     }
     Ok(write(reply, &selection, &request.query))
+}
+
+/// What of the answer is asked for, and whether it can be written as asked.
+pub(crate) fn selection(world: &World, query: &Query, known: &[&str]) -> Result<Selection, ApiError> {
+    let selection = query.get("fields").map(Selection::parse).transpose()?;
+    let selection = selection.unwrap_or_default();
+    if let (true, Some(name)) = (world.behaviour.unknown_field_refused, selection.unknown(known)) {
+        world.hits.add("unknown_field_refused");
+        return Err(ApiError::invalid_field(name));
+    }
+    match query.get("alt").filter(|alt| *alt != "json") {
+        Some(alt) => Err(ApiError::bad_value("alt", alt)),
+        None => Ok(selection),
+    }
 }
 
 fn run(method: Method, call: &mut Call<'_>) -> Result<Reply, ApiError> {
@@ -302,7 +308,7 @@ fn spend(world: &mut World, access: &Access, method: Method) -> Result<(), ApiEr
             return Ok(());
         };
         account.hits.add("quota_refusal");
-        let message = refused.message(access.project);
+        let message = refused.message(Service::Gmail, access.project);
         return Err(match world.behaviour.quota_refusal {
             QuotaRefusal::Forbidden => ApiError::quota_forbidden(message),
             QuotaRefusal::TooManyRequests => ApiError::too_many(message),
@@ -319,7 +325,8 @@ fn count(world: &mut World, access: &Access, units: u64) {
     }
 }
 
-fn write(reply: Reply, selection: &Selection, query: &Query) -> Response<Bytes> {
+/// An answer as HTTP.
+pub(crate) fn write(reply: Reply, selection: &Selection, query: &Query) -> Response<Bytes> {
     match reply {
         Reply::Empty => {
             let mut response = Response::new(Bytes::new());

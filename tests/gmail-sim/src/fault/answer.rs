@@ -8,7 +8,7 @@ use time::macros::format_description;
 
 use super::FaultKind;
 use crate::behaviour::{Behaviour, HistoryLabels, HistoryOrder};
-use crate::errors::{ApiError, QuotaOf, bytes_response, json_response};
+use crate::errors::{ApiError, QuotaOf, Service, bytes_response, json_response};
 use crate::headers::http_date;
 use crate::oauth::TokenFlaw;
 use crate::wire::Wire;
@@ -16,7 +16,7 @@ use crate::world::World;
 
 impl FaultKind {
     /// What the client gets from a fault that is an answer.
-    pub(super) fn answer(self, world: &World, mailbox: &str) -> Response<Bytes> {
+    pub(super) fn answer(self, world: &World, mailbox: &str, service: Service) -> Response<Bytes> {
         let now = world.now();
         let later = |ms: i64| now.saturating_add(ms);
         match self {
@@ -30,15 +30,15 @@ impl FaultKind {
             Self::InvalidClient => return token_refusal(401, "invalid_client", None),
             Self::RetryAfterSeconds(ms) => {
                 let seconds = ms.saturating_add(999).div_euclid(1000);
-                return with_retry_after(&seconds.to_string());
+                return with_retry_after(&seconds.to_string(), service, world);
             }
-            Self::RetryAfterDate(ms) => return with_retry_after(&http_date(later(ms))),
+            Self::RetryAfterDate(ms) => return with_retry_after(&http_date(later(ms)), service, world),
             _ => {}
         }
-        self.refusal(world, mailbox).response()
+        self.refusal(world, mailbox, service).response_of(service, world)
     }
 
-    fn refusal(self, world: &World, mailbox: &str) -> ApiError {
+    fn refusal(self, world: &World, mailbox: &str, service: Service) -> ApiError {
         let later = |ms: i64| world.now().saturating_add(ms);
         let project = world.clients.first().map_or(0, |client| client.project);
         match self {
@@ -48,17 +48,17 @@ impl FaultKind {
             Self::NotFound => ApiError::not_found(),
             Self::Gone => ApiError::gone(),
             Self::Unauthorized | Self::UnauthorizedStorm(_) => ApiError::invalid_credentials(),
-            Self::InsufficientScope => ApiError::scope_insufficient("gmail"),
+            Self::InsufficientScope => ApiError::scope_insufficient(service, "gmail"),
             Self::DelegationDenied => ApiError::forbidden(format!("Delegation denied for {mailbox}")),
-            Self::AccessNotConfigured => ApiError::not_configured(project),
+            Self::AccessNotConfigured => ApiError::not_configured(service, project),
             Self::DomainPolicy => ApiError::domain_policy(),
             Self::DailyLimit => ApiError::usage(403, "dailyLimitExceeded", "Daily Limit Exceeded"),
             Self::QuotaExceeded => ApiError::usage(403, "quotaExceeded", "Quota exceeded."),
-            Self::UserQuota => ApiError::quota_forbidden(QuotaOf::User.message(project)),
-            Self::ProjectQuota => ApiError::quota_forbidden(QuotaOf::Project.message(project)),
+            Self::UserQuota => ApiError::quota_forbidden(QuotaOf::User.message(service, project)),
+            Self::ProjectQuota => ApiError::quota_forbidden(QuotaOf::Project.message(service, project)),
             Self::RateForbidden => ApiError::quota_forbidden("Rate Limit Exceeded"),
             Self::RateLimited => ApiError::usage(403, "userRateLimitExceeded", "User Rate Limit Exceeded"),
-            Self::QuotaTooMany => ApiError::too_many(QuotaOf::User.message(project)),
+            Self::QuotaTooMany => ApiError::minute_spent(service, project),
             Self::UserRateTooMany => {
                 ApiError::usage(429, "userRateLimitExceeded", "User Rate Limit Exceeded")
             }
@@ -105,6 +105,7 @@ impl FaultKind {
             Self::HistoryLabelsAbsent => behaviour.history_labels = HistoryLabels::Absent,
             Self::HistoryLag(ms) => behaviour.history_lag_ms = ms,
             Self::SearchLag(ms) => behaviour.search_lag_ms = ms,
+            Self::ContactsLag(ms) => behaviour.contacts_lag_ms = ms,
             Self::ImportIdChanged => behaviour.import_id_changes = true,
             _ => {}
         }
@@ -134,6 +135,16 @@ impl FaultKind {
             Self::HistoryExpired => {
                 if let Some(account) = world.accounts.get_mut(mailbox) {
                     account.history.expire_all();
+                }
+            }
+            Self::SyncTokensExpired => {
+                if let Some(account) = world.accounts.get_mut(mailbox) {
+                    account.contacts.expire_sync_tokens();
+                }
+            }
+            Self::PageTokensExpired => {
+                if let Some(account) = world.accounts.get_mut(mailbox) {
+                    account.contacts.expire_page_tokens();
                 }
             }
             Self::Blocked(ms) => {
@@ -175,8 +186,8 @@ fn marked(wire: Wire) -> Response<Bytes> {
     response
 }
 
-fn with_retry_after(value: &str) -> Response<Bytes> {
-    let mut response = ApiError::too_many("Rate Limit Exceeded").response();
+fn with_retry_after(value: &str, service: Service, world: &World) -> Response<Bytes> {
+    let mut response = ApiError::too_many("Rate Limit Exceeded").response_of(service, world);
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(header::RETRY_AFTER, value);
     }

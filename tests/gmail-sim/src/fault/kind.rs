@@ -27,6 +27,8 @@ pub(super) enum Stage {
 enum Reach {
     /// Every request.
     Any,
+    /// Methods of the Gmail API and of the People API.
+    Google,
     /// Methods of the Gmail API.
     Gmail,
     /// Methods that name something that can be missing.
@@ -36,6 +38,7 @@ enum Reach {
     History,
     Search,
     Import,
+    Contacts,
     Token,
     Push,
     /// Where signatures matter.
@@ -99,7 +102,7 @@ kinds! {
         "503 with an HTML page; nothing happened";
     HtmlBadRequest "html-bad-request" Before Any "L HTML instead of JSON"
         "400 with an HTML page; nothing happened";
-    PreconditionFailed "precondition-failed" Before Gmail "L handle-errors"
+    PreconditionFailed "precondition-failed" Before Google "L handle-errors"
         "400 `failedPrecondition` for a request that is right";
     MailServiceOff "mail-service-off" Before Gmail "L `Mail service not enabled`"
         "400 `failedPrecondition`: the account has no Gmail";
@@ -107,16 +110,16 @@ kinds! {
         "404 `notFound` for what is there; for history.list: the id just handed out has expired";
     Gone "gone" Before Entity "L rare"
         "410 `resourceGone` for what is there";
-    Unauthorized "unauthorized" Before Gmail "L transient 401s"
+    Unauthorized "unauthorized" Before Google "L transient 401s"
         "401 for a good token";
-    UnauthorizedStorm(u32) = (3) "unauthorized-storm" Before Gmail "L transient 401s"
+    UnauthorizedStorm(u32) = (3) "unauthorized-storm" Before Google "L transient 401s"
         "401 for this and the next requests of the mailbox, this many in all, whatever their token";
-    InsufficientScope "insufficient-scope" Before Gmail "G handle-errors"
+    InsufficientScope "insufficient-scope" Before Google "G handle-errors"
         "403 `insufficientPermissions`: a scope is missing all at once";
     DelegationDenied "delegation-denied" Before Gmail "L handle-errors"
         "403 `forbidden`: delegation denied";
-    AccessNotConfigured "access-not-configured" Before Gmail "G SERVICE_DISABLED"
-        "403 `accessNotConfigured`: the operator's project has no Gmail API";
+    AccessNotConfigured "access-not-configured" Before Google "G SERVICE_DISABLED"
+        "403 `accessNotConfigured`: the operator's project has not enabled the API";
     DomainPolicy "domain-policy" Before Gmail "G handle-errors"
         "403 `domainPolicy`: the administrators have disabled Gmail apps";
     DailyLimit "daily-limit" Before Gmail "G handle-errors"
@@ -131,19 +134,19 @@ kinds! {
         "403 `rateLimitExceeded` with the short text";
     RateLimited "rate-limited" Before Gmail "G handle-errors"
         "403 `userRateLimitExceeded`";
-    QuotaTooMany "quota-too-many" Before Gmail "L quota metric 'Queries'"
+    QuotaTooMany "quota-too-many" Before Google "L quota metric 'Queries'"
         "429 `rateLimitExceeded`: the user's minute is spent";
     UserRateTooMany "user-rate-too-many" Before Gmail "U handle-errors"
         "429 `userRateLimitExceeded`";
-    ResourceExhausted "resource-exhausted" Before Gmail "L check quota"
+    ResourceExhausted "resource-exhausted" Before Google "L check quota"
         "429 `rateLimitExceeded`: resource has been exhausted";
     Concurrent "concurrent" Before Gmail "L dotnet-client#1982"
         "429 `rateLimitExceeded`: too many concurrent requests for user";
     RetryAfter(i64) = (1_000) "retry-after" Before Gmail "L time in the text"
         "429 with \"Retry after\" in the text, this many milliseconds from now";
-    RetryAfterSeconds(i64) = (2_000) "retry-after-seconds" Before Gmail "U RFC 9110, 10.2.3"
+    RetryAfterSeconds(i64) = (2_000) "retry-after-seconds" Before Google "U RFC 9110, 10.2.3"
         "429 with `Retry-After` in seconds, given in milliseconds";
-    RetryAfterDate(i64) = (2_000) "retry-after-date" Before Gmail "U RFC 9110, 10.2.3"
+    RetryAfterDate(i64) = (2_000) "retry-after-date" Before Google "U RFC 9110, 10.2.3"
         "429 with `Retry-After` as a date, this many milliseconds from now";
     MailSending(i64) = (60_000) "mail-sending" Before Send "L (Mail sending)"
         "429 for sending only, with \"Retry after\" in the text, this many milliseconds from now";
@@ -189,15 +192,21 @@ kinds! {
         "`q` does not find what came in the last milliseconds";
     ImportIdChanged "import-id-changed" Twist Import "L import's id may 404"
         "the id that import answers is not the final one";
+    SyncTokensExpired "sync-tokens-expired" Event Contacts "G people.connections.list"
+        "every sync token of the contacts so far expires";
+    PageTokensExpired "page-tokens-expired" Event Contacts "U people.connections.list"
+        "every page token of the contacts so far expires";
+    ContactsLag(i64) = (300_000) "contacts-lag" Twist Contacts "G people.connections.list"
+        "a sync of contacts does not show changes of the last milliseconds yet";
     ClockForward(i64) = (3_600_000) "clock-forward" Event Any "clocks"
         "Google's clock jumps forward by this many milliseconds";
     ClockBackward(i64) = (3_600_000) "clock-backward" Event Any "clocks"
         "Google's clock jumps backward by this many milliseconds";
-    AccessTokensExpired "access-tokens-expired" Event Gmail "G OAuth"
+    AccessTokensExpired "access-tokens-expired" Event Google "G OAuth"
         "after this request the mailbox's access tokens are dead";
-    PasswordChanged "password-changed" Event Gmail "G OAuth"
+    PasswordChanged "password-changed" Event Google "G OAuth"
         "after this request the grants with Gmail scopes are dead";
-    ConsentWithdrawn "consent-withdrawn" Event Gmail "G OAuth"
+    ConsentWithdrawn "consent-withdrawn" Event Google "G OAuth"
         "after this request every grant of the mailbox is dead";
     InvalidGrant "invalid-grant" Before Token "G OAuth"
         "400 `invalid_grant` from the token endpoint for a good grant";
@@ -236,13 +245,16 @@ kinds! {
 }
 
 impl FaultKind {
-    /// Whether it can strike a method (`messages.send`; `token`, `revoke`, `certs`, `userinfo` for the OAuth endpoints,
+    /// Whether it can strike a method (`messages.send`; `people.connections.list`; `token`, `revoke`, `certs`, `userinfo` for the OAuth endpoints,
     /// `batch` for a batch as a whole, `push` for a notification, `pubsub.pull` and `pubsub.acknowledge`).
     pub fn applies_to(self, method: &str) -> bool {
         let oauth = matches!(method, "token" | "revoke" | "certs" | "userinfo");
-        let gmail = !oauth && !method.starts_with("pubsub.") && !matches!(method, "batch" | "push");
+        let people = method.starts_with("people.");
+        let gmail =
+            !people && !oauth && !method.starts_with("pubsub.") && !matches!(method, "batch" | "push");
         match self.reach() {
             Reach::Any => method != "push",
+            Reach::Google => gmail || people,
             Reach::Gmail => gmail,
             Reach::Entity => {
                 let one = ["get", "modify", "trash", "untrash", "delete", "update", "patch"];
@@ -253,6 +265,7 @@ impl FaultKind {
             Reach::History => method == "history.list",
             Reach::Search => matches!(method, "messages.list" | "threads.list" | "drafts.list"),
             Reach::Import => method == "messages.import",
+            Reach::Contacts => people,
             Reach::Token => method == "token",
             Reach::Push => method == "push",
             Reach::Keys => matches!(method, "push" | "certs"),
@@ -304,7 +317,9 @@ mod tests {
     #[test]
     fn each_kind_strikes_something() {
         let methods = crate::api::Method::ALL.iter().map(|method| method.name());
-        let methods: Vec<&str> = methods.chain(["token", "push", "batch"]).collect();
+        let methods: Vec<&str> = methods
+            .chain([crate::people::LIST, "token", "push", "batch"])
+            .collect();
         for kind in FaultKind::ALL {
             assert!(
                 methods.iter().any(|method| kind.applies_to(method)),

@@ -11,6 +11,7 @@ use axum::http::Response;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::errors::Service;
 use crate::world::World;
 
 pub(crate) use answer::retry_after_text;
@@ -147,11 +148,11 @@ pub(crate) fn under(
             if let FaultKind::UnauthorizedStorm(requests) = kind {
                 storm(world, mailbox, requests.saturating_sub(1));
             }
-            kind.answer(world, mailbox)
+            kind.answer(world, mailbox, Service::of(method))
         }
         Stage::After => {
             carry_out(world);
-            kind.answer(world, mailbox)
+            kind.answer(world, mailbox, Service::of(method))
         }
         Stage::Wire => {
             let mut response = carry_out(world);

@@ -85,6 +85,10 @@ fn describe(scope: &str) -> &'static str {
         known if known == Scope::Compose.url() => "Manage drafts and send emails",
         known if known == Scope::Metadata.url() => "View your email message metadata",
         known if known == Scope::Labels.url() => "See and edit your email labels",
+        known if known == Scope::Contacts.url() => {
+            "See, edit, download, and permanently delete your contacts"
+        }
+        known if known == Scope::ContactsReadonly.url() => "See and download your contacts",
         _ => "Use this permission",
     }
 }

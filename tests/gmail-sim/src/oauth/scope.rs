@@ -12,6 +12,8 @@ pub(crate) enum Scope {
     Insert,
     Labels,
     SettingsBasic,
+    Contacts,
+    ContactsReadonly,
     Email,
     Profile,
 }
@@ -29,6 +31,8 @@ impl Scope {
             Self::Insert => "https://www.googleapis.com/auth/gmail.insert",
             Self::Labels => "https://www.googleapis.com/auth/gmail.labels",
             Self::SettingsBasic => "https://www.googleapis.com/auth/gmail.settings.basic",
+            Self::Contacts => "https://www.googleapis.com/auth/contacts",
+            Self::ContactsReadonly => "https://www.googleapis.com/auth/contacts.readonly",
             Self::Email => "https://www.googleapis.com/auth/userinfo.email",
             Self::Profile => "https://www.googleapis.com/auth/userinfo.profile",
         }

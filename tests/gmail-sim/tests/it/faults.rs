@@ -34,6 +34,7 @@ pub(crate) fn everything(world: &World) {
     );
     world.get(&format!("history?startHistoryId={history}"));
     world.send(LETTER);
+    world.get("/v1/people/me/connections?personFields=names");
     refresh(world);
     world.get("/oauth2/v3/certs");
     world.advance(1_000);

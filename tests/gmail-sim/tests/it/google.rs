@@ -9,7 +9,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use gmail_sim::{Client, Config, Consent, Decision, PushEndpoint, Server, Sim, TokenFlaw};
+use axum::http::Request;
+use bytes::Bytes;
+use gmail_sim::{Client, Config, Consent, Contact, Decision, PushEndpoint, Server, Sim, TokenFlaw};
 use serde_json::{Value, json};
 
 const ANNA: &str = "anna@acme.test";
@@ -72,6 +74,43 @@ async fn google_api_python_client_sends_uploads_batches_reads_history_and_refres
         "discovery": discovery,
     });
     python.run("client.py", told).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn google_api_python_client_reads_contacts_and_what_has_changed() {
+    let Some(python) = Python::ready() else { return };
+    let sim = Sim::new(Config::default());
+    sim.create_user(ANNA, "Anna");
+    let scope = "https://www.googleapis.com/auth/contacts.readonly";
+    let token = sim.issue_token(ANNA, &[scope]).unwrap().access_token;
+    let add = |contact| sim.add_contact(ANNA, &contact).unwrap();
+    let sync = || {
+        let request = Request::get(
+            "/v1/people/me/connections?requestSyncToken=true&pageSize=2&personFields=metadata,names,emailAddresses",
+        );
+        let request = request.header("authorization", format!("Bearer {token}"));
+        let answer = sim.handle(request.body(Bytes::new()).unwrap());
+        let answer: Value = serde_json::from_slice(answer.body()).unwrap();
+        answer["nextSyncToken"].clone()
+    };
+    let expired = sync();
+    sim.expire_sync_tokens(ANNA);
+    let before = sync();
+    let carl = add(Contact::new("Carl Client", &["carl@client.test"]));
+    let twin = add(Contact::nameless(&["carl@home.test", "c@work.test"]));
+    let dora = add(Contact::new("Dora", &[]));
+    let emil = add(Contact::nameless(&["emil@client.test"]));
+    sim.merge_contacts(ANNA, &carl, &twin);
+    let server = Server::start(sim.clone()).await.unwrap();
+    let told = json!({
+        "origin": server.origin(),
+        "token": token,
+        "names": ["Dora", null, "Carl Client"],
+        "before": before,
+        "expired": expired,
+        "changed": [dora, emil, carl, twin],
+    });
+    python.run("contacts.py", told).await;
 }
 
 /// A Python that has Google's libraries.

@@ -16,6 +16,8 @@ mod google;
 mod history;
 mod oauth;
 mod parsers;
+mod people;
+mod people_sync;
 mod plan;
 mod pubsub;
 mod push;

@@ -2,7 +2,7 @@
 
 use axum::http::Request;
 use bytes::Bytes;
-use gmail_sim::Delivery;
+use gmail_sim::{Contact, Delivery};
 use proptest::prelude::*;
 
 use crate::world::{ANNA, World};
@@ -62,6 +62,20 @@ proptest! {
         prop_assert_eq!(world.get(&format!("messages?q={}", encoded(&text))).status, 200);
         let selected = world.get(&format!("messages?fields={}", encoded(&text))).status;
         prop_assert!(selected == 200 || selected == 400);
+    }
+
+    #[test]
+    fn any_name_of_a_contact_can_be_listed_and_any_token_is_answered(text in tricky()) {
+        let world = World::new();
+        let contact = Contact::new(&text, &[&text]);
+        world.sim.add_contact(ANNA, &contact).unwrap();
+        let path = "/v1/people/me/connections?personFields=names,emailAddresses";
+        let listed = world.get(path).ok();
+        prop_assert_eq!(&listed["connections"][0]["emailAddresses"][0]["value"], &text);
+        for parameter in ["pageToken", "syncToken", "personFields"] {
+            let status = world.get(&format!("{path}&{parameter}={}", encoded(&text))).status;
+            prop_assert!(status == 200 || status == 400);
+        }
     }
 
     #[test]

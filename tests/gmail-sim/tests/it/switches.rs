@@ -67,6 +67,7 @@ fn the_rest(world: &World) {
         world.arrive("Subject: x\n\nx");
     }
     world.sim.take_notifications();
+    crate::people::everything(world);
     world.advance(8 * DAY);
     let token = world.sim.issue_token(ANNA, &[FULL]).unwrap().access_token;
     world.call_as(&token, "GET", "history?startHistoryId=1", Value::Null);

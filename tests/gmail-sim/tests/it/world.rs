@@ -15,6 +15,7 @@ pub(crate) const ANNA: &str = "anna@acme.test";
 pub(crate) const BEN: &str = "ben@acme.test";
 pub(crate) const MODIFY: &str = "https://www.googleapis.com/auth/gmail.modify";
 pub(crate) const FULL: &str = "https://mail.google.com/";
+pub(crate) const CONTACTS: &str = "https://www.googleapis.com/auth/contacts.readonly";
 
 pub(crate) struct World {
     pub(crate) sim: Sim,
@@ -72,7 +73,7 @@ impl World {
         let sim = Sim::new(Config { clock, ..config });
         sim.create_user(ANNA, "Anna Adams");
         sim.create_user(BEN, "Ben Brown");
-        let token = sim.issue_token(ANNA, &[FULL]).unwrap().access_token;
+        let token = sim.issue_token(ANNA, &[FULL, CONTACTS]).unwrap().access_token;
         Self { sim, time, token }
     }
 
