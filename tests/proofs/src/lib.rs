@@ -9,4 +9,5 @@
 pub mod mail;
 pub mod mutate;
 pub mod programs;
+pub mod wire;
 pub mod world;

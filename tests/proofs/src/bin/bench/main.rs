@@ -11,6 +11,7 @@
 mod memory;
 mod native;
 mod processes;
+mod push;
 mod ratio;
 mod replay;
 mod start;
@@ -55,11 +56,19 @@ fn main() -> ExitCode {
             runtime.block_on(start::instances(&mut show));
             return ended(&figures);
         }
+        Some("ratio") => {
+            runtime.block_on(ratio::compare(&mut show));
+            return ended(&figures);
+        }
         Some("replay") => {
             runtime.block_on(replay::hundred_messages(&mut show));
             return ended(&figures);
         }
-        Some(other) => panic!("there is no part {other}; there are: start, replay"),
+        Some("push") => {
+            runtime.block_on(push::to_crm(&mut show));
+            return ended(&figures);
+        }
+        Some(other) => panic!("there is no part {other}; there are: start, ratio, replay, push"),
         None => {}
     }
     show(start::component_size());
@@ -67,6 +76,7 @@ fn main() -> ExitCode {
     runtime.block_on(start::instances(&mut show));
     runtime.block_on(ratio::compare(&mut show));
     runtime.block_on(replay::hundred_messages(&mut show));
+    runtime.block_on(push::to_crm(&mut show));
     processes::thousand_messages(&mut show);
     processes::idle(&mut show);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench.json");

@@ -252,6 +252,7 @@ const FEATURES: Features = Features {
     attachments: true,
     edit_after_log: true,
     outbound: false,
+    address_book: false,
     body_limit: 1 << 20,
     subject_limit: 998,
 };

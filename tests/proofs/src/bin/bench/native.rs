@@ -14,7 +14,7 @@ use twinbox_plugin::{
     contract::{
         Attachment, Change, ChangePage, Class, CommitError, Contact, CrmError, Entry, Expectation, Features,
         Field, Granted, Level, Message, MessageUpdate, OauthError, Outbound, OutboundOutcome, Page, Penalty,
-        PutOutcome, QuotaError, Report, StorageError, Trigger, UpdateOutcome,
+        Person, PersonOutcome, PutOutcome, QuotaError, Report, StorageError, Trigger, UpdateOutcome,
     },
     ports, sync,
 };
@@ -157,6 +157,7 @@ impl ports::Crm for Native {
             attachments: true,
             edit_after_log: true,
             outbound: false,
+            address_book: false,
             body_limit: 1 << 20,
             subject_limit: 998,
         }
@@ -188,6 +189,14 @@ impl ports::Crm for Native {
             });
             put.collect()
         }))
+    }
+
+    async fn put_contacts(&self, _: Vec<Person>) -> Result<Vec<PersonOutcome>, CrmError> {
+        Err(CrmError::Unsupported)
+    }
+
+    async fn remove_contacts(&self, _: Vec<String>) -> Result<(), CrmError> {
+        Err(CrmError::Unsupported)
     }
 
     async fn find_messages(&self, keys: Vec<String>) -> Result<Vec<Option<String>>, CrmError> {
