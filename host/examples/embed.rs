@@ -8,6 +8,7 @@ use anyhow::Result;
 use twinbox_host::{
     Database, Durability, Host, Parts,
     accounts::Accounts,
+    choices::Wanted,
     clock::SystemClock,
     crm::{Crm, EmbeddedCrm},
     egress::{Egress, Grants},
@@ -52,7 +53,9 @@ async fn main() -> Result<()> {
     let (tenant, user) = (TenantId::new("acme"), UserId::new("sam"));
     println!(
         "{}",
-        accounts.begin(&tenant, &user, "browser-session", None).await?
+        accounts
+            .begin(&tenant, &user, "browser-session", Wanted::default())
+            .await?
     );
     Ok(())
 }

@@ -9,7 +9,8 @@ use url::Url;
 
 use crate::{
     audit::AuditStanding,
-    contract::{Problem, Trigger},
+    choices::{Choices, Wanted},
+    contract::{OptionalScope, Problem, Trigger},
     host::{Host, HostError},
     schedule::Schedule,
     scope::{ConnectionId, Scope, TenantId, UserId},
@@ -58,7 +59,16 @@ impl ConnectError {
 struct Asked {
     tenant: TenantId,
     user: UserId,
-    expected: Option<String>,
+    wanted: Wanted,
+}
+
+/// What became of a change of choices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chosen {
+    /// It holds from the next pass on.
+    Done,
+    /// The user has to consent to it first; nothing has changed.
+    ConsentNeeded,
 }
 
 impl Accounts {
@@ -77,18 +87,21 @@ impl Accounts {
         tenant: &TenantId,
         user: &UserId,
         session: &str,
-        expected_address: Option<String>,
+        wanted: Wanted,
     ) -> Result<Url, ConnectError> {
+        let expected_address = wanted.address.clone();
+        let scopes = wanted.choices.scopes(&self.offers().await);
         let asked = Asked {
             tenant: tenant.clone(),
             user: user.clone(),
-            expected: expected_address.clone(),
+            wanted,
         };
         let data =
             serde_json::to_string(&asked).map_err(|error| VaultError::Unavailable(error.to_string()))?;
         let begin = Begin {
             session: session.to_owned(),
             expected_address,
+            scopes,
             data,
         };
         Ok(self.vault.begin(begin).await?.url)
@@ -117,10 +130,9 @@ impl Accounts {
             connection: id.clone(),
             account: grant.subject,
         };
-        let connected = self
-            .host
-            .connect(scope, asked.expected, self.settings.clone())
-            .await?;
+        let Wanted { address, choices } = asked.wanted;
+        let settings = choices.in_settings(&self.offers().await, &self.settings);
+        let connected = self.host.connect(scope, address, settings).await?;
         for other in before
             .iter()
             .map(|connection| &connection.scope.connection)
@@ -132,6 +144,22 @@ impl Accounts {
             }
         }
         Ok(connected)
+    }
+
+    /// What the user can tick.
+    pub async fn offers(&self) -> Vec<OptionalScope> {
+        self.host.offers().await
+    }
+
+    /// Changes what is ticked for a connection, as far as its grant allows.
+    pub async fn choose(&self, id: &ConnectionId, choices: &Choices) -> Result<Chosen, ConnectError> {
+        let granted = self.host.parts().vault.grant(id).await?.scopes;
+        let needed = choices.scopes(&self.offers().await);
+        if !needed.iter().all(|scope| granted.contains(scope)) {
+            return Ok(Chosen::ConsentNeeded);
+        }
+        self.host.choose(id, choices).await?;
+        Ok(Chosen::Done)
     }
 
     /// The connections of this user that were not ended. Connecting one again goes on where it stopped
@@ -180,10 +208,22 @@ impl Connections for Connected {
         tenant: &TenantId,
         user: &UserId,
         session: &str,
-        expected_address: Option<String>,
+        wanted: Wanted,
     ) -> Result<Url, Trouble> {
-        let page = self.accounts.begin(tenant, user, session, expected_address).await;
+        let page = self.accounts.begin(tenant, user, session, wanted).await;
         page.map_err(Into::into)
+    }
+
+    async fn offers(&self) -> Vec<OptionalScope> {
+        self.accounts.offers().await
+    }
+
+    async fn choose(&self, connection: &ConnectionId, choices: &Choices) -> Result<Chosen, Trouble> {
+        let chosen = self.accounts.choose(connection, choices).await?;
+        if chosen == Chosen::Done {
+            self.schedule.wake(connection, Trigger::Manual);
+        }
+        Ok(chosen)
     }
 
     async fn finish(&self, state: &str, session: &str, callback: Callback) -> Result<Connection, Trouble> {

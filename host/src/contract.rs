@@ -20,9 +20,9 @@ mod records {
         inline: "
             package twinbox:records;
             world records {
-                import twinbox:sync/types@0.1.0;
-                import twinbox:sync/messages@0.1.0;
-                import twinbox:sync/passes@0.1.0;
+                import twinbox:sync/types@0.2.0;
+                import twinbox:sync/messages@0.2.0;
+                import twinbox:sync/passes@0.2.0;
             }
         ",
         world: "twinbox:records/records",
@@ -53,11 +53,11 @@ pub use records::twinbox::sync::{
     messages::{
         Attachment, Authentication, Change, ChangePage, Contact, Content, Deferral, Direction, Disposition,
         Features, Flags, Message, MessageUpdate, Outbound, OutboundAttachment, OutboundKind, OutboundOutcome,
-        PutOutcome, Sent, UpdateOutcome, WhenLimited,
+        Person, PersonOutcome, PutOutcome, Sent, UpdateOutcome, WhenLimited,
     },
     passes::{
-        AuditMode, AuditReport, Budget, Connected, Counts, Explanation, Outcome, PluginManifest, Quarantined,
-        Report, RuleCount, SettingsError, Subject, Trigger,
+        AuditMode, AuditReport, Budget, Connected, Counts, Explanation, OptionalScope, Outcome,
+        PluginManifest, Quarantined, Report, RuleCount, SettingsError, Subject, Trigger,
     },
     types::{AddressMismatch, Field, Mailbox, Problem, SizeExcess},
 };
@@ -79,7 +79,7 @@ pub(crate) struct Exports {
 }
 
 impl Exports {
-    const INTERFACE: &str = "twinbox:sync/sync@0.1.0";
+    const INTERFACE: &str = "twinbox:sync/sync@0.2.0";
 
     /// Looks all of them up, by name; fails when one is absent.
     pub(crate) fn of(component: &Component) -> wasmtime::Result<Self> {

@@ -13,7 +13,8 @@ use tokio::sync::Notify;
 
 use crate::{
     capability::TooLarge,
-    contract::{AuditMode, AuditReport, Explanation, Problem, Report, Subject, Trigger},
+    choices::Choices,
+    contract::{AuditMode, AuditReport, Explanation, OptionalScope, Problem, Report, Subject, Trigger},
     release::Shadow,
     sandbox::{Ended, PassError, Usage},
     scope::{ConnectionId, Scope},
@@ -296,21 +297,63 @@ impl Host {
         Ok(self.parts.vault.release(id).await?)
     }
 
-    /// Gives all connections that were not ended these settings, JSON, from their next pass on; how many had
-    /// others. For a platform whose settings are its configuration's, when it starts.
+    /// Finishes the disconnects that a host did not live to finish: gives up what is left of the grants of
+    /// connections that were ended (S06); how many there were. For a platform, when it starts. What cannot be
+    /// done now is logged and left for the next time.
+    pub async fn finish_disconnects(&self) -> Result<usize, HostError> {
+        let mut finished = 0;
+        for connection in self.parts.registry.list().await? {
+            if connection.status != ConnectionStatus::Disconnected {
+                continue;
+            }
+            let id = &connection.scope.connection;
+            let ended = match self.parts.vault.grant(id).await {
+                Ok(_) => self.disconnect(id).await.map(|()| finished += 1),
+                Err(_) => self.parts.vault.release(id).await.map_err(HostError::from),
+            };
+            if let Err(error) = ended {
+                tracing::warn!(connection = %id, %error, "a disconnect is still not finished");
+            }
+        }
+        Ok(finished)
+    }
+
+    /// Gives all connections that were not ended these settings, JSON, from their next pass on, beside what
+    /// their users have ticked; how many had others. For a platform whose settings are its configuration's,
+    /// when it starts.
     pub async fn set_settings(&self, settings: &str) -> Result<usize, HostError> {
+        let offers = self.offers().await;
+        let of = |connection: &Connection| {
+            Choices::of(&offers, &connection.settings).in_settings(&offers, settings)
+        };
         let mut changed = 0;
         for connection in self.parts.registry.list().await? {
-            if connection.status == ConnectionStatus::Disconnected || connection.settings == settings {
+            if connection.status == ConnectionStatus::Disconnected || connection.settings == of(&connection) {
                 continue;
             }
             self.change(&connection.scope.connection, |connection| {
-                settings.clone_into(&mut connection.settings);
+                connection.settings = of(connection);
             })
             .await?;
             changed += 1;
         }
         Ok(changed)
+    }
+
+    /// What the user of a connection can tick: settings of the component that runs, each with its scope.
+    pub async fn offers(&self) -> Vec<OptionalScope> {
+        let chosen = self.parts.plugins.chosen().await;
+        chosen.current.manifest().optional_scopes.clone()
+    }
+
+    /// Changes what is ticked for a connection, from its next pass on. Whether the grant allows it is the
+    /// caller's to know; see [`Accounts::choose`](crate::accounts::Accounts::choose).
+    pub async fn choose(&self, id: &ConnectionId, choices: &Choices) -> Result<Connection, HostError> {
+        let offers = self.offers().await;
+        self.change(id, |connection| {
+            connection.settings = choices.in_settings(&offers, &connection.settings);
+        })
+        .await
     }
 
     /// Changes a connection's record as it is now, whoever writes it at the same time.

@@ -16,6 +16,7 @@ pub mod accounts;
 pub mod audit;
 pub mod body;
 pub mod capability;
+pub mod choices;
 pub mod clock;
 pub mod contract;
 pub mod crm;

@@ -251,6 +251,7 @@ fn permission(scope: &str) -> String {
         "gmail.labels" => "see and change Gmail's labels",
         "gmail.metadata" => "see the headers of mail in Gmail",
         "gmail.settings.basic" => "see Gmail's settings",
+        "contacts.readonly" => "see the contacts of the account",
         "userinfo.email" | "email" => "see the account's address",
         "userinfo.profile" | "profile" => "see the account's name",
         "openid" => "know which account it is",

@@ -36,12 +36,13 @@ pub use bindings::{
         messages::{
             Attachment, Authentication, Change as RemoteChange, ChangePage, Contact, Content, Deferral,
             Direction, Disposition, Features, Flags, Message, MessageUpdate, Outbound, OutboundAttachment,
-            OutboundKind, OutboundOutcome, PutOutcome, Sent, UpdateOutcome, WhenLimited,
+            OutboundKind, OutboundOutcome, Person, PersonOutcome, PutOutcome, Sent, UpdateOutcome,
+            WhenLimited,
         },
         oauth::{Granted, OauthError},
         passes::{
-            AuditMode, AuditReport, Budget, Connected, Counts, Explanation, Outcome, PluginManifest,
-            Quarantined, Report, RuleCount, SettingsError, Subject, Trigger,
+            AuditMode, AuditReport, Budget, Connected, Counts, Explanation, OptionalScope, Outcome,
+            PluginManifest, Quarantined, Report, RuleCount, SettingsError, Subject, Trigger,
         },
         quota::{Class, Penalty, QuotaError},
         storage::{Change, CommitError, Entry, Expectation, Page, StorageError},

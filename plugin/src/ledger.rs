@@ -9,6 +9,8 @@
 //! | `thread/<thread id>` | [`ThreadRow`] |
 //! | `out/<outbound id>` | [`OutboundRow`] |
 //! | `intent/<outbound id>` | nothing; it may have been sent and nobody knows yet (S23) |
+//! | `address-book` | [`AddressBookRow`] |
+//! | `person/<resource name>` | the [`Listing`] after which the CRM was given the person |
 //! | `sent/<ms, 13 digits>/<message id>` | nothing; counts for the daily limit (S21) |
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -270,6 +272,29 @@ pub struct SentIds {
     pub at: u64,
 }
 
+/// Number of a listing of the whole address book.
+pub type Listing = u32;
+
+/// How far the address book is in the CRM (S08).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressBookRow {
+    /// What changed since this was given is listed; none: all are.
+    pub sync_token: Option<String>,
+    /// The page that comes next, if a listing is under way.
+    pub page: Option<String>,
+    /// The last listing of all.
+    pub listing: Listing,
+    /// When it is asked again, ms since the epoch.
+    pub due_at: u64,
+}
+
+impl AddressBookRow {
+    /// Whether what comes next is the first page of all.
+    pub fn begins_anew(&self) -> bool {
+        self.sync_token.is_none() && self.page.is_none()
+    }
+}
+
 /// Key of a message's row.
 pub fn ledger_key(id: &str) -> String {
     format!("ledger/{id}")
@@ -296,6 +321,16 @@ pub const QUARANTINE: &str = "quarantine/";
 pub const SENT: &str = "sent/";
 /// Prefix of [`intent_key`].
 pub const INTENTS: &str = "intent/";
+
+/// Key of [`AddressBookRow`].
+pub const ADDRESS_BOOK: &str = "address-book";
+/// Prefix of [`person_key`].
+pub const PERSONS: &str = "person/";
+
+/// Key of a person's row.
+pub fn person_key(resource_name: &str) -> String {
+    format!("{PERSONS}{resource_name}")
+}
 
 /// Key of the mark that outbound mail has a draft of which it is not settled whether it was sent.
 pub fn intent_key(id: &str) -> String {

@@ -1,6 +1,6 @@
 //! The Twinbox component: every decision about mail. No I/O of its own, no clock of its own.
 //!
-//! [`sync`] moves mail between what [`gmail`] says and what the CRM is given; [`rules`] decide who gets
+//! [`sync`] moves mail between what [`gmail`] and [`people`] say and what the CRM is given; [`rules`] decide who gets
 //! it, [`mail`] knows what a message is, [`ledger`] what became of it. Everything outside is a port
 //! ([`ports`]), which the component fills with the contract's imports ([`contract`]).
 #![cfg_attr(
@@ -22,6 +22,7 @@ pub mod gmail;
 pub mod ledger;
 pub mod mail;
 pub mod mutation;
+pub mod people;
 pub mod ports;
 pub mod rules;
 pub mod settings;
@@ -32,18 +33,23 @@ pub mod sync;
 #[allow(unreachable_pub, reason = "the exporting macro is generated")]
 mod component;
 
-use contract::{Budget, PluginManifest};
+use contract::{Budget, OptionalScope, PluginManifest};
 
 /// What the plugin says of itself.
 pub fn manifest() -> PluginManifest {
+    let origins = [gmail::API_ORIGIN, people::API_ORIGIN].map(str::to_owned);
     PluginManifest {
         name: "twinbox-gmail".to_owned(),
         version: ledger::VERSION.to_owned(),
         provider: "Gmail".to_owned(),
         description: "Keeps a Gmail mailbox and a CRM's conversations the same, both ways.".to_owned(),
-        origins: vec![gmail::API_ORIGIN.to_owned()],
-        credential_origins: vec![gmail::API_ORIGIN.to_owned()],
+        origins: origins.to_vec(),
+        credential_origins: origins.to_vec(),
         scopes: vec![gmail::SCOPE_MODIFY.to_owned()],
+        optional_scopes: vec![OptionalScope {
+            setting: settings::GOOGLE_CONTACTS.to_owned(),
+            scope: people::SCOPE.to_owned(),
+        }],
         budget: Budget {
             memory: 64 * 1024 * 1024,
             cpu: 30_000,

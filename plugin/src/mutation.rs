@@ -41,6 +41,8 @@ pub enum Mutation {
     EchoNotSuppressed,
     /// What a push says is taken for the cursor.
     PushTrustedAsCursor,
+    /// How far the address book was read is stored before the CRM has the page.
+    AddressBookBeforeContacts,
     /// Mail from before the connection is taken in.
     PastMailTaken,
 }

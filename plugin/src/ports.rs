@@ -9,7 +9,7 @@ use std::future::Future;
 use crate::contract::{
     Attachment, Change, ChangePage, Class, CommitError, Contact, CrmError, Entry, Expectation, FailureKind,
     Features, Field, Granted, Level, Message, MessageUpdate, OauthError, Outbound, OutboundOutcome, Page,
-    Penalty, PutOutcome, QuotaError, StorageError, UpdateOutcome,
+    Penalty, Person, PersonOutcome, PutOutcome, QuotaError, StorageError, UpdateOutcome,
 };
 
 /// Bytes that come.
@@ -146,6 +146,15 @@ pub trait Crm {
 
     /// All contacts with one of these addresses.
     fn find_contacts(&self, addresses: Vec<String>) -> impl Future<Output = Result<Vec<Contact>, CrmError>>;
+
+    /// Puts persons of the address book, an outcome each.
+    fn put_contacts(
+        &self,
+        persons: Vec<Person>,
+    ) -> impl Future<Output = Result<Vec<PersonOutcome>, CrmError>>;
+
+    /// These persons left the address book.
+    fn remove_contacts(&self, keys: Vec<String>) -> impl Future<Output = Result<(), CrmError>>;
 
     /// Puts messages, an outcome each.
     fn put_messages(&self, messages: Vec<Message>)

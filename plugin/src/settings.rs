@@ -9,6 +9,9 @@ use crate::{
     rules::s21_limits::CONSUMER_MESSAGES,
 };
 
+/// The setting that brings the contacts of the Google account (S08).
+pub const GOOGLE_CONTACTS: &str = "google-contacts";
+
 /// The settings.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -19,6 +22,8 @@ pub struct Settings {
     pub daily_limit: u32,
     /// The Pub/Sub topic that Gmail publishes to; none: the mailbox is polled.
     pub push_topic: Option<String>,
+    /// Whether the contacts of the Google account are brought into the CRM (S08).
+    pub google_contacts: bool,
     /// A deliberate bug.
     #[cfg(feature = "mutations")]
     pub mutation: Option<Mutation>,
@@ -44,6 +49,7 @@ impl Default for Settings {
             quota_table: UnitTable::default(),
             daily_limit: CONSUMER_MESSAGES,
             push_topic: None,
+            google_contacts: false,
             #[cfg(feature = "mutations")]
             mutation: None,
         }
@@ -61,7 +67,9 @@ pub const SCHEMA: &str = r#"{
     "daily-limit": { "type": "integer", "minimum": 1, "maximum": 10000, "default": 500,
       "description": "Messages the mailbox may send in 24 hours" },
     "push-topic": { "type": "string", "pattern": "^projects/[^/]+/topics/[^/]+$",
-      "description": "The Pub/Sub topic that Gmail publishes to; without one the mailbox is polled" }
+      "description": "The Pub/Sub topic that Gmail publishes to; without one the mailbox is polled" },
+    "google-contacts": { "type": "boolean", "default": false,
+      "description": "Whether the contacts of the Google account are brought into the CRM" }
   }
 }"#;
 
@@ -139,7 +147,7 @@ mod tests {
         let known = schema["properties"].as_object().unwrap();
         assert_eq!(
             known.keys().map(String::as_str).collect::<Vec<_>>(),
-            ["daily-limit", "push-topic", "quota-table"]
+            ["daily-limit", GOOGLE_CONTACTS, "push-topic", "quota-table"]
         );
     }
 }

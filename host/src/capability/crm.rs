@@ -5,14 +5,14 @@ use wasmtime::{Result, component::Accessor};
 use super::{ANSWER_WITHIN, CRM_WITHIN, Context, Imports, http::Lowered, pipe, taken, within};
 use crate::{
     contract::{
-        Attachment, ChangePage, Contact, Features, Message, MessageUpdate, Outbound, OutboundOutcome,
-        PutOutcome, UpdateOutcome,
+        Attachment, ChangePage, Contact, Features, Message, MessageUpdate, Outbound, OutboundOutcome, Person,
+        PersonOutcome, PutOutcome, UpdateOutcome,
         imports::{crm as wit, http},
     },
     crm::CrmError,
 };
 
-/// The most addresses, messages or keys of one call.
+/// The most addresses, persons, messages or keys of one call.
 const BATCH: usize = 1_000;
 
 /// The longest attachment given inline, whatever the guest asks for, bytes.
@@ -35,6 +35,30 @@ impl<T: Send + 'static> wit::HostWithStore<T> for Imports {
         }
         let contacts = to.crm.find_contacts(&to.scope, &addresses);
         Ok(within(ANSWER_WITHIN, late, contacts).await.map_err(error))
+    }
+
+    async fn put_contacts(
+        accessor: &Accessor<T, Self>,
+        persons: Vec<Person>,
+    ) -> Result<Result<Vec<PersonOutcome>, wit::CrmError>> {
+        let to = taken(accessor);
+        if persons.len() > BATCH {
+            return Ok(Err(too_many(persons.len())));
+        }
+        let outcomes = to.crm.put_contacts(&to.scope, &persons);
+        Ok(within(CRM_WITHIN, late, outcomes).await.map_err(error))
+    }
+
+    async fn remove_contacts(
+        accessor: &Accessor<T, Self>,
+        keys: Vec<String>,
+    ) -> Result<Result<(), wit::CrmError>> {
+        let to = taken(accessor);
+        if keys.len() > BATCH {
+            return Ok(Err(too_many(keys.len())));
+        }
+        let removed = to.crm.remove_contacts(&to.scope, &keys);
+        Ok(within(CRM_WITHIN, late, removed).await.map_err(error))
     }
 
     async fn put_messages(

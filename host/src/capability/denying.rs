@@ -94,6 +94,7 @@ impl Crm for Denying {
             attachments: false,
             edit_after_log: false,
             outbound: false,
+            address_book: false,
             body_limit: 0,
             subject_limit: 0,
         }

@@ -15,13 +15,14 @@ use crate::{
     body::Body,
     clock::{Clock, SystemClock},
     contract::{
-        Attachment, ChangePage, Contact, Features, Message, MessageUpdate, Outbound, OutboundOutcome,
-        PutOutcome, UpdateOutcome,
+        Attachment, ChangePage, Contact, Features, Message, MessageUpdate, Outbound, OutboundOutcome, Person,
+        PersonOutcome, PutOutcome, UpdateOutcome,
     },
     scope::{ConnectionId, Scope, TenantId},
     sqlite::Database,
 };
 
+mod address_book;
 mod attachments;
 mod content;
 mod mailbox;
@@ -75,6 +76,11 @@ pub enum CrmEvent {
         connection: ConnectionId,
         /// The message.
         message: String,
+    },
+    /// The address book brought contacts, or took some away.
+    ContactsChanged {
+        /// The tenant.
+        tenant: TenantId,
     },
     /// A person changed a message: `Crm::changes` has more.
     ChangeLogged {
@@ -143,6 +149,7 @@ impl Crm for EmbeddedCrm {
             attachments: true,
             edit_after_log: true,
             outbound: true,
+            address_book: true,
             body_limit: BODY_LIMIT,
             subject_limit: SUBJECT_LIMIT,
         }
@@ -154,6 +161,29 @@ impl Crm for EmbeddedCrm {
         self.database
             .call(move |sql| people::with_addresses(sql, &tenant, &addresses))
             .await
+    }
+
+    async fn put_contacts(&self, scope: &Scope, persons: &[Person]) -> Result<Vec<PersonOutcome>, CrmError> {
+        within_call_limit(persons)?;
+        let (owner, persons, now) = (scope.clone(), persons.to_vec(), self.clock.now());
+        let outcomes = self
+            .database
+            .write(move |sql| address_book::put(sql, &owner, &persons, now))
+            .await?;
+        let tenant = scope.tenant.clone();
+        self.announce([CrmEvent::ContactsChanged { tenant }]);
+        Ok(outcomes)
+    }
+
+    async fn remove_contacts(&self, scope: &Scope, keys: &[String]) -> Result<(), CrmError> {
+        within_call_limit(keys)?;
+        let (owner, keys) = (scope.clone(), keys.to_vec());
+        self.database
+            .write(move |sql| address_book::remove(sql, &owner, &keys))
+            .await?;
+        let tenant = scope.tenant.clone();
+        self.announce([CrmEvent::ContactsChanged { tenant }]);
+        Ok(())
     }
 
     async fn put_messages(&self, scope: &Scope, messages: &[Message]) -> Result<Vec<PutOutcome>, CrmError> {

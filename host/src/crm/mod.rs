@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use crate::{
     body::Body,
     contract::{
-        Attachment, ChangePage, Contact, Features, Message, MessageUpdate, Outbound, OutboundOutcome,
-        PutOutcome, UpdateOutcome,
+        Attachment, ChangePage, Contact, Features, Message, MessageUpdate, Outbound, OutboundOutcome, Person,
+        PersonOutcome, PutOutcome, UpdateOutcome,
     },
     scope::Scope,
 };
@@ -49,6 +49,17 @@ pub trait Crm: Send + Sync {
 
     /// All contacts of the tenant that have one of these addresses, in any case.
     async fn find_contacts(&self, scope: &Scope, addresses: &[String]) -> Result<Vec<Contact>, CrmError>;
+
+    /// Puts persons of the user's address book, in order; an outcome each (S08). Unsupported unless
+    /// [`Features::address_book`] says otherwise.
+    async fn put_contacts(&self, _: &Scope, _: &[Person]) -> Result<Vec<PersonOutcome>, CrmError> {
+        Err(CrmError::Unsupported)
+    }
+
+    /// The persons with these keys left the address book. Idempotent.
+    async fn remove_contacts(&self, _: &Scope, _: &[String]) -> Result<(), CrmError> {
+        Err(CrmError::Unsupported)
+    }
 
     /// Puts messages, in order; an outcome each. Idempotent by key.
     async fn put_messages(&self, scope: &Scope, messages: &[Message]) -> Result<Vec<PutOutcome>, CrmError>;

@@ -207,6 +207,9 @@ pub(super) struct Connect {
     /// The user it is for.
     #[arg(long, default_value = "user")]
     pub(super) user: String,
+    /// Brings the contacts of the Google account into the CRM as well.
+    #[arg(long)]
+    pub(super) google_contacts: bool,
 }
 
 #[derive(Debug, Group)]

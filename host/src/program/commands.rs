@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     audit::AuditStanding,
+    choices::{Choices, GOOGLE_CONTACTS, Wanted},
     contract::Trigger,
     problem::{access_text, describe_with},
     scope::{TenantId, UserId},
@@ -37,10 +38,11 @@ pub(super) async fn connect(options: Connect, json: bool) -> Outcome {
     let (listener, mut answers) = wait_for_browser(config.listen).await?;
     let session: u128 = rand::random();
     let session = format!("{session:032x}");
-    let page = runtime
-        .accounts
-        .begin(&tenant, &user, &session, options.address)
-        .await?;
+    let wanted = Wanted {
+        address: options.address,
+        choices: Choices::ticked(options.google_contacts.then_some(GOOGLE_CONTACTS)),
+    };
+    let page = runtime.accounts.begin(&tenant, &user, &session, wanted).await?;
     eprintln!("Open this page in a browser and allow everything it asks for:\n\n  {page}\n");
     let back = answers.recv().await.ok_or_else(|| {
         Failure::new(
@@ -193,9 +195,14 @@ pub(super) async fn inspect(options: Inspect, json: bool) -> Outcome {
             "requests": limits.requests,
         },
     });
+    let if_ticked: Vec<String> = manifest
+        .optional_scopes
+        .iter()
+        .map(|optional| format!("{} ({})", optional.scope, optional.setting))
+        .collect();
     answer(json, &value, || {
         format!(
-            "{} {} ({}): {}\nsha256    {}\norigins   {}\nscopes    {}\nimports   {}\nlimits    {} MiB memory, {} s CPU, \
+            "{} {} ({}): {}\nsha256    {}\norigins   {}\nscopes    {}\nif ticked {}\nimports   {}\nlimits    {} MiB memory, {} s CPU, \
              {} s in all, {} requests a pass",
             manifest.name,
             manifest.version,
@@ -204,6 +211,7 @@ pub(super) async fn inspect(options: Inspect, json: bool) -> Outcome {
             plugin.digest(),
             manifest.origins.join(", "),
             manifest.scopes.join(", "),
+            if_ticked.join(", "),
             imports.join(", "),
             limits.memory >> 20,
             limits.cpu.as_secs(),

@@ -26,6 +26,10 @@ pub(super) async fn run(options: Configured) -> Outcome {
     let config = Config::read(&options.config)?;
     let auditing = config.auditing()?;
     let runtime = Runtime::start(plan(&config)?).await?;
+    let finished = runtime.host.finish_disconnects().await?;
+    if finished > 0 {
+        tracing::info!(finished, "disconnects that were cut short are finished");
+    }
     let changed = runtime.host.set_settings(&config.settings()).await?;
     if changed > 0 {
         tracing::info!(changed, "connections have the configuration's new settings");

@@ -74,6 +74,25 @@ impl Simulator {
         self.post("users", user).await.map(drop)
     }
 
+    /// Puts these people into a mailbox's address book, if it is empty.
+    pub(super) async fn fill_address_book(
+        &self,
+        mailbox: &str,
+        people: &[(&str, &str)],
+    ) -> Result<(), Failure> {
+        let url = format!("{}/sim/contacts/{mailbox}", self.origin);
+        let answer = self.client.get(url).send().await.map_err(unreachable)?;
+        let book: Value = answer.json().await.map_err(unreachable)?;
+        if book.as_array().is_some_and(|known| !known.is_empty()) {
+            return Ok(());
+        }
+        for (name, address) in people {
+            let person = json!({ "email": mailbox, "name": name, "addresses": [address] });
+            self.post("contacts", person).await?;
+        }
+        Ok(())
+    }
+
     /// Mail from outside arrives; the same key again does nothing.
     pub(super) async fn deliver(&self, mailbox: &str, key: &str, raw: Vec<u8>) -> Result<(), Failure> {
         let url = format!("{}/sim/deliver", self.origin);

@@ -82,6 +82,7 @@ mod tests {
             origins: vec!["https://a.example".into(), "https://b.example".into()],
             credential_origins: vec!["https://a.example".into()],
             scopes: vec!["read".into()],
+            optional_scopes: Vec::new(),
             budget: Budget {
                 memory: 1,
                 cpu: 1,

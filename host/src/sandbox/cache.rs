@@ -17,6 +17,8 @@ use std::{
     io::{self, Read, Write},
     os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::mpsc::{self, SyncSender},
+    thread,
     time::SystemTime,
 };
 
@@ -38,8 +40,10 @@ const KEPT: usize = 8;
 const LARGEST: u64 = 256 << 20;
 const MOST_KNOWN: u32 = 1 << 20;
 
-/// What is read, hashed and copied at a time, bytes: it stays in the processor's cache.
-const PIECE: usize = 128 << 10;
+/// What is read, copied and hashed at a time, bytes: it stays in the processor's cache.
+const PIECE: usize = 64 << 10;
+/// Pieces that hashing may be behind.
+const BEHIND: usize = 8;
 
 /// What was found out about a component when it was compiled.
 #[derive(Debug, Deserialize, Serialize)]
@@ -193,20 +197,26 @@ impl Cache {
 }
 
 /// The rest of a file, in memory of ours that can be read and mapped and never again be changed; and its
-/// hash, of the same bytes that went into that memory.
+/// hash, of the same bytes that went into that memory. Copying and hashing take as long as each other, so
+/// they go side by side.
 fn sealed(file: &mut File) -> io::Result<(Memfd, Hash)> {
     let sealable = MemfdOptions::default().allow_sealing(true);
     let memory = sealable.create("twinbox-component").map_err(io::Error::other)?;
-    let mut hash = blake3::Hasher::new();
-    let mut piece = vec![0; PIECE];
-    loop {
-        let length = file.read(&mut piece)?;
-        if length == 0 {
-            break;
-        }
-        hash.update(&piece[..length]);
-        memory.as_file().write_all(&piece[..length])?;
-    }
+    let hash = thread::scope(|scope| {
+        let (copied, pieces) = mpsc::sync_channel::<Vec<u8>>(BEHIND);
+        let hashing = scope.spawn(move || {
+            let mut hash = blake3::Hasher::new();
+            for piece in pieces {
+                hash.update(&piece);
+            }
+            hash.finalize()
+        });
+        copy(file, memory.as_file(), &copied)?;
+        drop(copied);
+        hashing
+            .join()
+            .map_err(|_| io::Error::other("hashing ended early"))
+    })?;
     let seals = [
         FileSeal::SealShrink,
         FileSeal::SealGrow,
@@ -214,7 +224,23 @@ fn sealed(file: &mut File) -> io::Result<(Memfd, Hash)> {
         FileSeal::SealSeal,
     ];
     memory.add_seals(&seals).map_err(io::Error::other)?;
-    Ok((memory, hash.finalize()))
+    Ok((memory, hash))
+}
+
+/// Copies the rest of a file, and hands on each piece that was copied.
+fn copy(from: &mut File, mut to: &File, copied: &SyncSender<Vec<u8>>) -> io::Result<()> {
+    loop {
+        let mut piece = vec![0; PIECE];
+        let length = from.read(&mut piece)?;
+        if length == 0 {
+            return Ok(());
+        }
+        piece.truncate(length);
+        to.write_all(&piece)?;
+        copied
+            .send(piece)
+            .map_err(|_| io::Error::other("hashing ended early"))?;
+    }
 }
 
 /// The key, made when it is not there.

@@ -17,6 +17,8 @@ use super::{Content, End, Step, Trace};
 pub enum Kind {
     /// A row of the component's storage, such as the ledger row of a message.
     Row,
+    /// A person of the address book put into the CRM, or taken out.
+    Person,
     /// A message put into the CRM.
     Message,
     /// A change of a message in the CRM.
@@ -104,6 +106,7 @@ impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let kind = match self.kind {
             Kind::Row => "row",
+            Kind::Person => "person",
             Kind::Message => "message",
             Kind::Update => "update",
             Kind::Attachment => "attachment",
@@ -174,6 +177,13 @@ impl<'t> Reading<'t> {
                 self.open.insert(call, arguments);
             }
             "crm.put-messages" => self.each(Kind::Message, &arguments["messages"]),
+            "crm.put-contacts" => self.each(Kind::Person, &arguments["persons"]),
+            "crm.remove-contacts" => {
+                for key in arguments["keys"].as_array().into_iter().flatten() {
+                    self.decided
+                        .insert((Kind::Person, text(key).to_owned()), Value::Null);
+                }
+            }
             "crm.update-messages" => self.each(Kind::Update, &arguments["updates"]),
             "crm.put-attachment" => {
                 let part = &arguments["attachment"]["part"];

@@ -54,7 +54,7 @@ pub const FORMAT: &str = "twinbox-trace";
 /// The version of the format that is written, and the only one that is read.
 pub const VERSION: u32 = 1;
 /// The contract whose calls these are.
-pub const CONTRACT: &str = "twinbox:sync@0.1.0";
+pub const CONTRACT: &str = "twinbox:sync@0.2.0";
 
 /// One recorded pass.
 #[derive(Clone, Debug, PartialEq)]

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     body::Body,
     capability::Line,
-    contract::{Attachment, Message, MessageUpdate, OutboundOutcome},
+    contract::{Attachment, Message, MessageUpdate, OutboundOutcome, Person},
     egress::{Request, Response},
     quota::{Class, Penalty},
     store::{Change, Expectation},
@@ -59,6 +59,14 @@ impl Question {
 
     pub(crate) fn find_contacts(addresses: &[String]) -> Self {
         Self::new("crm.find-contacts", json!({ "addresses": addresses }))
+    }
+
+    pub(crate) fn put_contacts(persons: &[Person]) -> Self {
+        Self::new("crm.put-contacts", json!({ "persons": persons }))
+    }
+
+    pub(crate) fn remove_contacts(keys: &[String]) -> Self {
+        Self::new("crm.remove-contacts", json!({ "keys": keys }))
     }
 
     pub(crate) fn put_messages(messages: &[Message]) -> Self {

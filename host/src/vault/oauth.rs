@@ -36,6 +36,8 @@ pub struct Begin {
     pub session: String,
     /// The mailbox the user asked for (S03), a hint to the consent page as well.
     pub expected_address: Option<String>,
+    /// Scopes to ask for beside those that are always needed; needed as well then (S02).
+    pub scopes: Vec<String>,
     /// The caller's own; comes back in [`Consent`].
     pub data: String,
 }
@@ -117,7 +119,10 @@ impl OAuthVault {
         if let Some(address) = &begin.expected_address {
             extra.push(("login_hint", address));
         }
-        let url = self.provider().consent_page(state.clone(), &verifier, &extra);
+        let scopes: Vec<String> = self.scopes_with(begin.scopes.iter().map(String::as_str));
+        let url = self
+            .provider()
+            .consent_page(state.clone(), &verifier, scopes, &extra);
         let key = digest(&state);
         let secret = format!("{} {nonce}", verifier.secret()).into();
         let keys = self.keys().clone();
@@ -132,13 +137,14 @@ impl OAuthVault {
                 }
                 let sealed = rows::seal(sql, &keys, &text_of(&key), FLOW, &secret)?;
                 sql.execute(
-                    "INSERT INTO vault_flow (state, session, secret, expected, data, expires_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    "INSERT INTO vault_flow (state, session, secret, expected, scopes, data, expires_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                     (
                         key,
                         digest(&begin.session),
                         sealed,
                         begin.expected_address,
+                        begin.scopes.join(" "),
                         begin.data,
                         expires_at,
                     ),
@@ -156,7 +162,7 @@ impl OAuthVault {
         session: &str,
         callback: Callback,
     ) -> Result<Consent, ConsentError> {
-        let flow = self.take_flow(state, session).await?;
+        let (flow, verifier) = self.take_flow(state, session).await?;
         let code = match callback {
             Callback::Code(code) if code.expose_secret().len() <= TEXT_LIMIT => code,
             Callback::Code(_) => return Err(ConsentError::Refused("code_over_limit".into())),
@@ -165,7 +171,7 @@ impl OAuthVault {
         };
         let answer = self
             .provider()
-            .exchange(code.expose_secret().to_owned(), flow.verifier)
+            .exchange(code.expose_secret().to_owned(), verifier)
             .await
             .map_err(|error| match error {
                 VaultError::ReconnectNeeded => ConsentError::Refused("invalid_grant".into()),
@@ -181,7 +187,7 @@ impl OAuthVault {
             },
         )
         .map_err(ConsentError::Identity)?;
-        let fits = self.check(&answer, &identity, flow.expected.as_deref());
+        let fits = check(&answer, &identity, &flow);
         let refresh = match fits {
             Ok(refresh) => refresh,
             Err(error) => {
@@ -192,7 +198,7 @@ impl OAuthVault {
         let grant = Grant {
             subject: identity.sub,
             email: identity.email,
-            scopes: self.granted(&answer),
+            scopes: granted(&answer, &flow.scopes),
         };
         Ok(Consent {
             data: flow.data,
@@ -210,7 +216,7 @@ impl OAuthVault {
     }
 
     /// Takes the flow out: it is used once, whatever comes of it.
-    async fn take_flow(&self, state: &str, session: &str) -> Result<Flow, ConsentError> {
+    async fn take_flow(&self, state: &str, session: &str) -> Result<(Flow, PkceCodeVerifier), ConsentError> {
         if state.len() > TEXT_LIMIT || session.len() > TEXT_LIMIT {
             return Err(ConsentError::UnknownFlow);
         }
@@ -221,15 +227,16 @@ impl OAuthVault {
                 let row = sql
                     .query_row(
                         "DELETE FROM vault_flow WHERE state = ?1
-                         RETURNING session, secret, expected, data, expires_at",
+                         RETURNING session, secret, expected, scopes, data, expires_at",
                         [key],
                         |row| {
                             Ok(Row {
                                 session: row.get(0)?,
                                 secret: row.get(1)?,
                                 expected: row.get(2)?,
-                                data: row.get(3)?,
-                                expires_at: row.get(4)?,
+                                scopes: row.get(3)?,
+                                data: row.get(4)?,
+                                expires_at: row.get(5)?,
                             })
                         },
                     )
@@ -246,48 +253,20 @@ impl OAuthVault {
             .expose_secret()
             .split_once(' ')
             .ok_or(ConsentError::Vault(VaultError::Sealed))?;
-        Ok(Flow {
-            verifier: PkceCodeVerifier::new(verifier.to_owned()),
+        let verifier = PkceCodeVerifier::new(verifier.to_owned());
+        let flow = Flow {
             nonce: nonce.to_owned(),
             expected: row.expected,
+            scopes: self.scopes_with(row.scopes.split_whitespace()),
             data: row.data,
-        })
+        };
+        Ok((flow, verifier))
     }
 
-    /// S02, S03, and that the grant lasts: its refresh token.
-    fn check(
-        &self,
-        answer: &Answer,
-        identity: &Identity,
-        expected: Option<&str>,
-    ) -> Result<SecretString, ConsentError> {
-        let granted: BTreeSet<String> = self.granted(answer).into_iter().collect();
-        let missing: Vec<String> = self
-            .provider()
-            .config()
-            .scopes
-            .iter()
-            .filter(|scope| !granted.contains(full_scope(scope)))
-            .cloned()
-            .collect();
-        if !missing.is_empty() {
-            return Err(ConsentError::ScopeMissing(missing));
-        }
-        if let Some(expected) = expected
-            && !same_mailbox(expected, &identity.email)
-        {
-            return Err(ConsentError::WrongMailbox(AddressMismatch {
-                expected: expected.to_owned(),
-                found: identity.email.clone(),
-            }));
-        }
-        answer.refresh.clone().ok_or(ConsentError::NotLasting)
-    }
-
-    fn granted(&self, answer: &Answer) -> Vec<String> {
-        let asked = &self.provider().config().scopes;
-        let granted = answer.scopes.as_ref().unwrap_or(asked);
-        granted.iter().map(|scope| full_scope(scope).to_owned()).collect()
+    /// The scopes that are always asked for, and these.
+    fn scopes_with<'s>(&self, more: impl Iterator<Item = &'s str>) -> Vec<String> {
+        let always = &self.provider().config().scopes;
+        always.iter().cloned().chain(more.map(str::to_owned)).collect()
     }
 
     async fn give_back(&self, answer: &Answer, subject: &str) {
@@ -306,15 +285,46 @@ struct Row {
     session: [u8; 32],
     secret: Vec<u8>,
     expected: Option<String>,
+    scopes: String,
     data: String,
     expires_at: u64,
 }
 
 struct Flow {
-    verifier: PkceCodeVerifier,
     nonce: String,
     expected: Option<String>,
+    /// All that were asked for.
+    scopes: Vec<String>,
     data: String,
+}
+
+/// S02, S03, and that the grant lasts: its refresh token.
+fn check(answer: &Answer, identity: &Identity, flow: &Flow) -> Result<SecretString, ConsentError> {
+    let granted: BTreeSet<String> = granted(answer, &flow.scopes).into_iter().collect();
+    let missing: Vec<String> = flow
+        .scopes
+        .iter()
+        .filter(|scope| !granted.contains(full_scope(scope)))
+        .cloned()
+        .collect();
+    if !missing.is_empty() {
+        return Err(ConsentError::ScopeMissing(missing));
+    }
+    if let Some(expected) = flow.expected.as_deref()
+        && !same_mailbox(expected, &identity.email)
+    {
+        return Err(ConsentError::WrongMailbox(AddressMismatch {
+            expected: expected.to_owned(),
+            found: identity.email.clone(),
+        }));
+    }
+    answer.refresh.clone().ok_or(ConsentError::NotLasting)
+}
+
+/// What was granted where this was asked for; an answer without scopes granted all (RFC 6749, 5.1).
+fn granted(answer: &Answer, asked: &[String]) -> Vec<String> {
+    let granted = answer.scopes.as_deref().unwrap_or(asked);
+    granted.iter().map(|scope| full_scope(scope).to_owned()).collect()
 }
 
 /// Google answers the short names of OpenID Connect's scopes with its own

@@ -71,7 +71,7 @@ pub struct ClientConfig {
     pub client_secret: SecretString,
     /// Where the consent page sends the browser back to.
     pub redirect_uri: String,
-    /// The scopes to ask for, all of them needed (S02).
+    /// The scopes that are always asked for, all of them needed (S02).
     pub scopes: Vec<String>,
 }
 
@@ -173,13 +173,14 @@ impl Provider {
         &self,
         state: String,
         verifier: &PkceCodeVerifier,
+        scopes: Vec<String>,
         extra: &[(&str, &str)],
     ) -> Url {
         let mut request = self
             .client
             .authorize_url(|| oauth2::CsrfToken::new(state))
             .set_pkce_challenge(oauth2::PkceCodeChallenge::from_code_verifier_sha256(verifier))
-            .add_scopes(self.config.scopes.iter().cloned().map(oauth2::Scope::new));
+            .add_scopes(scopes.into_iter().map(oauth2::Scope::new));
         for (name, value) in extra {
             request = request.add_extra_param((*name).to_owned(), (*value).to_owned());
         }

@@ -47,6 +47,9 @@ const MIGRATIONS: &[&str] = &[
         id BLOB PRIMARY KEY
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    ALTER TABLE vault_flow ADD COLUMN scopes TEXT NOT NULL DEFAULT '';
+",
 ];
 
 /// Brings the vault's tables up to date.

@@ -218,21 +218,29 @@ impl Vault for OAuthVault {
         let id = connection.clone();
         // First no holder any more, then revoked, then gone: of two that release at the same time the
         // later one revokes, and what a crash interrupts is done again by the next call.
-        let last = self
+        let left = self
             .database()
             .write(move |sql| -> Result<_, VaultError> {
                 let Some(row) = read(sql, &id)? else {
-                    return Ok(None);
+                    return Ok(Left::Nothing);
                 };
                 sql.execute(
                     "UPDATE vault_grant SET state = 'releasing' WHERE connection = ?1 AND state = 'held'",
                     [id.as_str()],
                 )?;
                 let others = holders(holders_of(sql, &row.grant.subject)?);
-                Ok((row.state != State::Lost && others == Holders::Last).then_some(row.refresh))
+                let is_last = row.state != State::Lost && others == Holders::Last;
+                Ok(if is_last {
+                    Left::Token(row.refresh)
+                } else {
+                    Left::Row
+                })
             })
             .await?;
-        if let Some(sealed) = last {
+        if let Left::Nothing = left {
+            return Ok(());
+        }
+        if let Left::Token(sealed) = left {
             match self.keys().open_sealed(connection.as_str(), REFRESH, &sealed) {
                 Ok(token) => self.provider().revoke(&token).await,
                 Err(error) => tracing::warn!(%error, "a token was not revoked"),
@@ -246,6 +254,15 @@ impl Vault for OAuthVault {
             })
             .await
     }
+}
+
+/// What is left of a grant that is given up.
+enum Left {
+    Nothing,
+    /// Its row; others need the token.
+    Row,
+    /// Its row, and the sealed token that nobody else needs.
+    Token(Vec<u8>),
 }
 
 impl Row {

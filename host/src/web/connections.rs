@@ -6,9 +6,11 @@ use async_trait::async_trait;
 use url::Url;
 
 use crate::{
+    accounts::Chosen,
     audit::AuditStanding,
+    choices::{Choices, Wanted},
     clock::{Clock, SystemClock},
-    contract::{Problem, Trigger},
+    contract::{OptionalScope, Problem, Trigger},
     problem::{Described, describe},
     scope::{ConnectionId, TenantId, UserId},
     store::Connection,
@@ -67,14 +69,24 @@ pub trait Connections: Send + Sync {
     }
 
     /// Begins a consent and answers the provider's page to send the browser to. Only the browser
-    /// session `session` can finish it. `expected_address` is the mailbox the user asked for (S03).
+    /// session `session` can finish it.
     async fn begin(
         &self,
         tenant: &TenantId,
         user: &UserId,
         session: &str,
-        expected_address: Option<String>,
+        wanted: Wanted,
     ) -> Result<Url, Trouble>;
+
+    /// What the user can tick; nothing, unless this is implemented.
+    async fn offers(&self) -> Vec<OptionalScope> {
+        Vec::new()
+    }
+
+    /// Changes what is ticked for a connection, as far as its grant allows.
+    async fn choose(&self, _connection: &ConnectionId, _choices: &Choices) -> Result<Chosen, Trouble> {
+        Ok(Chosen::ConsentNeeded)
+    }
 
     /// Finishes a consent. On a refusal (S02, S03) nothing half-connected remains.
     async fn finish(&self, state: &str, session: &str, callback: Callback) -> Result<Connection, Trouble>;

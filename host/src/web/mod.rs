@@ -126,6 +126,7 @@ pub fn router(state: WebState) -> Router {
         .route("/messages/{id}/cancel", post(message::cancel))
         .route("/settings", get(settings::page))
         .route("/settings/sync", post(settings::sync))
+        .route("/settings/contacts", post(settings::contacts))
         .route(
             "/settings/disconnect",
             get(settings::confirm_disconnect).post(settings::disconnect),

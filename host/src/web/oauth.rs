@@ -1,7 +1,7 @@
 //! To the provider's consent page and back.
 //!
 //! A consent is bound to this browser by a cookie of its own, which ends with it. The cookie also
-//! keeps the address that was asked for, so that the button after a refusal asks for it again.
+//! keeps what was asked for, so that the button after a refusal asks for it again.
 
 use crate::vault::Callback;
 use std::collections::HashMap;
@@ -20,7 +20,10 @@ use super::{
     guard::{CheckedForm, Visitor, cookie, cookie_value, random_text},
     html::{Html, html},
 };
-use crate::contract::Problem;
+use crate::{
+    choices::{Choices, GOOGLE_CONTACTS, Wanted},
+    contract::{OptionalScope, Problem},
+};
 
 const COOKIE: &str = "twinbox_connect";
 /// How long a consent may take, in seconds; the flow itself lasts as long.
@@ -30,17 +33,28 @@ const TEXT_LIMIT: usize = 4 << 10;
 
 /// `POST /oauth/connect`: on to the consent page.
 pub(super) async fn connect(State(state): State<WebState>, form: CheckedForm) -> Result<Response, Failure> {
-    let expected = expected_address(form.text("address"))?;
-    let session = match &expected {
-        Some(address) => format!("{}.{}", random_text(), URL_SAFE_NO_PAD.encode(address)),
-        None => random_text(),
+    let wanted = Wanted {
+        address: expected_address(form.text("address"))?,
+        choices: ticked(&form),
     };
+    begin(&state, wanted).await
+}
+
+/// What a form ticks.
+pub(super) fn ticked(form: &CheckedForm) -> Choices {
+    let ticked = !form.text(GOOGLE_CONTACTS).is_empty();
+    Choices::ticked(ticked.then_some(GOOGLE_CONTACTS))
+}
+
+/// Sends the browser to the consent page.
+pub(super) async fn begin(state: &WebState, wanted: Wanted) -> Result<Response, Failure> {
+    let session = session_for(&wanted);
     let page = state
         .connections
-        .begin(&state.tenant, &state.user, &session, expected)
+        .begin(&state.tenant, &state.user, &session, wanted)
         .await?;
     let mut response = Redirect::to(page.as_str()).into_response();
-    if let Some(cookie) = cookie(&state, COOKIE, &session, "/oauth", Some(LIFETIME)) {
+    if let Some(cookie) = cookie(state, COOKIE, &session, "/oauth", Some(LIFETIME)) {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     Ok(response)
@@ -57,7 +71,7 @@ pub(super) async fn callback(
     let mut response = match finish(&state, session, &query).await {
         Ok(()) => Redirect::to("/settings").into_response(),
         Err(trouble) => {
-            let again = connect_form(&visitor, "Connect again", asked_for(session).as_deref());
+            let again = connect_again(&visitor, &asked_for(session));
             Failure::new(StatusCode::BAD_REQUEST, trouble)
                 .with_remedy(again)
                 .into_response()
@@ -69,19 +83,47 @@ pub(super) async fn callback(
     response
 }
 
-/// The form that begins a consent. Without an address there is a field for one.
-pub(super) fn connect_form(visitor: &Visitor, button: &str, address: Option<&str>) -> Html {
-    let field = if let Some(address) = address {
-        html!("<input type=\"hidden\" name=\"address\" value=\"" (address) "\">")
-    } else {
-        html!(
-            "<label>Gmail address (may be left empty)<input type=\"email\" name=\"address\" autocomplete=\"email\"></label>"
-        )
-    };
+/// The form that begins a consent, with a field for the address and one for each choice that is offered.
+pub(super) fn connect_form(
+    visitor: &Visitor,
+    button: &str,
+    offers: &[OptionalScope],
+    chosen: &Choices,
+) -> Html {
     html!(
-        "<form class=\"write\" method=\"post\" action=\"/oauth/connect\">" (visitor.field()) (field)
+        "<form class=\"write\" method=\"post\" action=\"/oauth/connect\">" (visitor.field())
+        "<label>Gmail address (may be left empty)<input type=\"email\" name=\"address\" autocomplete=\"email\"></label>"
+        (contacts_field(offers, chosen))
         "<p><button class=\"primary\">" (button) "</button></p></form>"
     )
+}
+
+/// The button that asks for the same once more.
+pub(super) fn connect_again(visitor: &Visitor, wanted: &Wanted) -> Html {
+    let address = wanted
+        .address
+        .as_ref()
+        .map(|address| html!("<input type=\"hidden\" name=\"address\" value=\"" (address) "\">"));
+    let contacts = wanted
+        .choices
+        .has(GOOGLE_CONTACTS)
+        .then(|| html!("<input type=\"hidden\" name=\"" (GOOGLE_CONTACTS) "\" value=\"on\">"));
+    html!(
+        "<form class=\"write\" method=\"post\" action=\"/oauth/connect\">" (visitor.field()) (address) (contacts)
+        "<p><button class=\"primary\">Connect again</button></p></form>"
+    )
+}
+
+/// The box for the contacts of the account (S08), where the component offers to bring them.
+pub(super) fn contacts_field(offers: &[OptionalScope], chosen: &Choices) -> Option<Html> {
+    let is_offered = offers.iter().any(|offer| offer.setting == GOOGLE_CONTACTS);
+    let checked = chosen.has(GOOGLE_CONTACTS).then(|| html!(" checked"));
+    is_offered.then(|| {
+        html!(
+            "<label class=\"check\"><input type=\"checkbox\" name=\"" (GOOGLE_CONTACTS) "\" value=\"on\"" (checked) "> "
+            "Bring the contacts of the Google account into the CRM</label>"
+        )
+    })
 }
 
 async fn finish(state: &WebState, session: &str, query: &HashMap<String, String>) -> Result<(), Trouble> {
@@ -128,8 +170,20 @@ fn expected_address(text: &str) -> Result<Option<String>, Failure> {
     }
 }
 
-/// The address in the cookie. It only fills a form in, so it need not be authentic.
-fn asked_for(session: &str) -> Option<String> {
-    let (_, address) = session.split_once('.')?;
-    String::from_utf8(URL_SAFE_NO_PAD.decode(address).ok()?).ok()
+/// What only this browser has, and what it asks for.
+fn session_for(wanted: &Wanted) -> String {
+    if *wanted == Wanted::default() {
+        return random_text();
+    }
+    let wanted = serde_json::to_vec(wanted).unwrap_or_default();
+    format!("{}.{}", random_text(), URL_SAFE_NO_PAD.encode(wanted))
+}
+
+/// What the cookie says was asked for. It only fills a form in, so it need not be authentic.
+fn asked_for(session: &str) -> Wanted {
+    let read = || {
+        let (_, wanted) = session.split_once('.')?;
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(wanted).ok()?).ok()
+    };
+    read().unwrap_or_default()
 }

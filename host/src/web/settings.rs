@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use axum::{
     extract::{Query, State},
-    response::{Html as HtmlResponse, Redirect},
+    response::{Html as HtmlResponse, IntoResponse, Redirect, Response},
 };
 
 use super::{
@@ -15,11 +15,13 @@ use super::{
     guard::{CheckedForm, Visitor},
     html::{Html, html},
     layout::{self, Section, time},
-    oauth::connect_form,
+    oauth::{self, connect_again, connect_form, contacts_field},
 };
 use crate::{
+    accounts::Chosen,
     audit::AuditStanding,
-    contract::{Problem, Trigger},
+    choices::{Choices, Wanted},
+    contract::{OptionalScope, Problem, Trigger},
     problem::{access_text, describe, describe_with},
     store::{Connection, ConnectionStatus},
     vault::Lasting,
@@ -35,17 +37,18 @@ pub(super) async fn page(
         .into_iter()
         .partition(|connection| connection.status == ConnectionStatus::Disconnected);
     let audits = state.connections.audits(&state.tenant).await?;
+    let offers = state.connections.offers().await;
     let mut cards: Vec<Html> = Vec::new();
     for connection in &current {
         let id = &connection.scope.connection;
         let lasting = state.connections.lasting(id).await;
-        cards.push(card(connection, &lasting, audits.get(id), &visitor));
+        cards.push(card(connection, &lasting, audits.get(id), &offers, &visitor));
     }
     let connect = current.is_empty().then(|| {
         html!(
             "<div class=\"card\"><h3>Gmail</h3><p>Mail with your contacts appears here, and what you write here is sent "
             "from your mailbox. Mail from before you connect stays where it is.</p>"
-            (connect_form(&visitor, "Connect Gmail", None)) "</div>"
+            (connect_form(&visitor, "Connect Gmail", &offers, &Choices::default())) "</div>"
         )
     });
     let ended: Vec<Html> = ended
@@ -70,6 +73,20 @@ pub(super) async fn sync(State(state): State<WebState>, form: CheckedForm) -> Re
         .connections
         .wake(&connection.scope.connection, Trigger::Manual);
     Ok(Redirect::to("/settings"))
+}
+
+/// `POST /settings/contacts`: the choice of S08. What the grant lacks is asked for on the consent page.
+pub(super) async fn contacts(State(state): State<WebState>, form: CheckedForm) -> Result<Response, Failure> {
+    let connection = own(&state, form.text("connection")).await?;
+    let choices = oauth::ticked(&form);
+    let id = &connection.scope.connection;
+    match state.connections.choose(id, &choices).await? {
+        Chosen::Done => Ok(Redirect::to("/settings").into_response()),
+        Chosen::ConsentNeeded => {
+            let address = Some(connection.address);
+            oauth::begin(&state, Wanted { address, choices }).await
+        }
+    }
 }
 
 /// `GET /settings/disconnect`: what will happen (S06).
@@ -115,6 +132,7 @@ fn card(
     connection: &Connection,
     lasting: &Lasting,
     audit: Option<&AuditStanding>,
+    offers: &[OptionalScope],
     visitor: &Visitor,
 ) -> Html {
     let (class, state) = match connection.status {
@@ -138,7 +156,8 @@ fn card(
     let problem = problem.map(|problem| described(&describe_with(&problem, lasting).into()));
     let access = access_text(lasting).map(|text| html!("<p class=\"note\">" (text) "</p>"));
     let reconnect = (connection.status == ConnectionStatus::NeedsReconnect)
-        .then(|| connect_form(visitor, "Connect again", Some(&connection.address)));
+        .then(|| connect_again(visitor, &wanted(connection, offers)));
+    let choices = Choices::of(offers, &connection.settings);
     html!(
         "<div class=\"card\"><h3>" (connection.address) " <span class=\"badge " (class) "\">" (state) "</span></h3>"
         "<p class=\"muted\">Gmail, since " (time(connection.created_at)) ". " (last) (next) "</p>"
@@ -146,10 +165,33 @@ fn card(
         "<div class=\"row\"><form method=\"post\" action=\"/settings/sync\">" (visitor.field()) (id_field(connection))
         "<button>Sync now</button></form><form method=\"get\" action=\"/settings/disconnect\">" (id_field(connection))
         "<button>Disconnect…</button></form></div>"
+        (contacts_form(connection, offers, &choices, visitor))
         "<details><summary>Update the address</summary><p>New mail syncs with the new address; ongoing conversations stop "
-        "syncing from this one; messages that are here stay.</p>" (connect_form(visitor, "Update", None))
+        "syncing from this one; messages that are here stay.</p>" (connect_form(visitor, "Update", offers, &choices))
         "</details></div>"
     )
+}
+
+/// The choice of S08, where it is offered.
+fn contacts_form(
+    connection: &Connection,
+    offers: &[OptionalScope],
+    choices: &Choices,
+    visitor: &Visitor,
+) -> Option<Html> {
+    let field = contacts_field(offers, choices)?;
+    Some(html!(
+        "<form class=\"write\" method=\"post\" action=\"/settings/contacts\">" (visitor.field()) (id_field(connection)) (field)
+        "<p><button>Save</button></p></form>"
+    ))
+}
+
+/// What a connection was asked for.
+fn wanted(connection: &Connection, offers: &[OptionalScope]) -> Wanted {
+    Wanted {
+        address: Some(connection.address.clone()),
+        choices: Choices::of(offers, &connection.settings),
+    }
 }
 
 /// What the last audit found (T03).

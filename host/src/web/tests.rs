@@ -10,10 +10,12 @@ use url::Url;
 
 use super::*;
 use crate::{
+    accounts::Chosen,
     audit::AuditStanding,
+    choices::{Choices, GOOGLE_CONTACTS, Wanted},
     clock::ManualClock,
     contract::{
-        Attachment, Authentication, Content, Direction, Disposition, Flags, Mailbox, Message,
+        Attachment, Authentication, Content, Direction, Disposition, Flags, Mailbox, Message, OptionalScope,
         OutboundOutcome, Problem, PutOutcome, Trigger, WhenLimited,
     },
     crm::{Crm, NewContact},
@@ -36,7 +38,8 @@ const NOW: u64 = 1_772_357_400_000;
 struct Links {
     list: Mutex<Vec<Connection>>,
     woken: Mutex<Vec<(ConnectionId, Trigger)>>,
-    begun: Mutex<Vec<(String, Option<String>)>>,
+    begun: Mutex<Vec<(String, Wanted)>>,
+    chosen: Mutex<Vec<Choices>>,
     refusal: Mutex<Option<Problem>>,
     audits: Mutex<HashMap<ConnectionId, AuditStanding>>,
 }
@@ -47,15 +50,26 @@ impl Connections for Links {
         Ok(self.list.lock().unwrap().clone())
     }
 
-    async fn begin(
-        &self,
-        _: &TenantId,
-        _: &UserId,
-        session: &str,
-        expected: Option<String>,
-    ) -> Result<Url, Trouble> {
-        self.begun.lock().unwrap().push((session.into(), expected));
+    async fn begin(&self, _: &TenantId, _: &UserId, session: &str, wanted: Wanted) -> Result<Url, Trouble> {
+        self.begun.lock().unwrap().push((session.into(), wanted));
         Ok(Url::parse("https://accounts.example/consent?state=s").unwrap())
+    }
+
+    async fn offers(&self) -> Vec<OptionalScope> {
+        vec![OptionalScope {
+            setting: GOOGLE_CONTACTS.into(),
+            scope: "https://www.googleapis.com/auth/contacts.readonly".into(),
+        }]
+    }
+
+    async fn choose(&self, _: &ConnectionId, choices: &Choices) -> Result<Chosen, Trouble> {
+        self.chosen.lock().unwrap().push(choices.clone());
+        let needs_consent = choices.has(GOOGLE_CONTACTS);
+        Ok(if needs_consent {
+            Chosen::ConsentNeeded
+        } else {
+            Chosen::Done
+        })
     }
 
     async fn finish(&self, state: &str, session: &str, _: Callback) -> Result<Connection, Trouble> {

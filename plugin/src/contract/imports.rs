@@ -15,8 +15,8 @@ use super::bindings::{
 };
 use super::{
     Attachment, Change, ChangePage, Class, CommitError, Contact, Entry, Expectation, Features, Field,
-    Granted, Level, Message, MessageUpdate, OauthError, Outbound, OutboundOutcome, Page, Penalty, PutOutcome,
-    QuotaError, StorageError, UpdateOutcome,
+    Granted, Level, Message, MessageUpdate, OauthError, Outbound, OutboundOutcome, Page, Penalty, Person,
+    PersonOutcome, PutOutcome, QuotaError, StorageError, UpdateOutcome,
 };
 use crate::ports;
 
@@ -164,6 +164,14 @@ impl ports::Crm for Imports {
 
     async fn find_contacts(&self, addresses: Vec<String>) -> Result<Vec<Contact>, CrmError> {
         crm::find_contacts(addresses).await
+    }
+
+    async fn put_contacts(&self, persons: Vec<Person>) -> Result<Vec<PersonOutcome>, CrmError> {
+        crm::put_contacts(persons).await
+    }
+
+    async fn remove_contacts(&self, keys: Vec<String>) -> Result<(), CrmError> {
+        crm::remove_contacts(keys).await
     }
 
     async fn put_messages(&self, messages: Vec<Message>) -> Result<Vec<PutOutcome>, CrmError> {

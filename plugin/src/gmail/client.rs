@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use mail_parser::DateTime;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use url::form_urlencoded::byte_serialize;
 
 use super::{
@@ -221,7 +221,7 @@ impl<'h, H: Host> Gmail<'h, H> {
             method: "POST",
             url: url("/drafts/send"),
             content_type: Some("application/json".to_owned()),
-            body: serde_json::json!({ "id": id }).to_string().into_bytes(),
+            body: json(&DraftId { id }),
             inline_limit: ANSWER_LIMIT,
         };
         let response = self.once(Call::DraftsSend, request).await?;
@@ -230,12 +230,11 @@ impl<'h, H: Host> Gmail<'h, H> {
 
     /// Asks Gmail to publish to a topic (`projects/…/topics/…`) what happens to the mailbox, for seven days from now.
     pub async fn watch(&self, topic: &str) -> Result<(), GmailError> {
-        let body = serde_json::json!({ "topicName": topic });
         let request = Request {
             method: "POST",
             url: url("/watch"),
             content_type: Some("application/json".to_owned()),
-            body: body.to_string().into_bytes(),
+            body: json(&Topic { topic_name: topic }),
             inline_limit: ANSWER_LIMIT,
         };
         self.once(Call::Watch, request).await.map(drop)
@@ -243,8 +242,10 @@ impl<'h, H: Host> Gmail<'h, H> {
 
     /// Adds and removes labels; the message after it. The same again changes nothing.
     pub async fn modify(&self, id: &str, add: &[&str], remove: &[&str]) -> Result<Summary, GmailError> {
-        let body = serde_json::json!({ "addLabelIds": add, "removeLabelIds": remove });
-        let body = body.to_string().into_bytes();
+        let body = json(&Labels {
+            add_label_ids: add,
+            remove_label_ids: remove,
+        });
         self.change(Call::MessagesModify, id, "modify", body).await
     }
 
@@ -394,6 +395,32 @@ impl<'h, H: Host> Gmail<'h, H> {
     pub(super) fn host(&self) -> &'h H {
         self.host
     }
+}
+
+/// The id of a draft.
+#[derive(Serialize)]
+struct DraftId<'r> {
+    id: &'r str,
+}
+
+/// What to publish to.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Topic<'r> {
+    topic_name: &'r str,
+}
+
+/// Labels to put on and take off.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Labels<'r> {
+    add_label_ids: &'r [&'r str],
+    remove_label_ids: &'r [&'r str],
+}
+
+/// A request's body. Nothing that is written here fails to be JSON: all keys are texts.
+pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
 }
 
 pub(super) type Streamed<H> = <H as crate::ports::Http>::Source;

@@ -1,9 +1,11 @@
 //! `drafts.create` as a multipart upload (RFC 2387): JSON metadata, then the message, streamed when it
 //! carries attachments, so that it is never whole in memory.
 
+use serde::Serialize;
+
 use super::{
     API_ORIGIN,
-    client::{Gmail, parse},
+    client::{Gmail, json, parse},
     error::{GmailError, Outcome},
     model::Draft,
     units::Call,
@@ -147,11 +149,26 @@ impl<H: Host> Gmail<'_, H> {
     }
 }
 
+/// What goes with the raw message of a new draft.
+#[derive(Serialize)]
+struct Metadata<'u> {
+    message: InThread<'u>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InThread<'u> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thread_id: Option<&'u str>,
+}
+
 fn head(upload: &Upload<'_>) -> String {
-    let metadata = match upload.thread_id {
-        Some(thread_id) => serde_json::json!({ "message": { "threadId": thread_id } }),
-        None => serde_json::json!({ "message": {} }),
-    };
+    let metadata = json(&Metadata {
+        message: InThread {
+            thread_id: upload.thread_id,
+        },
+    });
+    let metadata = String::from_utf8_lossy(&metadata);
     let boundary = upload.boundary;
     format!(
         "--{boundary}\r\ncontent-type: application/json; charset=UTF-8\r\n\r\n{metadata}\r\n\

@@ -148,7 +148,7 @@ struct Item {
 
 /// What an answer that is not a success means. `retry_after` is the header's value, `now` in ms since
 /// the epoch.
-pub(super) fn classify(status: u16, retry_after: Option<&str>, body: &[u8], now: u64) -> GmailError {
+pub(crate) fn classify(status: u16, retry_after: Option<&str>, body: &[u8], now: u64) -> GmailError {
     let details = serde_json::from_slice::<Envelope>(body).unwrap_or_default().error;
     let reason = details.errors.first().map_or("", |item| item.reason.as_str());
     let message: String = details.message.chars().take(MAX_TEXT).collect();

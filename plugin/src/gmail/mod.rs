@@ -10,6 +10,7 @@ mod units;
 
 pub use client::{Gmail, RawMessage, Tally};
 pub use draft::{Upload, UploadError};
+pub(crate) use error::classify;
 pub use error::{GmailError, Outcome, RateScope};
 pub use model::{
     Draft, Folders, FullMessage, HistoryMessage, HistoryPage, HistoryRecord, HistoryRef, LabelChange,

@@ -14,6 +14,7 @@ use crate::{
 pub mod labels;
 pub mod s03_right_mailbox;
 pub mod s04_no_past_mail;
+pub mod s08_google_contacts;
 pub mod s10_inbound;
 pub mod s11_sent;
 pub mod s12_forwarded;

@@ -1,6 +1,8 @@
 //! S23: a message is never sent twice and never silently lost. Only a draft that still exists is sent;
 //! after an unclear failure Gmail's own state says what happened. No blind retry of a send, ever.
 
+use std::collections::BTreeSet;
+
 use crate::{
     gmail::{Metadata, Summary, label},
     mail::{Envelope, same_subject},
@@ -60,12 +62,11 @@ pub fn compare_headers(summary: &Summary, envelope: &Envelope, intent: &Intent<'
 /// The recipients of a message as keys, sorted.
 pub fn recipient_keys(envelope: &Envelope) -> Vec<String> {
     let all = envelope.to.iter().chain(&envelope.cc).chain(&envelope.bcc);
-    let mut keys: Vec<String> = all
-        .filter_map(|mailbox| super::address_key(&mailbox.address))
-        .collect();
-    keys.sort();
-    keys.dedup();
-    keys
+    let mut keys = BTreeSet::new();
+    for mailbox in all {
+        keys.extend(super::address_key(&mailbox.address));
+    }
+    keys.into_iter().collect()
 }
 
 #[cfg(test)]

@@ -22,9 +22,12 @@ pub(super) struct Changed {
 
 /// The messages of a page, by id.
 pub(super) fn fold(records: &[HistoryRecord]) -> BTreeMap<String, Changed> {
-    let mut in_order: Vec<&HistoryRecord> = records.iter().collect();
-    in_order.sort_by_key(|record| record.id.parse::<u64>().unwrap_or_default());
-    fold_as_listed(in_order)
+    let mut in_order = BTreeMap::new();
+    for (place, record) in records.iter().enumerate() {
+        let id = record.id.parse::<u64>().unwrap_or_default();
+        in_order.insert((id, place), record);
+    }
+    fold_as_listed(in_order.into_values())
 }
 
 /// The same, if the records are in order.

@@ -5,6 +5,7 @@ use crate::{
     contract::{Connected, Expectation, OauthError, Problem},
     gmail::{Gmail, GmailError, SCOPE_MODIFY},
     ledger::{self, CONNECTION, ConnectionRow, ConnectionState},
+    people,
     ports::Host,
     rules::{s03_right_mailbox, s04_no_past_mail},
     settings,
@@ -28,6 +29,9 @@ pub async fn connect<H: Host>(
         .any(|scope| scope == SCOPE_MODIFY || scope == SCOPE_FULL)
     {
         return Err(Problem::ScopeMissing(vec![SCOPE_MODIFY.to_owned()]));
+    }
+    if settings.google_contacts && !people::is_granted(&grant.scopes) {
+        return Err(Problem::ScopeMissing(vec![people::SCOPE.to_owned()]));
     }
     let profile = Gmail::new(host, settings.quota_table)
         .profile()

@@ -10,7 +10,7 @@ mod rows;
 
 use std::collections::BTreeSet;
 
-use super::{Pass, Step, Stop, message::Delivery, sending};
+use super::{Pass, Step, Stop, message::Delivery, sending, set_of};
 use crate::{
     gmail::{GmailError, Summary},
     ledger::{self, ConnectionRow, Fate, LedgerRow, Stuck, ThreadRow, thread_key},
@@ -140,7 +140,7 @@ async fn known_threads<H: Host>(
     pass: &Pass<'_, H>,
     group: &[Candidate],
 ) -> Step<Vec<(String, Option<ThreadRow>)>> {
-    let ids: BTreeSet<&str> = group.iter().map(|candidate| candidate.thread.as_str()).collect();
+    let ids = set_of(group.iter().map(|candidate| candidate.thread.as_str()));
     let keys = ids.iter().map(|id| thread_key(id)).collect();
     let rows = ledger::read_many::<ThreadRow>(pass.host, keys).await?;
     Ok(ids

@@ -2,13 +2,12 @@
 //! and whatever the ledger does not know is delivered, and what the mailbox no longer has is marked
 //! deleted. Every group is committed, so that an interrupted listing goes on where it was.
 
-use std::collections::BTreeSet;
-
 use super::{
     Pass, Step, Stop,
     deliver::{Candidate, deliver},
     reflag::reflag,
     run::Progress,
+    set_of,
 };
 use crate::{
     contract::{Class, Problem},
@@ -163,7 +162,7 @@ async fn come_back<H: Host>(pass: &Pass<'_, H>) -> Step<Vec<Candidate>> {
 /// Delivered messages that were accepted before this time and that the mailbox no longer has were deleted inside the
 /// gap.
 async fn mark_deleted<H: Host>(pass: &Pass<'_, H>, listed: &[MessageRef], before: u64) -> Step {
-    let present: BTreeSet<&str> = listed.iter().map(|message| message.id.as_str()).collect();
+    let present = set_of(listed.iter().map(|message| message.id.as_str()));
     let mut deleted: Vec<(String, LedgerRow)> = Vec::new();
     ledger::for_each::<LedgerRow>(pass.host, "ledger/", None, |id, row| {
         let old_enough = row.received_at < before;

@@ -6,6 +6,7 @@ mod audit;
 mod carry;
 mod changes;
 mod connect;
+mod contacts;
 mod deliver;
 mod disconnect;
 mod explain;
@@ -25,7 +26,10 @@ pub use disconnect::disconnect;
 pub use explain::explain;
 pub use run::run;
 
-use std::cell::{Cell, OnceCell};
+use std::{
+    cell::{Cell, OnceCell},
+    collections::BTreeSet,
+};
 
 use crate::{
     contract::{
@@ -38,6 +42,15 @@ use crate::{
     ports::Host,
     settings::Settings,
 };
+
+/// These texts as a set, one by one: collecting would sort them first, which is several KiB of code for each type.
+pub(crate) fn set_of<'t>(texts: impl Iterator<Item = &'t str>) -> BTreeSet<&'t str> {
+    let mut set = BTreeSet::new();
+    for text in texts {
+        set.insert(text);
+    }
+    set
+}
 
 /// Everything one call works with.
 pub(crate) struct Pass<'h, H> {

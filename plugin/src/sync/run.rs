@@ -1,6 +1,6 @@
 //! One bounded pass: mail to send, what was done in the CRM, then mail that came.
 
-use super::{NOTHING, Pass, Step, Stop, carry, gap, pull, retry, send, watch};
+use super::{NOTHING, Pass, Step, Stop, carry, contacts, gap, pull, retry, send, watch};
 use crate::{
     contract::{Counts, Problem, Report, Trigger},
     ledger::ConnectionRow,
@@ -59,13 +59,14 @@ async fn work<H: Host>(pass: &mut Pass<'_, H>, trigger: &Trigger) -> Step<Done> 
     let waiting = send::send_waiting(pass).await?;
     retry::retry_quarantined(pass).await?;
     carry::carry(pass).await?;
+    let again = contacts::bring(pass, trigger).await?;
     let mut progress = pull::pull(pass).await?;
     if progress == Progress::Complete {
         progress = gap::close(pass).await?;
     }
     let settles = pass.connection.gap.map(|gap| gap.settles_at());
     let early = is_ahead(trigger, &pass.connection.cursor).then(|| pass.host.now() + READABLE_AFTER);
-    let next = [waiting.next, settles, early].into_iter().flatten().min();
+    let next = [waiting.next, again, settles, early].into_iter().flatten().min();
     if waiting.progress == Progress::More {
         progress = Progress::More;
     }
@@ -105,13 +106,13 @@ fn report<H: Host>(pass: &Pass<'_, H>, result: Step<Done>) -> Report {
     }
 }
 
-/// The pass's counts with what Gmail cost.
+/// The pass's counts, what Gmail cost among them.
 pub(super) fn counts<H: Host>(pass: &Pass<'_, H>) -> Counts {
-    let tally = pass.gmail.tally();
+    let (tally, others) = (pass.gmail.tally(), pass.counts.get());
     Counts {
-        requests: tally.requests,
+        requests: others.requests + tally.requests,
         units: tally.units,
-        ..pass.counts.get()
+        ..others
     }
 }
 

@@ -413,12 +413,20 @@ async fn find_in<H: Host>(
             None => {}
         }
     }
-    alike.sort_by_key(|summary| summary.internal_date);
-    while let Some(summary) = alike.pop() {
+    while let Some(summary) = take_latest(&mut alike) {
         let known = ledger::read::<LedgerRow>(pass.host, &ledger_key(&summary.id)).await?;
         if known.is_none() {
             return Ok(Some(summary));
         }
     }
     Ok(None)
+}
+
+fn take_latest(messages: &mut Vec<Summary>) -> Option<Summary> {
+    let latest = messages
+        .iter()
+        .enumerate()
+        .max_by_key(|(_, message)| message.internal_date)?;
+    let place = latest.0;
+    Some(messages.remove(place))
 }

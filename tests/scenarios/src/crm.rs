@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use twinbox_host::{
     body::Body,
     contract::{
-        Attachment, ChangePage, Contact, Features, Message, MessageUpdate, Outbound, OutboundOutcome,
-        PutOutcome, UpdateOutcome,
+        Attachment, ChangePage, Contact, Features, Message, MessageUpdate, Outbound, OutboundOutcome, Person,
+        PersonOutcome, PutOutcome, UpdateOutcome,
     },
     crm::{Crm, CrmError, EmbeddedCrm},
     scope::Scope,
@@ -97,6 +97,15 @@ impl Crm for FaultyCrm {
 
     async fn find_contacts(&self, scope: &Scope, addresses: &[String]) -> Result<Vec<Contact>, CrmError> {
         self.inner.find_contacts(scope, addresses).await
+    }
+
+    async fn put_contacts(&self, scope: &Scope, persons: &[Person]) -> Result<Vec<PersonOutcome>, CrmError> {
+        self.failed_put()?;
+        self.inner.put_contacts(scope, persons).await
+    }
+
+    async fn remove_contacts(&self, scope: &Scope, keys: &[String]) -> Result<(), CrmError> {
+        self.inner.remove_contacts(scope, keys).await
     }
 
     async fn put_messages(&self, scope: &Scope, messages: &[Message]) -> Result<Vec<PutOutcome>, CrmError> {

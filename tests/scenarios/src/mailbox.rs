@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use axum::http;
 use base64::{Engine, engine::general_purpose::URL_SAFE};
+use bytes::Bytes;
 use gmail_sim::{MailboxView, MessageView};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -134,17 +136,49 @@ impl Mailbox {
             .await;
     }
 
+    /// Stars a message and takes the star away again, so many changes in all.
+    pub fn stars_by_turns(&self, id: &str, changes: usize) {
+        let star = json!({ "addLabelIds": ["STARRED"], "removeLabelIds": [] });
+        let unstar = json!({ "addLabelIds": [], "removeLabelIds": ["STARRED"] });
+        let changes = [star, unstar].into_iter().cycle().take(changes);
+        self.call_directly("POST", &format!("messages/{id}/modify"), changes);
+    }
+
+    /// Saves a draft again and again.
+    pub fn autosaves(&self, draft: &str, raw: &[u8], times: usize) {
+        let message = json!({ "message": { "raw": encode(raw) } });
+        let saves = std::iter::repeat_n(message, times);
+        self.call_directly("PUT", &format!("drafts/{draft}"), saves);
+    }
+
+    /// Calls with these bodies, one after the other and no socket between: what makes a long history.
+    fn call_directly(&self, method: &str, path: &str, bodies: impl Iterator<Item = Value>) {
+        let sim = &self.platform.sim;
+        let token = self.token();
+        for body in bodies {
+            let request = http::Request::builder()
+                .method(method)
+                .uri(format!("https://gmail.googleapis.com/gmail/v1/users/me/{path}"))
+                .header("authorization", format!("Bearer {token}"))
+                .header("content-type", "application/json")
+                .body(Bytes::from(body.to_string()));
+            let answer = sim.handle(request.expect("a request"));
+            assert!(answer.status().is_success(), "{path}: {answer:?}");
+        }
+    }
+
+    fn token(&self) -> String {
+        let tokens = self
+            .platform
+            .sim
+            .issue_token(&self.address, &["https://mail.google.com/"]);
+        tokens.expect("a mailbox").access_token
+    }
+
     async fn call(&self, method: Method, path: &str, body: &Value) -> Value {
         let platform = &self.platform;
-        let tokens = platform
-            .sim
-            .issue_token(&self.address, &["https://mail.google.com/"])
-            .expect("a mailbox");
         let url = format!("{}/gmail/v1/users/me/{path}", platform.origin);
-        let mut request = platform
-            .browser
-            .request(method, url)
-            .bearer_auth(tokens.access_token);
+        let mut request = platform.browser.request(method, url).bearer_auth(self.token());
         if !body.is_null() {
             request = request.json(body);
         }

@@ -59,7 +59,7 @@ fn beginning_of_run(component: &[u8], length: usize) -> std::ops::Range<usize> {
                 for export in exports {
                     let export = export.expect("an export");
                     let is_run =
-                        export.name.starts_with("[async-lift]") && export.name.ends_with("sync@0.1.0#run");
+                        export.name.starts_with("[async-lift]") && export.name.ends_with("sync@0.2.0#run");
                     if is_run && export.kind == ExternalKind::Func {
                         wanted = Some(export.index);
                     }

@@ -14,6 +14,7 @@ use twinbox_host::{
     Database, Host, HostError, Ran,
     accounts::{Accounts, ConnectError},
     audit::Audited,
+    choices::{Choices, Wanted},
     clock::Clock,
     contract::{AuditMode, AuditReport, Explanation, Flags, Problem, Subject, Trigger},
     crm::{Counts, Delivery, EmbeddedCrm, NewContact, Paging, StoredMessage},
@@ -81,6 +82,7 @@ pub struct World {
     pub(crate) platform: Arc<Platform>,
     pub(crate) seat: Seat,
     connection: Option<ConnectionId>,
+    choices: Choices,
 }
 
 impl World {
@@ -97,6 +99,7 @@ impl World {
             platform,
             seat,
             connection: None,
+            choices: Choices::default(),
         }
     }
 
@@ -108,6 +111,21 @@ impl World {
             mailbox: self.seat.mailbox.clone(),
         };
         Self::new(self.platform.clone(), seat).await
+    }
+
+    /// A mailbox that nothing is connected to yet, and the contact Ann.
+    pub async fn unconnected() -> Self {
+        Setup::default().unconnected().await
+    }
+
+    /// The user's side of connections.
+    pub fn accounts(&self) -> &Accounts {
+        &self.platform.accounts
+    }
+
+    /// What the user ticks from now on when they connect.
+    pub fn ticks(&mut self, settings: &[&str]) {
+        self.choices = Choices::ticked(settings.iter().copied());
     }
 
     /// Connects as a user would, saying yes to everything.
@@ -125,11 +143,14 @@ impl World {
         expected: Option<&str>,
     ) -> Result<Connection, ConnectError> {
         let platform = &self.platform;
-        let expected = expected.map(str::to_owned);
+        let wanted = Wanted {
+            address: expected.map(str::to_owned),
+            choices: self.choices.clone(),
+        };
         let session = "a browser";
         let page = platform
             .accounts
-            .begin(&self.seat.tenant, &self.seat.user, session, expected)
+            .begin(&self.seat.tenant, &self.seat.user, session, wanted)
             .await?;
         platform.sim.set_consent(Consent::Auto {
             account: Some(account.to_owned()),
@@ -503,12 +524,21 @@ impl World {
         self.platform.serial.fetch_add(1, Ordering::Relaxed)
     }
 
-    async fn all_contacts(&self) -> Vec<twinbox_host::contract::Contact> {
-        let contacts = self
-            .platform
-            .crm
-            .list_contacts(&self.seat.tenant, Paging::default());
-        contacts.await.unwrap()
+    /// All contacts of the tenant.
+    pub async fn all_contacts(&self) -> Vec<twinbox_host::contract::Contact> {
+        let mut all = Vec::new();
+        loop {
+            let paging = Paging {
+                offset: u32::try_from(all.len()).unwrap(),
+                ..Paging::default()
+            };
+            let page = self.platform.crm.list_contacts(&self.seat.tenant, paging);
+            let page = page.await.unwrap();
+            if page.is_empty() {
+                return all;
+            }
+            all.extend(page);
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What happens beside faults and traps.
-const EVENTS: [&str; 14] = [
+const EVENTS: [&str; 16] = [
     "CRM outage",
     "Gmail outage",
     "access tokens expired",
@@ -20,6 +20,8 @@ const EVENTS: [&str; 14] = [
     "commit stale",
     "connection changed meanwhile",
     "grant gone",
+    "grant kept for another tenant",
+    "grant revoked",
     "grant withdrawn",
     "history expired",
     "lease held by another",

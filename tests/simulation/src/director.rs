@@ -35,6 +35,7 @@ use crate::{
     ports::{
         Ports, TrueTime,
         crm::{CrmState, TenantCrm},
+        vault::Uncounted,
         wire::{OneAddress, WireState},
     },
     world::{Due, START, State, TaskId, Trace, World},
@@ -235,6 +236,7 @@ impl<'p> Director<'p> {
         let mut history = self.history;
         let hits = self.world.sim.faults_hit();
         history.clock_jumps = hits.get("clock-backward").copied().unwrap_or_default();
+        history.grants_ended |= model::ENDS_GRANTS.iter().any(|name| hits.contains_key(name));
         if self.world.lock().violations.is_empty() {
             model::check(&self.world, self.plan, &self.lives, &history);
         }
@@ -332,7 +334,10 @@ impl<'p> Director<'p> {
             witness: None,
             store: all.clone(),
             registry: all.clone(),
-            vault: all.clone(),
+            vault: match self.mutation {
+                Some(Mutation::RevokeIgnoresOthers) => Arc::new(Uncounted(ports.clone())),
+                _ => all.clone(),
+            },
             crm: all.clone(),
             egress: Arc::new(egress),
             quota: self.quota.clone(),

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use axum::http;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE};
 use bytes::Bytes;
-use gmail_sim::{Delivery, MessageView, Sim};
+use gmail_sim::{Contact, Delivery, MessageView, Sim};
 use serde_json::{Value, json};
 
-use crate::plan::{Act, BodyKind, Folder, Mail, Place, Shape, Writing};
+use crate::plan::{Act, BodyKind, BookAct, Folder, Mail, Place, Shape, Writing};
 
 /// Where Gmail publishes what happens.
 pub(crate) const TOPIC: &str = "projects/twinbox/topics/gmail";
@@ -110,6 +110,40 @@ impl People {
     pub(crate) fn watch(&mut self, mailbox: usize) {
         let topic = json!({ "topicName": TOPIC });
         self.call(mailbox, "POST", "watch", &topic);
+    }
+
+    /// The owner of a mailbox does something to the address book.
+    pub(crate) fn change_book(&mut self, mailbox: usize, act: BookAct, pick: usize) {
+        let owner = Shape::mailbox(mailbox);
+        let book = self.sim.contacts(&owner).unwrap_or_default();
+        let name = format!("Person {pick}");
+        let address = format!("b{pick}@book.example");
+        if act == BookAct::Add {
+            self.sim.add_contact(&owner, &Contact::new(&name, &[&address]));
+            return;
+        }
+        let Some(somebody) = book.get(pick.checked_rem(book.len()).unwrap_or_default()) else {
+            return;
+        };
+        let (id, mut contact) = (somebody.resource_name.as_str(), somebody.contact.clone());
+        match act {
+            BookAct::Add => {}
+            BookAct::Rename => contact.name = Some(name),
+            BookAct::Readdress => contact.addresses.insert(0, address),
+            BookAct::Unaddress => contact.addresses.clear(),
+            BookAct::Merge => {
+                let other = &book[(pick / 7) % book.len()].resource_name;
+                if other != id {
+                    self.sim.merge_contacts(&owner, id, other);
+                }
+                return;
+            }
+            BookAct::Delete => {
+                self.sim.delete_contact(&owner, id);
+                return;
+            }
+        }
+        self.sim.update_contact(&owner, id, &contact);
     }
 
     /// The owner of a mailbox sends mail.

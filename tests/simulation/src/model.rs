@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gmail_sim::{MailboxView, MessageView};
+use gmail_sim::{ContactView, MailboxView, MessageView};
 use serde_json::Value;
 use twinbox_host::{
     contract::{Contact, Direction, Flags},
@@ -14,7 +14,7 @@ use twinbox_host::{
 use crate::{
     director::tenant_id,
     gmail::mark_in,
-    plan::{Plan, Shape},
+    plan::{AddressBook, Plan, Shape},
     ports::crm::{Delivery, Queued, Row, TenantCrm},
     world::{State, World},
 };
@@ -65,7 +65,19 @@ pub(crate) struct History {
     pub(crate) relabelled: BTreeSet<(usize, String)>,
     /// Messages that were deleted in a CRM, by mailbox.
     pub(crate) trashed_in_crm: BTreeSet<(usize, String)>,
+    /// Tenants whose user was asked to connect again.
+    pub(crate) reconnects: BTreeSet<usize>,
+    /// Whether the owner of a mailbox, or Google, ended a grant.
+    pub(crate) grants_ended: bool,
 }
+
+/// The simulator's faults after which a grant is no more, or is said to be.
+pub(crate) const ENDS_GRANTS: [&str; 4] = [
+    "password-changed",
+    "consent-withdrawn",
+    "invalid-grant",
+    "invalid-rapt",
+];
 
 /// Whether a message has to be in a tenant's CRM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +107,7 @@ pub(crate) fn check(world: &World, plan: &Plan, lives: &[Vec<Generation>], histo
                 tenant: number,
                 mailbox,
                 view: &views[mailbox],
+                book: world.sim.contacts(&Shape::mailbox(mailbox)).unwrap_or_default(),
             };
             judge.judge(&mut found);
         }
@@ -107,6 +120,7 @@ pub(crate) fn check(world: &World, plan: &Plan, lives: &[Vec<Generation>], histo
             strays(mailbox, view, &mut found);
         }
     }
+    lost_grants(history, &mut found);
     for (rule, text) in found {
         state.violation(rule, text);
     }
@@ -138,6 +152,17 @@ fn strays(mailbox: usize, view: &MailboxView, found: &mut Found) {
     }
 }
 
+/// Whatever one tenant does, another one's grant lasts until a person or Google ends it (S06, S07).
+fn lost_grants(history: &History, found: &mut Found) {
+    if history.grants_ended {
+        return;
+    }
+    for tenant in &history.reconnects {
+        let text = format!("tenant {tenant} has to connect again, and nobody ended its grant");
+        found.push(("S06", text));
+    }
+}
+
 /// One tenant's end.
 struct Judge<'w> {
     state: &'w State,
@@ -148,6 +173,7 @@ struct Judge<'w> {
     tenant: usize,
     mailbox: usize,
     view: &'w MailboxView,
+    book: Vec<ContactView>,
 }
 
 impl Judge<'_> {
@@ -182,8 +208,47 @@ impl Judge<'_> {
         for queued in &self.crm.outbound {
             self.judge_outbound(queued, &deleted, found);
         }
+        self.judge_book(found);
         self.judge_ledger(found);
         self.judge_day(found);
+    }
+
+    /// Who is in the address book and can be written to is in the CRM, where that was ticked, and nobody else (S08).
+    fn judge_book(&self, found: &mut Found) {
+        let is_ticked = self.plan.shape.tenants[self.tenant].book == AddressBook::Ticked;
+        if !is_ticked && !self.crm.persons.is_empty() {
+            found.push((
+                "S08",
+                format!("tenant {} has persons it never asked for", self.tenant),
+            ));
+        }
+        // No lease can keep a host that stood still from telling the CRM what it knew before.
+        // A new connection does not know whom an earlier one brought.
+        let is_first = self.lives.len() == 1;
+        if !is_ticked || !is_first || self.active().is_none() || self.state.coverage.has_stalled() {
+            return;
+        }
+        let wanted: BTreeMap<(String, String), (String, Vec<String>)> = self
+            .book
+            .iter()
+            .filter(|person| !person.contact.addresses.is_empty())
+            .map(|person| {
+                let key = (self.view.email.clone(), person.resource_name.clone());
+                let name = person.contact.name.clone().unwrap_or_default();
+                let mut seen = BTreeSet::new();
+                let mut addresses = person.contact.addresses.clone();
+                addresses.retain(|address| seen.insert(address.clone()));
+                (key, (name, addresses))
+            })
+            .collect();
+        if self.crm.persons != wanted {
+            let got = &self.crm.persons;
+            let text = format!(
+                "tenant {} has the persons {got:?} instead of {wanted:?}",
+                self.tenant
+            );
+            found.push(("S08", text));
+        }
     }
 
     fn judge_message(&self, message: &MessageView, presence: Presence, rows: &[&Row], found: &mut Found) {

@@ -1,18 +1,20 @@
 //! Deliberate bugs, to prove that the checker finds such bugs.
 
-/// A deliberate bug. All but the last are in the component, which has to be built with the feature
-/// `mutations` and is told by its settings which one to have.
+/// A deliberate bug. Those of the component are in it if it was built with the feature `mutations`; its settings tell
+/// which one to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutation {
     /// In the component, by its name there.
     Component(&'static str),
     /// The store commits for whoever held the lease once.
     StaleLease,
+    /// The vault revokes a grant that another tenant's connection needs, and says that none does (S06).
+    RevokeIgnoresOthers,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Component("cursor-before-messages"),
         Self::Component("row-dropped-on-error"),
         Self::Component("anchor-after-listing"),
@@ -28,8 +30,10 @@ impl Mutation {
         Self::Component("label-changes-unordered"),
         Self::Component("echo-not-suppressed"),
         Self::Component("push-trusted-as-cursor"),
+        Self::Component("address-book-before-contacts"),
         Self::Component("past-mail-taken"),
         Self::StaleLease,
+        Self::RevokeIgnoresOthers,
     ];
 
     /// Its name.
@@ -37,6 +41,7 @@ impl Mutation {
         match self {
             Self::Component(name) => name,
             Self::StaleLease => "stale-lease",
+            Self::RevokeIgnoresOthers => "revoke-ignores-others",
         }
     }
 

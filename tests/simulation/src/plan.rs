@@ -3,6 +3,7 @@
 
 use gmail_sim::{Behaviour, Fault};
 
+mod address_book;
 mod generate;
 
 pub(crate) use generate::is_reachable;
@@ -48,6 +49,17 @@ pub struct Tenant {
     pub contacts: Vec<Contact>,
     /// Mail its user may send in 24 hours.
     pub daily_limit: u32,
+    /// Whether the contacts of the account come along (S08).
+    pub book: AddressBook,
+}
+
+/// Whether a user ticked that the contacts of the account come along (S08).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressBook {
+    /// They do.
+    Ticked,
+    /// They do not.
+    Unticked,
 }
 
 /// One contact of a tenant.
@@ -93,6 +105,23 @@ pub enum CrmAct {
     /// Back into the inbox.
     Unarchive,
     /// Delete it.
+    Delete,
+}
+
+/// What the owner of a mailbox does to the address book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BookAct {
+    /// Adds somebody.
+    Add,
+    /// Changes a name.
+    Rename,
+    /// Changes the addresses.
+    Readdress,
+    /// Takes all addresses away.
+    Unaddress,
+    /// Makes one of two.
+    Merge,
+    /// Deletes somebody.
     Delete,
 }
 
@@ -153,6 +182,15 @@ pub enum What {
         /// What.
         act: CrmAct,
         /// Which message of its connection, modulo their number.
+        pick: usize,
+    },
+    /// The owner of a mailbox does something to the address book.
+    AddressBook {
+        /// Whose.
+        mailbox: usize,
+        /// What.
+        act: BookAct,
+        /// To whom, modulo their number.
         pick: usize,
     },
     /// Gmail fails.

@@ -14,8 +14,8 @@ use crate::{
     body::Body,
     clock::Clock,
     contract::{
-        Attachment, ChangePage, Contact, Features, Message, MessageUpdate, Outbound, OutboundOutcome,
-        PutOutcome, UpdateOutcome,
+        Attachment, ChangePage, Contact, Features, Message, MessageUpdate, Outbound, OutboundOutcome, Person,
+        PersonOutcome, PutOutcome, UpdateOutcome,
     },
     crm::{Crm, CrmError},
     egress::{Failure, Http, Request, RequestBudget, Response},
@@ -121,6 +121,18 @@ impl<T: Crm + ?Sized> Crm for Recording<T> {
         let asked = self.recorder.ask(Question::find_contacts(addresses));
         let contacts = self.inner.find_contacts(scope, addresses);
         asked.told_within(ANSWER_WITHIN, crm_late, contacts).await
+    }
+
+    async fn put_contacts(&self, scope: &Scope, persons: &[Person]) -> Result<Vec<PersonOutcome>, CrmError> {
+        let asked = self.recorder.ask(Question::put_contacts(persons));
+        let outcomes = self.inner.put_contacts(scope, persons);
+        asked.told_within(CRM_WITHIN, crm_late, outcomes).await
+    }
+
+    async fn remove_contacts(&self, scope: &Scope, keys: &[String]) -> Result<(), CrmError> {
+        let asked = self.recorder.ask(Question::remove_contacts(keys));
+        let removed = self.inner.remove_contacts(scope, keys);
+        asked.told_within(CRM_WITHIN, crm_late, removed).await
     }
 
     async fn put_messages(&self, scope: &Scope, messages: &[Message]) -> Result<Vec<PutOutcome>, CrmError> {

@@ -12,8 +12,8 @@ use crate::{
     body::Body,
     clock::Clock,
     contract::{
-        Attachment, ChangePage, Contact, Features, Message, MessageUpdate, Outbound, OutboundOutcome,
-        PutOutcome, UpdateOutcome,
+        Attachment, ChangePage, Contact, Features, Message, MessageUpdate, Outbound, OutboundOutcome, Person,
+        PersonOutcome, PutOutcome, UpdateOutcome,
     },
     crm::{Crm, CrmError},
     egress::{Failure, Http, Request, RequestBudget, Response},
@@ -101,6 +101,14 @@ impl Crm for Replaying {
 
     async fn find_contacts(&self, _: &Scope, addresses: &[String]) -> Result<Vec<Contact>, CrmError> {
         self.told(Question::find_contacts(addresses)).await
+    }
+
+    async fn put_contacts(&self, _: &Scope, persons: &[Person]) -> Result<Vec<PersonOutcome>, CrmError> {
+        self.told(Question::put_contacts(persons)).await
+    }
+
+    async fn remove_contacts(&self, _: &Scope, keys: &[String]) -> Result<(), CrmError> {
+        self.told(Question::remove_contacts(keys)).await
     }
 
     async fn put_messages(&self, _: &Scope, messages: &[Message]) -> Result<Vec<PutOutcome>, CrmError> {

@@ -94,13 +94,7 @@ impl EmbeddedCrm {
 
     /// Makes a contact; its id.
     pub async fn create_contact(&self, tenant: &TenantId, contact: NewContact) -> Result<String, CrmError> {
-        let long = |text: &String| text.len() > TEXT_LIMIT;
-        if contact.addresses.len() > ADDRESSES_LIMIT
-            || contact.addresses.iter().any(long)
-            || long(&contact.name)
-        {
-            return Err(CrmError::Refused("too many addresses, or a text too long".into()));
-        }
+        within_limits(&contact.name, &contact.addresses)?;
         let (tenant, now) = (tenant.clone(), self.clock.now());
         self.database
             .write(move |sql| insert(sql, &tenant, &contact, now))
@@ -189,7 +183,12 @@ pub(super) fn by_id(sql: &Sql, tenant: &TenantId, id: &str) -> Result<Option<Con
     Ok(Some(contact))
 }
 
-fn insert(sql: &Sql, tenant: &TenantId, contact: &NewContact, now: u64) -> Result<String, CrmError> {
+pub(super) fn insert(
+    sql: &Sql,
+    tenant: &TenantId,
+    contact: &NewContact,
+    now: u64,
+) -> Result<String, CrmError> {
     tenant_exists(sql, tenant)?;
     if let Some(user) = &contact.assigned_user {
         let known = sql
@@ -211,13 +210,35 @@ fn insert(sql: &Sql, tenant: &TenantId, contact: &NewContact, now: u64) -> Resul
         contact.created_at.unwrap_or(now),
         assigned_user,
     ))?;
+    set_addresses(sql, tenant, &id, &contact.addresses)?;
+    Ok(id)
+}
+
+/// Gives a contact these addresses instead of what it has.
+pub(super) fn set_addresses(
+    sql: &Sql,
+    tenant: &TenantId,
+    id: &str,
+    addresses: &[String],
+) -> Result<(), CrmError> {
+    sql.prepare_cached("DELETE FROM crm_address WHERE tenant = ?1 AND contact = ?2")?
+        .execute((tenant.as_str(), id))?;
     let mut statement = sql.prepare_cached(
         "INSERT INTO crm_address (tenant, contact, position, address, folded) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
-    for (position, address) in contact.addresses.iter().enumerate() {
-        statement.execute((tenant.as_str(), &id, position, address, fold(address)))?;
+    for (position, address) in addresses.iter().enumerate() {
+        statement.execute((tenant.as_str(), id, position, address, fold(address)))?;
     }
-    Ok(id)
+    Ok(())
+}
+
+/// Refuses what no contact may have.
+pub(super) fn within_limits(name: &str, addresses: &[String]) -> Result<(), CrmError> {
+    let long = |text: &str| text.len() > TEXT_LIMIT;
+    if addresses.len() > ADDRESSES_LIMIT || addresses.iter().any(|address| long(address)) || long(name) {
+        return Err(CrmError::Refused("too many addresses, or a text too long".into()));
+    }
+    Ok(())
 }
 
 fn tenant_exists(sql: &Sql, tenant: &TenantId) -> Result<(), CrmError> {

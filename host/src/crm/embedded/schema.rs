@@ -1,7 +1,8 @@
 //! The tables. Who reads a row names its tenant; composite foreign keys keep a row from pointing at
 //! another tenant's.
 
-pub(super) const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE crm_tenant (
         id TEXT PRIMARY KEY,
         name TEXT NOT NULL
@@ -84,4 +85,17 @@ pub(super) const MIGRATIONS: &[&str] = &["
         record TEXT NOT NULL
     ) STRICT;
     CREATE INDEX crm_change_by_connection ON crm_change (tenant, connection, sequence);
-"];
+",
+    "
+    CREATE TABLE crm_person (
+        tenant TEXT NOT NULL,
+        account TEXT NOT NULL,
+        key TEXT NOT NULL,
+        contact TEXT NOT NULL,
+        made INTEGER NOT NULL,
+        PRIMARY KEY (tenant, account, key),
+        FOREIGN KEY (tenant, contact) REFERENCES crm_contact (tenant, id)
+    ) STRICT;
+    CREATE INDEX crm_person_by_contact ON crm_person (tenant, contact);
+",
+];

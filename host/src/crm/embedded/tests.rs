@@ -10,6 +10,7 @@ use crate::{
     scope::UserId,
 };
 
+mod address_book;
 mod attachments;
 mod conversations;
 mod outbound;

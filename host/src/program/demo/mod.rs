@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     Durability,
+    choices::Wanted,
     contract::Trigger,
     schedule::{LocalSchedule, Polling},
     scope::{TenantId, UserId},
@@ -28,6 +29,12 @@ use arrivals::Arrivals;
 
 /// Passes of one run of `--once`: far more than any folder of mail needs.
 const MOST_PASSES: u32 = 10_000;
+
+/// Who is in the demo user's address book and no contact, until that choice is ticked (S08).
+const ADDRESS_BOOK: [(&str, &str); 2] = [
+    ("Grace Hopper", "grace@navy.example"),
+    ("Alan Turing", "alan@bletchley.example"),
+];
 
 /// Runs the demo.
 pub(super) async fn run(options: Demo, json: bool) -> Outcome {
@@ -45,6 +52,9 @@ pub(super) async fn run(options: Demo, json: bool) -> Outcome {
     if options.once {
         return once(&runtime, &simulator, &connection, &arrivals, json).await;
     }
+    simulator
+        .fill_address_book(&options.mailbox, &ADDRESS_BOOK)
+        .await?;
     live(&options, &runtime, simulator, &connection, arrivals).await
 }
 
@@ -78,10 +88,11 @@ async fn connect(runtime: &Runtime, simulator: &Simulator, mailbox: &str) -> Res
         return Ok(connection);
     }
     let (tenant, user) = (TenantId::new(TENANT), UserId::new(USER));
-    let page = runtime
-        .accounts
-        .begin(&tenant, &user, "demo", Some(mailbox.to_owned()))
-        .await?;
+    let wanted = Wanted {
+        address: Some(mailbox.to_owned()),
+        ..Wanted::default()
+    };
+    let page = runtime.accounts.begin(&tenant, &user, "demo", wanted).await?;
     let back = simulator.consent(page, mailbox).await?;
     let value = |wanted: &str| {
         back.query_pairs()

@@ -26,7 +26,15 @@ const PROSE: [&str; 9] = [
 /// Members that hold HTML.
 const HTML: [&str; 2] = ["html", "signature"];
 /// Members that hold names of people or files.
-const NAMES: [&str; 3] = ["name", "filename", "file_name"];
+const NAMES: [&str; 7] = [
+    "name",
+    "filename",
+    "file_name",
+    "familyName",
+    "givenName",
+    "displayNameLastFirst",
+    "unstructuredName",
+];
 
 /// Changes questions and answers.
 pub(super) struct Answers<'s> {

@@ -14,6 +14,7 @@ impl Flow {
         let begin = Begin {
             session: SESSION.into(),
             expected_address: expected.map(Into::into),
+            scopes: Vec::new(),
             data: "tenant and user".into(),
         };
         let url = setting.vault.begin(begin).await.unwrap().url;

@@ -22,9 +22,10 @@ async fn s01_consent_begins_with_a_cookie_and_ends_in_the_settings() {
         "https://accounts.example/consent?state=s"
     );
     let cookie = flow_cookie(&begun);
-    let (session, expected) = site.links.begun.lock().unwrap()[0].clone();
+    let (session, wanted) = site.links.begun.lock().unwrap()[0].clone();
     assert_eq!(cookie, format!("twinbox_connect={session}"));
-    assert_eq!(expected.as_deref(), Some("ann@example.com"));
+    assert_eq!(wanted.address.as_deref(), Some("ann@example.com"));
+    assert_eq!(wanted.choices, Choices::default());
 
     let path = "/oauth/callback?state=s&code=c";
     let elsewhere = site.get(path).await;
@@ -102,4 +103,42 @@ async fn syncing_now_wakes_the_connection() {
         *site.links.woken.lock().unwrap(),
         [(ConnectionId::new("c"), Trigger::Manual)]
     );
+}
+
+#[tokio::test]
+async fn s08_contacts_are_asked_for_only_when_ticked_and_again_after_a_refusal() {
+    let site = Site::new().await;
+    site.links.list.lock().unwrap().clear();
+    assert!(
+        site.get("/settings")
+            .await
+            .text
+            .contains("name=\"google-contacts\"")
+    );
+    let begun = site.post("/oauth/connect", &[("google-contacts", "on")]).await;
+    let (_, wanted) = site.links.begun.lock().unwrap()[0].clone();
+    assert_eq!(wanted.choices, Choices::ticked([GOOGLE_CONTACTS]));
+
+    let scope = "https://www.googleapis.com/auth/contacts.readonly".to_owned();
+    *site.links.refusal.lock().unwrap() = Some(Problem::ScopeMissing(vec![scope]));
+    let asked = request("GET", "/oauth/callback?state=s&code=c", &flow_cookie(&begun));
+    let back = site.request(asked, Body::empty()).await.text;
+    assert!(back.contains("see the contacts of the account"), "{back}");
+    assert_eq!(value_of(&back, "google-contacts"), "on");
+}
+
+#[tokio::test]
+async fn s08_the_choice_changes_at_once_unless_it_needs_consent() {
+    let site = Site::new().await;
+    let off = site.post("/settings/contacts", &[("connection", "c")]).await;
+    assert_eq!(off.header(header::LOCATION), "/settings");
+    let on = [("connection", "c"), ("google-contacts", "on")];
+    let asked = site.post("/settings/contacts", &on).await;
+    assert_eq!(
+        asked.header(header::LOCATION),
+        "https://accounts.example/consent?state=s"
+    );
+    let (_, wanted) = site.links.begun.lock().unwrap()[0].clone();
+    assert_eq!(wanted.address.as_deref(), Some("ann@example.com"));
+    assert!(wanted.choices.has(GOOGLE_CONTACTS));
 }

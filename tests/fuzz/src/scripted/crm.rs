@@ -5,8 +5,8 @@ use twinbox_host::{
     body::Body,
     contract::{
         Attachment, Change, ChangePage, Contact, Disposition, Features, Flags, Mailbox, Message,
-        MessageUpdate, Outbound, OutboundAttachment, OutboundKind, OutboundOutcome, PutOutcome,
-        UpdateOutcome, WhenLimited,
+        MessageUpdate, Outbound, OutboundAttachment, OutboundKind, OutboundOutcome, Person, PersonOutcome,
+        PutOutcome, UpdateOutcome, WhenLimited,
     },
     crm::{Crm, CrmError},
     scope::Scope,
@@ -24,6 +24,7 @@ impl Crm for Scripted {
             attachments: !choices.once_in(3),
             edit_after_log: !choices.once_in(3),
             outbound: !choices.once_in(4),
+            address_book: !choices.once_in(3),
             body_limit: if choices.once_in(3) {
                 choices.number()
             } else {
@@ -51,6 +52,29 @@ impl Crm for Scripted {
             );
             contacts
         }))
+    }
+
+    async fn put_contacts(&self, _: &Scope, persons: &[Person]) -> Result<Vec<PersonOutcome>, CrmError> {
+        if self.fails(24) {
+            return Err(self.decide(refusal));
+        }
+        Ok(self.decide(|choices| {
+            choices.list(persons.len() + 1, |choices| {
+                let text = choices.text();
+                if choices.yes() {
+                    PersonOutcome::Stored(text)
+                } else {
+                    PersonOutcome::Refused(text)
+                }
+            })
+        }))
+    }
+
+    async fn remove_contacts(&self, _: &Scope, _: &[String]) -> Result<(), CrmError> {
+        if self.fails(24) {
+            return Err(self.decide(refusal));
+        }
+        Ok(())
     }
 
     async fn put_messages(&self, _: &Scope, messages: &[Message]) -> Result<Vec<PutOutcome>, CrmError> {

@@ -13,7 +13,7 @@ use crate::{
             log,
             messages::{
                 Attachment, Authentication, Content, Direction, Disposition, Flags, Message, MessageUpdate,
-                OutboundOutcome,
+                OutboundOutcome, Person,
             },
             oauth, quota, random, sharing, storage,
             types::{Field, Mailbox, Problem},
@@ -73,7 +73,16 @@ async fn call(kind: usize, choices: &mut Choices) {
         8 => drop(oauth::grant().await),
         9 => drop(oauth::release(list(choices, request)).await),
         10 => drop(crm::find_contacts(list(choices, Choices::text)).await),
-        11 | 12 => drop(crm::put_messages(list(choices, message)).await),
+        11 => drop(crm::put_messages(list(choices, message)).await),
+        12 => {
+            let persons = list(choices, |c| Person {
+                key: c.text(),
+                name: c.text(),
+                addresses: list(c, Choices::text),
+            });
+            drop(crm::put_contacts(persons).await);
+            drop(crm::remove_contacts(list(choices, Choices::text)).await);
+        }
         13 => drop(crm::find_messages(list(choices, Choices::text)).await),
         14 => {
             let updates = list(choices, |c| MessageUpdate {

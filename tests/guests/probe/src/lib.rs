@@ -52,6 +52,7 @@ impl Guest for Probe {
             ],
             credential_origins: vec!["https://mail.example".into()],
             scopes: vec!["mail".into()],
+            optional_scopes: Vec::new(),
             budget: Budget {
                 memory: 64 << 20,
                 cpu: 10_000,

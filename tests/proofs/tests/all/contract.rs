@@ -34,7 +34,7 @@ fn the_component_imports_the_contract_and_nothing_else() {
         .keys()
         .map(|key| resolve.name_world_key(key))
         .collect();
-    assert_eq!(exports, ["twinbox:sync/sync@0.1.0"]);
+    assert_eq!(exports, ["twinbox:sync/sync@0.2.0"]);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn the_contract_is_one_package_and_says_something_of_every_item() {
         .push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit"))
         .unwrap();
     assert_eq!(resolve.packages.len(), 1, "it needs no other package");
-    assert_eq!(resolve.packages[package].name.to_string(), "twinbox:sync@0.1.0");
+    assert_eq!(resolve.packages[package].name.to_string(), "twinbox:sync@0.2.0");
     let bare = undocumented(&resolve);
     assert!(bare.is_empty(), "without a word: {bare:#?}");
 }

@@ -2,7 +2,12 @@
 
 use gmail_sim::{Decision, FaultKind};
 use scenarios::{ANN, ME, Setup, World};
-use twinbox_host::{HostError, accounts::ConnectError, contract::Problem, store::ConnectionStatus};
+use twinbox_host::{
+    HostError,
+    accounts::ConnectError,
+    contract::Problem,
+    store::{ConnectionStatus, Put},
+};
 
 #[tokio::test]
 async fn s01_sync_starts_by_itself_after_consent() {
@@ -137,6 +142,23 @@ async fn s06_the_token_is_revoked_only_when_no_other_tenant_needs_it() {
     assert_eq!(rival.sync().await.report.problem, None);
     rival.disconnect().await;
     assert_eq!(home.gmail().view().grants, 0);
+}
+
+#[tokio::test]
+async fn s06_a_disconnect_that_a_crash_cut_short_is_finished_at_the_next_start() {
+    let mut world = World::connected().await;
+    let mut row = world.connection_row().await;
+    row.status = ConnectionStatus::Disconnected;
+    let written = world.host().parts().registry.put(&row).await.unwrap();
+    assert_eq!(written, Put::Written);
+    world.restart().await;
+    assert!(
+        world.gmail().view().grants > 0,
+        "the host died before it gave the grant up"
+    );
+    assert_eq!(world.host().finish_disconnects().await.unwrap(), 1);
+    assert_eq!(world.gmail().view().grants, 0);
+    assert_eq!(world.host().finish_disconnects().await.unwrap(), 0);
 }
 
 #[tokio::test]

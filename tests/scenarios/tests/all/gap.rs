@@ -2,6 +2,7 @@
 
 use gmail_sim::{FaultKind, HistoryLabels, HistoryOrder};
 use scenarios::{ANN, ME, Setup, World};
+use twinbox_host::contract::Outcome;
 
 #[tokio::test]
 async fn t04_expired_history_is_closed_by_date_without_duplicates() {
@@ -21,6 +22,91 @@ async fn t04_expired_history_is_closed_by_date_without_duplicates() {
     world.mail().subject("Later").arrives();
     world.settle().await;
     assert_eq!(world.conversation(ANN).await.len(), 4);
+}
+
+#[tokio::test]
+async fn t04_the_newest_id_may_have_expired_and_history_goes_on_from_a_fresh_one() {
+    let world = World::connected().await;
+    world.mail().subject("One").arrives();
+    world.sync().await;
+    // Nothing has happened since: the cursor is the newest id there is.
+    assert!(world.sim().expire_all_history(ME));
+    world.requests();
+    assert_eq!(world.sync().await.report.problem, None);
+    let requests = world.requests();
+    assert!(
+        requests.iter().any(|line| line.ends_with("/profile")),
+        "{requests:?}"
+    );
+    world.tick(11 * 60_000);
+    world.settle().await;
+    world.requests();
+    world.mail().subject("Two").arrives();
+    world.sync().await;
+    let listings = |line: &String| line.contains("/messages?");
+    assert_eq!(world.requests().iter().filter(|line| listings(line)).count(), 0);
+    assert_eq!(world.subjects(ANN).await, ["One", "Two"]);
+    world.assert_all_accounted_for().await;
+}
+
+#[tokio::test]
+async fn t04_history_that_expires_again_while_the_gap_is_closed_loses_and_doubles_nothing() {
+    // Before the mailbox is listed, between its pages and the mail, and before the last look at it.
+    for moment in ["/messages?", "format=metadata", "labelIds=STARRED"] {
+        let world = World::connected().await;
+        let early = world.mail().subject("Before").arrives();
+        let deleted = world.mail().subject("Deleted").arrives();
+        world.sync().await;
+        world.tick(3_600_000);
+        world.mail().subject("In the first gap").arrives();
+        world.sim().expire_all_history(ME);
+        let during = world.mail().subject("In the second gap");
+        let delivery = gmail_sim::Delivery::new(ME, during.raw());
+        let (sim, gmail) = (world.sim().clone(), world.gmail());
+        let early = early.id.clone();
+        world.before_request(moment, async move {
+            sim.deliver(&delivery).unwrap();
+            gmail.delete(&deleted.id).await;
+            gmail.label(&early, &["STARRED"], &[]).await;
+            sim.expire_all_history(ME);
+        });
+        let passes = world.settle().await;
+        assert!(passes.len() < 15, "{moment}: {} passes", passes.len());
+        assert_eq!(passes.last().unwrap().report.problem, None, "{moment}");
+        let conversation = world.conversation(ANN).await;
+        let seen: Vec<(&str, bool)> = conversation
+            .iter()
+            .map(|stored| (stored.message.subject.as_str(), stored.deleted))
+            .collect();
+        let first = ("In the first gap", false);
+        let second = ("In the second gap", false);
+        assert_eq!(
+            seen,
+            [("Before", false), ("Deleted", true), first, second],
+            "{moment}"
+        );
+        assert!(conversation[0].message.flags.starred, "{moment}");
+        world.assert_all_accounted_for().await;
+    }
+}
+
+#[tokio::test]
+async fn t04_ids_that_are_listed_and_then_404_are_gone_and_hold_up_nothing() {
+    for format in ["format=metadata", "format=raw"] {
+        let world = World::connected().await;
+        let lost = world.mail().subject("Lost").arrives();
+        world.mail().subject("Stays").arrives();
+        world.sim().expire_all_history(ME);
+        let (gmail, id) = (world.gmail(), lost.id.clone());
+        world.before_request(&format!("{}?{format}", lost.id), async move {
+            gmail.delete(&id).await;
+        });
+        assert_eq!(world.sync().await.report.problem, None, "{format}");
+        assert_eq!(world.explain(&lost.id).await.outcome, Outcome::Gone, "{format}");
+        assert_eq!(world.subjects(ANN).await, ["Stays"], "{format}");
+        world.settle().await;
+        world.assert_all_accounted_for().await;
+    }
 }
 
 #[tokio::test]

@@ -234,6 +234,20 @@ async fn s17_deleted_in_the_crm_is_in_gmails_trash() {
 }
 
 #[tokio::test]
+async fn s17_what_is_deleted_in_a_crm_that_was_disconnected_stays_in_gmail() {
+    let mut world = World::connected().await;
+    let mail = world.mail().arrives();
+    world.sync().await;
+    let stored = world.only_message(ANN).await;
+    world.disconnect().await;
+    world.deletes(&stored).await;
+    assert!(world.pass().await.is_err(), "nothing is connected");
+    world.connect().await.unwrap();
+    world.sync().await;
+    assert_eq!(world.gmail().labels(&mail.id), ["INBOX", "UNREAD"]);
+}
+
+#[tokio::test]
 async fn the_same_message_id_on_different_mails_makes_two_messages() {
     let world = World::connected().await;
     world

@@ -8,13 +8,15 @@ use std::{
 
 use axum::Router;
 use gmail_sim::{PullSubscription, PushEndpoint, TokenFlaw, service_account_key};
-use scenarios::{ANN, ME, World};
+use scenarios::{ANN, ME, Setup, World};
 use tokio::{net::TcpListener, sync::oneshot};
 use twinbox_host::{
     contract::Trigger,
+    crm::NewContact,
     push::{Inbox, Notification, PullConfig, Puller, PushReceiver, Received, ServiceAccount, TrustedSender},
     schedule::{LocalSchedule, Polling, Schedule},
     scope::ConnectionId,
+    store::ConnectionStatus,
     vault::Endpoints,
     web::{PUSH_PATH, push_router},
 };
@@ -52,19 +54,25 @@ fn inbox(world: &World, schedule: Arc<dyn Schedule>) -> Inbox {
 async fn pushed(schedule: impl FnOnce(&World) -> Arc<dyn Schedule>) -> (World, Arc<PushReceiver>) {
     let world = World::connected().await;
     world.sync().await;
+    watch(&world).await;
+    let receiver = listen(&world, schedule(&world)).await;
+    (world, receiver)
+}
+
+/// From now on Gmail posts to an endpoint.
+async fn listen(world: &World, schedule: Arc<dyn Schedule>) -> Arc<PushReceiver> {
     let endpoints = Endpoints {
         jwks: format!("{}/oauth2/v3/certs", world.origin()),
         ..Endpoints::default()
     };
     let clock = world.host().parts().clock.clone();
     let sender = TrustedSender::new(&endpoints, "ours".into(), ROBOT.into(), clock).unwrap();
-    let receiver = PushReceiver::new(inbox(&world, schedule(&world)), sender);
+    let receiver = PushReceiver::new(inbox(world, schedule), sender);
     let receiver = Arc::new(receiver.of_subscription(SUBSCRIPTION.into()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}{PUSH_PATH}", listener.local_addr().unwrap());
     let router: Router = push_router(receiver.clone());
     tokio::spawn(async move { axum::serve(listener, router).await });
-    watch(&world).await;
     world.sim().take_notifications();
     world.tick(2_000);
     world.sim().set_push(Some(PushEndpoint {
@@ -73,7 +81,7 @@ async fn pushed(schedule: impl FnOnce(&World) -> Arc<dyn Schedule>) -> (World, A
         service_account: ROBOT.into(),
         subscription: SUBSCRIPTION.into(),
     }));
-    (world, receiver)
+    receiver
 }
 
 async fn watch(world: &World) {
@@ -256,6 +264,57 @@ async fn push_after_a_disconnect_is_ignored() {
     };
     assert_eq!(inbox.take(&notification).await.unwrap(), Received::UnknownMailbox);
     assert_eq!(world.connection_row().await.announced.waiting, None);
+}
+
+/// How often Gmail was asked to stop, and Google to revoke, since the world began.
+fn partings(requests: &[String], world: &World) -> (usize, u64) {
+    let stops = requests.iter().filter(|line| line.ends_with("/users/me/stop"));
+    let revoked = world.sim().stats().oauth.get("/revoke").copied();
+    (stops.count(), revoked.unwrap_or_default())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s06_watch_and_grant_end_with_the_last_tenant_of_the_mailbox_and_not_before() {
+    // The setting in which a revocation too early would end the other tenant's sync.
+    let setup = Setup::default()
+        .settings(r#"{"push-topic": "projects/p/topics/t"}"#)
+        .behaviour(|gmail| gmail.revoke_ends_all_grants = true);
+    let home = setup.connected().await;
+    let mut rival = home.in_another_tenant("rival").await;
+    let ann = NewContact {
+        name: "Ann".into(),
+        addresses: vec![ANN.into()],
+        ..NewContact::default()
+    };
+    rival.create_contact(ann).await;
+    rival.connect().await.unwrap();
+    home.sync().await;
+    rival.sync().await;
+    let receiver = listen(&home, schedule(&home)).await;
+    home.mail().subject("To both").arrives();
+    until_subjects(&home, &["To both"]).await;
+    until_subjects(&rival, &["To both"]).await;
+
+    home.disconnect().await;
+    let mut requests = home.requests();
+    assert_eq!(partings(&requests, &home), (0, 0));
+    assert_eq!(home.gmail().view().watches.len(), 1);
+    home.tick(2_000);
+    home.mail().subject("To one").arrives();
+    until_subjects(&rival, &["To both", "To one"]).await;
+    until("it came by push", async || receiver.counts().accepted == 2).await;
+    assert_eq!(home.subjects(ANN).await, ["To both"]);
+    assert_eq!(rival.connection_row().await.status, ConnectionStatus::Active);
+
+    rival.disconnect().await;
+    requests.extend(home.requests());
+    assert_eq!(partings(&requests, &home), (1, 1));
+    assert!(home.gmail().view().watches.is_empty());
+    assert_eq!(home.gmail().view().grants, 0);
+    home.disconnect().await;
+    rival.disconnect().await;
+    requests.extend(home.requests());
+    assert_eq!(partings(&requests, &home), (1, 1), "nothing is left to end");
 }
 
 #[tokio::test]

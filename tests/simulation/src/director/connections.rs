@@ -17,7 +17,8 @@ use crate::{
     gmail::TOPIC,
     model::Generation,
     mutation::Mutation,
-    plan::Shape,
+    plan::{AddressBook, Shape},
+    ports::vault::scopes,
     world::{Due, State},
 };
 
@@ -33,7 +34,13 @@ impl Director<'_> {
         let (Some(host_at_work), Some(id)) = (self.hosts[host].clone(), self.current(tenant)) else {
             return;
         };
-        let trigger = announced.map_or(Trigger::Schedule, |history| Trigger::Push(history.to_string()));
+        // Address books are asked for seldom, unless a person wants it.
+        let has_book = self.plan.shape.tenants[tenant].book == AddressBook::Ticked;
+        let trigger = match announced {
+            Some(history) => Trigger::Push(history.to_string()),
+            None if has_book && (self.is_calm || self.world.lock().one_in(2)) => Trigger::Manual,
+            None => Trigger::Schedule,
+        };
         let future = async move { Ended::Pass(host_at_work.run(&id, trigger).await) };
         self.start(host, tenant, Work::Pass, Box::pin(future));
     }
@@ -58,7 +65,7 @@ impl Director<'_> {
         });
         let shape = &self.plan.shape.tenants[tenant];
         let mailbox = Shape::mailbox(shape.mailbox);
-        self.world.consent(&id, &mailbox);
+        self.world.consent(&id, &mailbox, scopes(shape.book));
         let scope = Scope {
             tenant: tenant_id(tenant),
             user: UserId::new(format!("u{tenant}")),
@@ -73,6 +80,9 @@ impl Director<'_> {
     pub(super) fn settings(&self, tenant: usize) -> String {
         let limit = self.plan.shape.tenants[tenant].daily_limit;
         let mut settings = serde_json::json!({ "daily-limit": limit, "push-topic": TOPIC });
+        if self.plan.shape.tenants[tenant].book == AddressBook::Ticked {
+            settings["google-contacts"] = true.into();
+        }
         if let Some(Mutation::Component(name)) = self.mutation {
             settings["mutation"] = name.into();
         }
@@ -192,7 +202,7 @@ impl Director<'_> {
         let now = self.world.lock().now;
         if is_idle {
             // What lags behind has to show first.
-            let is_early = now < self.stirred + LAG;
+            let is_early = now < self.stirred + self.lag();
             self.idle[tenant] += u32::from(!is_early);
             return;
         }
@@ -207,8 +217,20 @@ impl Director<'_> {
         }
     }
 
+    /// The longest that Google is behind with what it lists, ms.
+    fn lag(&self) -> u64 {
+        let shape = &self.plan.shape;
+        let has_book = shape
+            .tenants
+            .iter()
+            .any(|tenant| tenant.book == AddressBook::Ticked);
+        let book = u64::try_from(shape.behaviour.contacts_lag_ms).unwrap_or_default();
+        if has_book { LAG.max(book) } else { LAG }
+    }
+
     pub(super) fn after_pass(&mut self, host: usize, tenant: usize) {
         if self.status(tenant) == Some(ConnectionStatus::NeedsReconnect) {
+            self.history.reconnects.insert(tenant);
             let soon = |state: &State| state.now + 60_000;
             self.later(soon, Due::Connect { tenant });
         }

@@ -43,6 +43,10 @@ impl Director<'_> {
             } => self.people.send(*mailbox, to, cc, *writing, now),
             What::CrmSends { .. } => self.queue(what, now),
             What::CrmActs { tenant, act, pick } => self.act_in_crm(*tenant, *act, *pick, now),
+            What::AddressBook { mailbox, act, pick } => {
+                self.people.change_book(*mailbox, *act, *pick);
+                self.world.lock().coverage.hit("address book changed");
+            }
             What::Fault(fault) => self.world.sim.inject(fault.clone()),
             What::Trap(trap) => self.world.lock().traps.push(trap.clone()),
             What::CrmOutage { tenant, lasts } => {
@@ -72,6 +76,7 @@ impl Director<'_> {
             What::GrantWithdrawn { mailbox } => {
                 self.world.sim.withdraw_consent(&Shape::mailbox(*mailbox));
                 self.world.lock().coverage.hit("grant withdrawn");
+                self.history.grants_ended = true;
             }
             What::ClockJumps { host, by } => {
                 let mut state = self.world.lock();

@@ -5,8 +5,8 @@ use gmail_sim::{Behaviour, Fault, FaultKind};
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 
 use super::{
-    Act, Blocked, BodyKind, Contact, CrmAct, CrmKind, Event, Folder, Mail, Patience, Place, Plan, Port,
-    Shape, Tenant, Threading, Trap, TrapKind, What, Writing,
+    Act, AddressBook, Blocked, BodyKind, Contact, CrmAct, CrmKind, Event, Folder, Mail, Patience, Place,
+    Plan, Port, Shape, Tenant, Threading, Trap, TrapKind, What, Writing, address_book,
 };
 use crate::world::is_possible;
 
@@ -39,12 +39,16 @@ const METHODS: [&str; 19] = [
 
 /// Whether a fault can strike anything that happens in a world.
 pub(crate) fn is_reachable(kind: &FaultKind) -> bool {
+    strikes_mail(kind) || kind.applies_to(address_book::METHOD)
+}
+
+fn strikes_mail(kind: &FaultKind) -> bool {
     METHODS.iter().any(|method| kind.applies_to(method))
 }
 
 pub(super) fn plan(seed: u64) -> Plan {
     let mut draw = Draw(SmallRng::seed_from_u64(seed));
-    let shape = draw.shape();
+    let mut shape = draw.shape();
     let mut events = draw.connects(&shape);
     let number = draw.0.random_range(4..24);
     for _ in 0..number {
@@ -61,6 +65,7 @@ pub(super) fn plan(seed: u64) -> Plan {
         }
         events.push(event);
     }
+    events.extend(address_book::draw(seed, &mut shape, HORIZON));
     events.sort_by_key(|event| event.at);
     Plan { seed, shape, events }
 }
@@ -115,6 +120,7 @@ impl Draw {
             mailbox,
             contacts,
             daily_limit: self.pick(&[500, 500, 500, 2]),
+            book: AddressBook::Unticked,
         }
     }
 
@@ -326,7 +332,7 @@ impl Draw {
     }
 
     fn fault(&mut self, mailbox: usize) -> Fault {
-        let kinds: Vec<FaultKind> = FaultKind::ALL.iter().copied().filter(is_reachable).collect();
+        let kinds: Vec<FaultKind> = FaultKind::ALL.iter().copied().filter(strikes_mail).collect();
         let kind = self.pick(&kinds);
         let methods: Vec<&str> = METHODS
             .iter()

@@ -8,7 +8,7 @@ use twinbox_host::{
     body::Body,
     contract::{
         Attachment, Change, ChangePage, Contact, Features, Flags, Message, MessageUpdate, Outbound,
-        OutboundOutcome, PutOutcome, Sent, UpdateOutcome,
+        OutboundOutcome, Person, PersonOutcome, PutOutcome, Sent, UpdateOutcome,
     },
     crm::{Crm, CrmError},
     scope::{ConnectionId, Scope, TenantId},
@@ -37,6 +37,8 @@ pub(crate) struct TenantCrm {
     pub(crate) contacts: Vec<Contact>,
     /// What was put, in order; twice the same key only if it was stored twice.
     pub(crate) rows: Vec<Row>,
+    /// Whom address books brought, by account and key: name and addresses.
+    pub(crate) persons: BTreeMap<(String, String), (String, Vec<String>)>,
     /// What people did to messages here, in order.
     pub(crate) changes: Vec<(ConnectionId, Change)>,
     /// What was written here, in order.
@@ -86,6 +88,7 @@ impl TenantCrm {
             kind,
             contacts,
             rows: Vec::new(),
+            persons: BTreeMap::new(),
             changes: Vec::new(),
             outbound: Vec::new(),
             attachments: BTreeMap::new(),
@@ -254,6 +257,7 @@ impl Crm for Ports {
             attachments: true,
             edit_after_log: true,
             outbound: true,
+            address_book: true,
             body_limit: 100_000,
             subject_limit: 500,
         }
@@ -271,6 +275,36 @@ impl Crm for Ports {
                     .any(|address| asked.contains(&address.to_lowercase()))
             };
             Ok(contacts.filter(has_one).cloned().collect())
+        })
+        .await
+    }
+
+    async fn put_contacts(&self, scope: &Scope, persons: &[Person]) -> Result<Vec<PersonOutcome>, CrmError> {
+        let line = || {
+            let keys: Vec<&str> = persons.iter().map(|person| person.key.as_str()).collect();
+            format!("{} {keys:?}", scope.tenant)
+        };
+        self.crm(scope, Port::CrmPut, line, |state, scope| {
+            let tenant = tenant(state, scope)?;
+            let put = persons.iter().map(|person| {
+                let key = (scope.account.clone(), person.key.clone());
+                let is = (person.name.clone(), person.addresses.clone());
+                tenant.persons.insert(key, is);
+                PersonOutcome::Stored(person.key.clone())
+            });
+            Ok(put.collect())
+        })
+        .await
+    }
+
+    async fn remove_contacts(&self, scope: &Scope, keys: &[String]) -> Result<(), CrmError> {
+        let line = || format!("{} {keys:?}", scope.tenant);
+        self.crm(scope, Port::CrmPut, line, |state, scope| {
+            let tenant = tenant(state, scope)?;
+            for key in keys {
+                tenant.persons.remove(&(scope.account.clone(), key.clone()));
+            }
+            Ok(())
         })
         .await
     }

@@ -1,4 +1,5 @@
-//! The vault: grants and tokens of the simulated Gmail, refreshed at its token endpoint.
+//! The vault: grants and tokens of the simulated Gmail, refreshed at its token endpoint, revoked there with the last
+//! connection of an account (S06).
 
 use std::collections::BTreeMap;
 
@@ -13,10 +14,23 @@ use twinbox_host::{
 };
 
 use super::Ports;
-use crate::{plan::Port, world::World};
+use crate::{
+    plan::{AddressBook, Port},
+    world::World,
+};
 
 /// What every connection is granted.
-pub(crate) const SCOPE: &str = "https://www.googleapis.com/auth/gmail.modify";
+const SCOPE: &str = "https://www.googleapis.com/auth/gmail.modify";
+/// What is granted as well where the contacts of the account come along.
+const SCOPE_CONTACTS: &str = "https://www.googleapis.com/auth/contacts.readonly";
+
+/// What a user consents to.
+pub(crate) fn scopes(book: AddressBook) -> &'static [&'static str] {
+    match book {
+        AddressBook::Ticked => &[SCOPE, SCOPE_CONTACTS],
+        AddressBook::Unticked => &[SCOPE],
+    }
+}
 
 /// Grants by connection.
 #[derive(Default)]
@@ -40,14 +54,14 @@ impl VaultState {
 
 impl World {
     /// The owner of a mailbox consents: the vault holds a grant for this connection.
-    pub(crate) fn consent(&self, connection: &ConnectionId, mailbox: &str) {
-        let Some(tokens) = self.sim.issue_token(mailbox, &[SCOPE]) else {
+    pub(crate) fn consent(&self, connection: &ConnectionId, mailbox: &str, scopes: &[&str]) {
+        let Some(tokens) = self.sim.issue_token(mailbox, scopes) else {
             return;
         };
         let grant = Grant {
             subject: mailbox.to_owned(),
             email: mailbox.to_owned(),
-            scopes: vec![SCOPE.to_owned()],
+            scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
         };
         let held = Held {
             grant,
@@ -65,11 +79,7 @@ impl World {
         let form = format!(
             "grant_type=refresh_token&refresh_token={refresh}&client_id=twinbox-demo&client_secret=twinbox-demo-secret"
         );
-        let request = http::Request::post("https://oauth2.googleapis.com/token")
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(Bytes::from(form));
-        #[expect(clippy::expect_used, reason = "all of its parts are written here")]
-        let answer = self.sim.handle(request.expect("a request"));
+        let answer = self.post("token", form);
         let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
         if body["error"] == "invalid_grant" {
             self.lock().coverage.hit("grant gone");
@@ -82,6 +92,59 @@ impl World {
             access.clone_into(&mut held.access);
         }
         Ok(access.to_owned())
+    }
+
+    /// Whether another connection of the same account has a grant.
+    fn holders(&self, connection: &ConnectionId) -> Holders {
+        let state = self.lock();
+        let account = |of: &ConnectionId| state.vault.held.get(of).map(|held| held.grant.subject.clone());
+        let own = account(connection);
+        let is_another = |other: &&ConnectionId| *other != connection && account(other) == own;
+        if state.vault.held.keys().any(|other| is_another(&other)) {
+            Holders::Others
+        } else {
+            Holders::Last
+        }
+    }
+
+    /// The connection's grant goes, and the token with it if nobody else is said to hold one.
+    fn give_up(&self, connection: &ConnectionId, holders: Holders) {
+        let Some(held) = self.lock().vault.held.remove(connection) else {
+            return;
+        };
+        match holders {
+            Holders::Others => self.lock().coverage.hit("grant kept for another tenant"),
+            Holders::Last => {
+                self.lock().coverage.hit("grant revoked");
+                // Whatever it is answered: the grant is given up.
+                drop(self.post("revoke", format!("token={}", held.refresh)));
+            }
+        }
+    }
+
+    /// A form for Google's OAuth server.
+    fn post(&self, path: &str, form: String) -> http::Response<Bytes> {
+        let request = http::Request::post(format!("https://oauth2.googleapis.com/{path}"))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Bytes::from(form));
+        #[expect(clippy::expect_used, reason = "all of its parts are written here")]
+        self.sim.handle(request.expect("a request"))
+    }
+}
+
+impl Ports {
+    async fn released(
+        &self,
+        connection: &ConnectionId,
+        holders: impl FnOnce(&World) -> Holders,
+    ) -> Result<(), VaultError> {
+        let line = || format!("release {connection}");
+        self.world
+            .turn(self.host, Port::Vault, line, |world| {
+                world.give_up(connection, holders(world));
+            })
+            .await
+            .or_else(|_| VaultError::Unavailable("simulated".to_owned()))
     }
 }
 
@@ -119,24 +182,36 @@ impl Vault for Ports {
     }
 
     async fn holders(&self, connection: &ConnectionId) -> Result<Holders, VaultError> {
-        let state = self.world.lock();
-        let account = |of: &ConnectionId| state.vault.held.get(of).map(|held| held.grant.subject.clone());
-        let own = account(connection);
-        let others = state
-            .vault
-            .held
-            .keys()
-            .any(|other| other != connection && account(other) == own);
-        Ok(if others { Holders::Others } else { Holders::Last })
+        Ok(self.world.holders(connection))
     }
 
     async fn release(&self, connection: &ConnectionId) -> Result<(), VaultError> {
-        let line = || format!("release {connection}");
-        self.world
-            .turn(self.host, Port::Vault, line, |world| {
-                world.lock().vault.held.remove(connection);
-            })
-            .await
-            .or_else(|_| VaultError::Unavailable("simulated".to_owned()))
+        self.released(connection, |world| world.holders(connection)).await
+    }
+}
+
+/// A deliberate bug: each connection takes itself for the last of its account.
+pub(crate) struct Uncounted(pub(crate) Ports);
+
+#[async_trait]
+impl Vault for Uncounted {
+    async fn grant(&self, connection: &ConnectionId) -> Result<Grant, VaultError> {
+        self.0.grant(connection).await
+    }
+
+    async fn access_token(
+        &self,
+        connection: &ConnectionId,
+        freshness: Freshness,
+    ) -> Result<SecretString, VaultError> {
+        self.0.access_token(connection, freshness).await
+    }
+
+    async fn holders(&self, _: &ConnectionId) -> Result<Holders, VaultError> {
+        Ok(Holders::Last)
+    }
+
+    async fn release(&self, connection: &ConnectionId) -> Result<(), VaultError> {
+        self.0.released(connection, |_| Holders::Last).await
     }
 }

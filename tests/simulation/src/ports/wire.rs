@@ -209,16 +209,20 @@ impl Ports {
     /// Gmail may give fewer entries than were asked for.
     fn paged(&self, mut url: Url) -> Url {
         let page = self.world.lock().wire.page;
-        let is_listing = ["/history", "/messages"]
+        let is_listing = ["/history", "/messages", "/connections"]
             .iter()
             .any(|kind| url.path().ends_with(kind));
-        if is_listing && url.query().is_some_and(|query| query.contains("maxResults=")) {
+        if is_listing
+            && url
+                .query()
+                .is_some_and(|query| query.contains("maxResults=") || query.contains("pageSize="))
+        {
             let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
             let mut query = url.query_pairs_mut();
             query.clear();
             for (name, value) in pairs {
                 let asked: u32 = value.parse().unwrap_or_default();
-                if name == "maxResults" && asked >= LISTING {
+                if ["maxResults", "pageSize"].contains(&name.as_str()) && asked >= LISTING {
                     query.append_pair(&name, &page.to_string());
                 } else {
                     query.append_pair(&name, &value);
