@@ -13,14 +13,15 @@ help:
 setup: ## what a fresh machine lacks: the wasm target
 	@rustup target list --installed 2>/dev/null | grep -qx $(WASM_TARGET) || rustup target add $(WASM_TARGET)
 
-component: setup ## the plugin as a component: target/component/twinbox.wasm
-	cargo build --locked -p twinbox-plugin --target $(WASM_TARGET) --profile component
+# Only the core module: Cargo does not optimise a crate across its dependencies while it also builds its rlib.
+component: setup ## the plugin as a component: target/components/twinbox.wasm
+	cargo rustc --locked -p twinbox-plugin --lib --crate-type cdylib --target $(WASM_TARGET) --profile component
 	cargo build --locked -p probe-guest --target $(WASM_TARGET) --profile component
 	cargo run --locked -q -p componentize -- $(CORE)/twinbox_plugin.wasm $(COMPONENT)/twinbox.wasm
 	cargo run --locked -q -p componentize -- $(CORE)/probe_guest.wasm $(COMPONENT)/probe.wasm
 
 mutations: setup ## the same with deliberate bugs, for the simulation to find
-	cargo build --locked -p twinbox-plugin --features mutations --target $(WASM_TARGET) --profile component
+	cargo rustc --locked -p twinbox-plugin --lib --crate-type cdylib --features mutations --target $(WASM_TARGET) --profile component
 	cargo run --locked -q -p componentize -- $(CORE)/twinbox_plugin.wasm $(COMPONENT)/twinbox-mutations.wasm
 
 build: component ## target/release/twinbox and gmail-sim, with the component beside them

@@ -2,7 +2,9 @@
 //!
 //! `componentize <core.wasm> <component.wasm>`: the core module carries its world in a custom
 //! section that `wit-bindgen` wrote; no adapter is added, so the component imports what that world
-//! imports and nothing else.
+//! imports and nothing else. The zeros in its data are left out.
+
+mod zeros;
 
 use std::{env, fs, path::PathBuf};
 
@@ -15,6 +17,7 @@ fn main() -> Result<()> {
         bail!("usage: componentize <core.wasm> <component.wasm>");
     };
     let module = fs::read(core).with_context(|| format!("cannot read {}", core.display()))?;
+    let module = zeros::without_zeros(&module).context("the module cannot be read")?;
     let bytes = ComponentEncoder::default()
         .validate(true)
         .module(&module)

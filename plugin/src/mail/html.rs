@@ -4,7 +4,7 @@
 //! a tag ends; they are used where a tree is not needed (text from HTML, limits before the sanitiser, folding after it).
 //! Nothing here decides what is safe: that is [`super::sanitise`] alone. Linear in the input, no recursion.
 
-use mail_parser::decoders::html::add_html_token;
+use super::character_reference;
 
 /// A piece of HTML.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -379,18 +379,15 @@ impl TextWriter {
                 self.break_line();
             } else if c.is_ascii_whitespace() {
                 self.space_due = true;
-            } else if let Some(length) = reference_length(rest) {
-                let (reference, after) = rest.split_at(length);
-                let mut decoded = String::new();
-                add_html_token(&mut decoded, reference.as_bytes(), false);
-                for c in decoded.chars() {
+            } else if let Some(reference) = character_reference::leading(rest) {
+                for c in [Some(reference.first), reference.second].into_iter().flatten() {
                     if c == '\u{a0}' {
                         self.space_due = true;
                     } else if !c.is_control() {
                         self.put(c);
                     }
                 }
-                rest = after;
+                rest = &rest[reference.length..];
                 continue;
             } else if !is_zero_width(c) && !c.is_control() {
                 self.put(c);
@@ -420,14 +417,6 @@ impl TextWriter {
         self.space_due = false;
         self.out.push(c);
     }
-}
-
-/// Length of the character reference (`&amp;`, `&#8217;`) that `text` begins with.
-fn reference_length(text: &str) -> Option<usize> {
-    let inner = text.strip_prefix('&')?;
-    let end = inner.bytes().take(32).position(|b| b == b';')?;
-    let name = inner.get(..end)?;
-    (!name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'#')).then_some(end + 2)
 }
 
 /// Fillers that newsletters hide their preview text behind.

@@ -13,6 +13,7 @@
 pub mod address;
 pub mod attachment_decoder;
 pub mod base64_lines;
+mod character_reference;
 mod charset;
 pub mod compose;
 pub mod envelope;
