@@ -1,5 +1,5 @@
 //! S08: the address book comes into the CRM, once whole and from then on by what changed. Rows say whom the CRM
-//! was given, so that whoever is absent when all are listed again is known to have left.
+//! may have been given, so that whoever is absent when all are listed again is known to have left.
 
 use super::{Pass, Step};
 use crate::{
@@ -34,7 +34,11 @@ pub(super) async fn bring<H: Host>(pass: &Pass<'_, H>, trigger: &Trigger) -> Ste
     let mut started_over = false;
     loop {
         if book.begins_anew() {
+            // Stored before anybody is given: who was given in a listing that was cut short, and has left before
+            // the next, has an older number than that.
             book.listing += 1;
+            let begun = ledger::put(ADDRESS_BOOK.to_owned(), &book)?;
+            pass.commit(vec![begun]).await?;
         }
         pass.count(|counts| counts.requests += 1);
         let answer = people::list(pass.host, book.sync_token.as_deref(), book.page.as_deref()).await;
@@ -92,20 +96,23 @@ async fn take<H: Host>(pass: &Pass<'_, H>, book: &mut AddressBookRow, page: Peop
     Ok(pass.commit(changes).await?)
 }
 
-/// Gives the CRM persons, and notes that it has them.
+/// Gives the CRM persons. That it may have them is noted first: whoever leaves is then taken away, whatever stops
+/// this.
 async fn give<H: Host>(pass: &Pass<'_, H>, listing: Listing, persons: Vec<Person>) -> Step {
     if persons.is_empty() {
         return Ok(());
     }
-    let keys: Vec<String> = persons.iter().map(|person| person_key(&person.key)).collect();
-    let mut changes = Vec::new();
-    for (key, outcome) in keys.into_iter().zip(pass.host.put_contacts(persons).await?) {
-        match outcome {
-            PersonOutcome::Stored(_) => changes.push(ledger::put(key, &listing)?),
-            PersonOutcome::Refused(why) => pass.warn("a person was refused", &[("why", &why)]),
+    let mut changes = Vec::with_capacity(persons.len());
+    for person in &persons {
+        changes.push(ledger::put(person_key(&person.key), &listing)?);
+    }
+    pass.commit(changes).await?;
+    for outcome in pass.host.put_contacts(persons).await? {
+        if let PersonOutcome::Refused(why) = outcome {
+            pass.warn("a person was refused", &[("why", &why)]);
         }
     }
-    Ok(pass.commit(changes).await?)
+    Ok(())
 }
 
 /// Keeps when to ask again. Only a grant that is gone ends the pass.

@@ -22,6 +22,9 @@ use crate::{
     world::{Due, State},
 };
 
+/// How often the time until the next try is doubled.
+const PATIENCE: usize = 6;
+
 impl Director<'_> {
     pub(super) fn wake(&mut self, host: usize, tenant: usize, announced: Option<u64>) {
         let now = self.world.lock().now;
@@ -155,7 +158,10 @@ impl Director<'_> {
                     }
                     Err(error) => {
                         report_trap(&mut state, &error);
-                        let again = now + state.between(5_000, 60_000);
+                        // A person loses patience. Google ends the oldest of more than a hundred grants of an account.
+                        let attempts = self.lives[tenant].iter().rev();
+                        let refused = attempts.take_while(|life| life.connected.is_none()).count();
+                        let again = now + (state.between(5_000, 60_000) << refused.min(PATIENCE));
                         state.schedule(again, Due::Connect { tenant });
                     }
                 }

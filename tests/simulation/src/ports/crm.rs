@@ -62,6 +62,8 @@ pub(crate) struct Row {
     pub(crate) wanted: Option<Flags>,
     /// How often the sync told what the CRM itself had said.
     pub(crate) echoes: u32,
+    /// It was put or looked for again: whoever does not know that it is here says how it is, which is no echo.
+    is_met_again: bool,
 }
 
 /// Mail that was written in the CRM.
@@ -102,8 +104,15 @@ impl TenantCrm {
         self.rows.iter().any(|row| row.message.key == key) || self.outbound.iter().any(is_sent)
     }
 
+    fn meet_again(&mut self, key: &str) {
+        for row in self.rows.iter_mut().filter(|row| row.message.key == key) {
+            row.is_met_again = true;
+        }
+    }
+
     fn put(&mut self, by: &ConnectionId, message: &Message) -> PutOutcome {
         if self.kind == CrmKind::Idempotent && self.knows(&message.key) {
+            self.meet_again(&message.key);
             return PutOutcome::Already(message.key.clone());
         }
         self.rows.push(Row {
@@ -113,6 +122,7 @@ impl TenantCrm {
             is_removed: false,
             wanted: None,
             echoes: 0,
+            is_met_again: false,
         });
         PutOutcome::Stored(message.key.clone())
     }
@@ -151,7 +161,9 @@ impl TenantCrm {
         let mut outcome = UpdateOutcome::Gone;
         for row in found {
             if let Some(flags) = update.flags {
-                row.echoes += u32::from(row.wanted == Some(flags) && row.message.flags == flags);
+                let is_echo = row.wanted == Some(flags) && row.message.flags == flags && !row.is_met_again;
+                row.echoes += u32::from(is_echo);
+                row.is_met_again = false;
                 row.message.flags = flags;
             }
             row.is_deleted |= update.deleted;
@@ -331,7 +343,10 @@ impl Crm for Ports {
         let line = || format!("{} {keys:?}", scope.tenant);
         self.crm(scope, Port::CrmFind, line, |state, scope| {
             let tenant = tenant(state, scope)?;
-            let found = keys.iter().map(|key| tenant.knows(key).then(|| key.clone()));
+            let found = keys.iter().map(|key| {
+                tenant.meet_again(key);
+                tenant.knows(key).then(|| key.clone())
+            });
             Ok(found.collect())
         })
         .await
