@@ -25,6 +25,7 @@ mod hex;
 mod host;
 mod key_file;
 pub mod mailbox;
+pub mod people;
 pub mod problem;
 #[cfg(feature = "program")]
 #[doc(hidden)]

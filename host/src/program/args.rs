@@ -48,9 +48,101 @@ pub(super) enum Command {
     /// Which component runs: shows it, tries another one in its shadow, lets it take over, takes it back.
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Who may sign in to the pages: adds, lists and removes accounts, gives another password.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Tokens for the API and the metrics, each acting for one account.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// The keys that seal the tokens: shows them, or lets a new one take their place.
     #[command(subcommand)]
     Keys(KeysCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum UserCommand {
+    /// Adds an account and prints its password, unless one is given.
+    Add(AddUser),
+    /// Shows the accounts.
+    List(Configured),
+    /// Gives an account another password, and prints it unless one is given. Its sessions end.
+    Password(UserPassword),
+    /// Removes an account with its sessions and tokens. What was written and synced stays.
+    Remove(OneUser),
+}
+
+#[derive(Debug, Group)]
+pub(super) struct AddUser {
+    #[command(flatten)]
+    pub(super) user: UserPassword,
+    /// Their tenant, which is made if it is new.
+    #[arg(long, default_value = "home")]
+    pub(super) tenant: String,
+    /// Who they are in the tenant; by default the login. Connections belong to this name.
+    #[arg(long, value_name = "ID")]
+    pub(super) user_id: Option<String>,
+    /// What they are called; by default the login.
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    /// What they may do.
+    #[arg(long, value_enum, default_value_t = RoleName::User)]
+    pub(super) role: RoleName,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct UserPassword {
+    #[command(flatten)]
+    pub(super) one: OneUser,
+    /// Reads the password from standard input: one line.
+    #[arg(long)]
+    pub(super) password_stdin: bool,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct OneUser {
+    #[command(flatten)]
+    pub(super) configured: Configured,
+    /// What they sign in with, such as their address.
+    pub(super) login: String,
+}
+
+/// What an account may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum RoleName {
+    /// Their own mailbox, the tenant's contacts and conversations.
+    User,
+    /// That, and how the tenant's connections run.
+    Admin,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenCommand {
+    /// Makes a token and prints it, this once.
+    Create(CreateToken),
+    /// Shows the tokens, without what opens anything.
+    List(Configured),
+    /// Revokes a token.
+    Revoke(RevokeToken),
+}
+
+#[derive(Debug, Group)]
+pub(super) struct CreateToken {
+    #[command(flatten)]
+    pub(super) user: OneUser,
+    /// What it is for.
+    #[arg(long)]
+    pub(super) name: String,
+    /// Until it expires; without it, until it is revoked.
+    #[arg(long)]
+    pub(super) days: Option<u32>,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct RevokeToken {
+    #[command(flatten)]
+    pub(super) configured: Configured,
+    /// Its id, as `twinbox token list` shows it.
+    pub(super) id: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -204,7 +296,7 @@ pub(super) struct Connect {
     /// The mailbox that is meant; another one is refused.
     #[arg(long, value_name = "ADDRESS")]
     pub(super) address: Option<String>,
-    /// The user it is for.
+    /// Whom it is for: a login, or a user's name in the tenant `home`.
     #[arg(long, default_value = "user")]
     pub(super) user: String,
     /// Brings the contacts of the Google account into the CRM as well.

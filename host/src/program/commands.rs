@@ -33,7 +33,10 @@ const MOST_PASSES: u32 = 1_000;
 pub(super) async fn connect(options: Connect, json: bool) -> Outcome {
     let config = Config::read(&options.configured.config)?;
     let runtime = Runtime::start(plan(&config)?).await?;
-    let (tenant, user) = (TenantId::new(TENANT), UserId::new(&options.user));
+    let (tenant, user) = match runtime.people.person(&options.user).await? {
+        Some(person) => (person.tenant, person.user),
+        None => (TenantId::new(TENANT), UserId::new(&options.user)),
+    };
     runtime.crm.create_user(&tenant, &user, &options.user).await?;
     let (listener, mut answers) = wait_for_browser(config.listen).await?;
     let session: u128 = rand::random();

@@ -7,6 +7,7 @@ use crate::{
     contract::Problem,
     crm::CrmError,
     host::HostError,
+    people::PeopleError,
     problem::{Described, describe},
     release::ReleaseError,
     sandbox::LoadError,
@@ -153,6 +154,26 @@ impl From<RotateError> for Failure {
                 "Run `twinbox keys rotate` again: it carries on where it stopped.",
             )
             .exiting(LATER),
+        }
+    }
+}
+
+impl From<PeopleError> for Failure {
+    fn from(error: PeopleError) -> Self {
+        let happened = error.to_string();
+        match error {
+            PeopleError::Taken => Self::new(
+                "account-taken",
+                happened,
+                "`twinbox user list` shows the accounts; --user names another user of the tenant.",
+            ),
+            PeopleError::Unknown => Self::new(
+                "account-unknown",
+                happened,
+                "`twinbox user list` shows the accounts, `twinbox token list` the tokens.",
+            ),
+            PeopleError::Invalid(_) => Self::new("account-invalid", happened, "Change it and try again."),
+            PeopleError::Unavailable(_) => Problem::StorageUnavailable(happened).into(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod demo;
 mod failure;
 mod folder;
 mod keys;
+mod people;
 mod plugin;
 mod runtime;
 mod serve;
@@ -37,6 +38,8 @@ pub async fn run() -> ExitCode {
         Command::Inspect(options) => commands::inspect(options, json).await,
         Command::Record(options) => Box::pin(traces::record(options, json)).await,
         Command::Replay(options) => Box::pin(traces::replay(options, json)).await,
+        Command::User(command) => people::user(command, json).await,
+        Command::Token(command) => people::token(command, json).await,
         Command::Keys(command) => keys::run(command, json).await,
         Command::Plugin(command) => Box::pin(plugin::run(command, json)).await,
     };

@@ -18,6 +18,7 @@ use crate::{
     contract::PluginManifest,
     crm::EmbeddedCrm,
     egress::{Egress, Grants, Origin, StandIns},
+    people::People,
     quota::{Rates, SqlitePenalties, TokenBuckets, Unmetered},
     release::{LARGEST_COMPONENT, Plugins, ReleaseStore},
     sandbox::{Allocation, LoadError, Plugin, Sandbox, SandboxConfig},
@@ -26,7 +27,7 @@ use crate::{
     vault::{ClientConfig, Endpoints, KeyRing, OAuthVault, Provider, SealingKey, SealingKeys},
 };
 
-/// The one tenant of the embedded CRM.
+/// The tenant of the embedded CRM, unless another is named.
 pub(super) const TENANT: &str = "home";
 /// Its user, unless another is named.
 pub(super) const USER: &str = "user";
@@ -59,6 +60,7 @@ pub(super) struct Runtime {
     pub(super) host: Host,
     pub(super) crm: EmbeddedCrm,
     pub(super) accounts: Accounts,
+    pub(super) people: People,
     _presence: Option<Presence>,
 }
 
@@ -76,6 +78,7 @@ impl Runtime {
         crm.create_tenant(&TenantId::new(TENANT), "Home").await?;
         crm.create_user(&TenantId::new(TENANT), &UserId::new(USER), "You")
             .await?;
+        let people = People::new(database.clone())?;
         let audits = SqliteAudits::new(database.clone())?;
         let penalties = Arc::new(SqlitePenalties::new(database.clone())?);
         let releases = ReleaseStore::new(database.clone())?;
@@ -105,6 +108,7 @@ impl Runtime {
             host,
             crm,
             accounts,
+            people,
             _presence: presence,
         })
     }

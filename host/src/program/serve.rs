@@ -10,14 +10,14 @@ use super::{
     args::Configured,
     config::{Config, Delivery},
     failure::Failure,
-    runtime::{Plan, Runtime, TENANT, USER},
+    runtime::{Plan, Runtime},
 };
 use crate::{
     Durability,
     accounts::Connected,
+    people::Person,
     push::{Inbox, PullConfig, Puller, PushReceiver, ServiceAccount, TrustedSender},
     schedule::{AuditSchedule, LocalSchedule, Polling, Schedule},
-    scope::{TenantId, UserId},
     web::{PUSH_PATH, WebState, push_router, router},
 };
 
@@ -51,7 +51,10 @@ pub(super) async fn run(options: Configured) -> Outcome {
     let public = config.public_url()?;
     let push = push(&config, &runtime, schedule.clone(), &public)?;
     println!("Twinbox serves {public}");
-    pages(&runtime, schedule, push, config.listen, &public).await
+    if runtime.people.list().await?.is_empty() {
+        println!("Nobody can sign in yet: `twinbox user add LOGIN` makes an account.");
+    }
+    pages(&runtime, schedule, push, None, config.listen, &public).await
 }
 
 /// What the configuration asks for.
@@ -75,11 +78,12 @@ pub(super) fn plan(config: &Config) -> Result<Plan, Failure> {
     })
 }
 
-/// Serves the pages until the process is asked to end.
+/// Serves the pages until the process is asked to end; with `everybody`, to all who reach them.
 pub(super) async fn pages(
     runtime: &Runtime,
     schedule: Arc<dyn Schedule>,
     push: Option<PushReceiver>,
+    everybody: Option<Person>,
     listen: SocketAddr,
     public: &Url,
 ) -> Outcome {
@@ -88,13 +92,12 @@ pub(super) async fn pages(
         Failure::new("listen", format!("cannot listen on {listen}: {error}"), advice)
     })?;
     let connections = Connected::new(runtime.accounts.clone(), schedule);
-    let state = WebState::new(
-        runtime.crm.clone(),
-        TenantId::new(TENANT),
-        UserId::new(USER),
-        Arc::new(connections),
-    )
-    .at(public.clone());
+    let connections = Arc::new(connections);
+    let mut state =
+        WebState::new(runtime.crm.clone(), runtime.people.clone(), connections).at(public.clone());
+    if let Some(everybody) = everybody {
+        state = state.open_to(everybody);
+    }
     let mut pages = router(state);
     if let Some(receiver) = push {
         pages = pages.merge(push_router(Arc::new(receiver)));

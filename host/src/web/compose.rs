@@ -2,13 +2,10 @@
 
 use std::collections::HashMap;
 
-use axum::{
-    extract::{Query, State},
-    response::Html as HtmlResponse,
-};
+use axum::{extract::Query, response::Html as HtmlResponse};
 
 use super::{
-    WebState,
+    Desk,
     connections::Trouble,
     conversations::name_of,
     failure::{Failure, described},
@@ -83,29 +80,29 @@ impl Draft {
 
 /// `GET /compose`: a new mail. `contact` chooses the contact.
 pub(super) async fn page(
-    State(state): State<WebState>,
+    desk: Desk,
     visitor: Visitor,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<HtmlResponse<String>, Failure> {
     let draft = match query.get("contact") {
         Some(id) => {
-            let contact = state.crm.contact(&state.tenant, id).await?;
+            let contact = desk.crm.contact(&desk.tenant, id).await?;
             Draft::reply(&contact, &[])
         }
         None => Draft::default(),
     };
-    written(&state, &visitor, &draft, None).await
+    written(&desk, &visitor, &draft, None).await
 }
 
 /// The page with a draft, and why it was not sent.
 pub(super) async fn written(
-    state: &WebState,
+    desk: &Desk,
     visitor: &Visitor,
     draft: &Draft,
     trouble: Option<&Trouble>,
 ) -> Result<HtmlResponse<String>, Failure> {
-    let contacts = state.crm.list_contacts(&state.tenant, Paging::default()).await?;
-    let form = match mailbox(state).await? {
+    let contacts = desk.crm.list_contacts(&desk.tenant, Paging::default()).await?;
+    let form = match mailbox(desk).await? {
         None => no_mailbox(),
         Some(_) if contacts.is_empty() => html!(
             "<p class=\"note\">There is nobody to write to yet. <a href=\"/contacts\">Add a contact</a> first.</p>"
@@ -126,14 +123,14 @@ pub(super) async fn written(
 
 /// The user's connection that mail goes through: one that syncs rather than one that waits for the
 /// user (S07: mail is queued until then).
-pub(super) async fn mailbox(state: &WebState) -> Result<Option<Connection>, Failure> {
+pub(super) async fn mailbox(desk: &Desk) -> Result<Option<Connection>, Failure> {
     let rank = |connection: &Connection| match connection.status {
         ConnectionStatus::Active => 0,
         ConnectionStatus::NeedsReconnect => 1,
         ConnectionStatus::Connecting => 2,
         ConnectionStatus::Disconnected => 3,
     };
-    let own = own_connections(state).await?;
+    let own = own_connections(desk).await?;
     Ok(own
         .into_iter()
         .filter(|connection| connection.status != ConnectionStatus::Disconnected)
@@ -141,9 +138,9 @@ pub(super) async fn mailbox(state: &WebState) -> Result<Option<Connection>, Fail
 }
 
 /// The user's own connections.
-pub(super) async fn own_connections(state: &WebState) -> Result<Vec<Connection>, Failure> {
-    let mut all = state.connections.list(&state.tenant).await?;
-    all.retain(|connection| connection.scope.tenant == state.tenant && connection.scope.user == state.user);
+pub(super) async fn own_connections(desk: &Desk) -> Result<Vec<Connection>, Failure> {
+    let mut all = desk.connections.list(&desk.tenant).await?;
+    all.retain(|connection| connection.scope.tenant == desk.tenant && connection.scope.user == desk.user);
     Ok(all)
 }
 

@@ -1,12 +1,9 @@
 //! Contacts: mail is synced with them and nobody else, so there has to be a way to add one.
 
-use axum::{
-    extract::State,
-    response::{Html as HtmlResponse, Redirect},
-};
+use axum::response::{Html as HtmlResponse, Redirect};
 
 use super::{
-    WebState, addresses,
+    Desk, addresses,
     conversations::name_of,
     failure::Failure,
     guard::{CheckedForm, Visitor},
@@ -19,11 +16,8 @@ use crate::{
 };
 
 /// `GET /contacts`: the first 500, and a form for another one.
-pub(super) async fn list(
-    State(state): State<WebState>,
-    visitor: Visitor,
-) -> Result<HtmlResponse<String>, Failure> {
-    let contacts = state.crm.list_contacts(&state.tenant, Paging::default()).await?;
+pub(super) async fn list(desk: Desk, visitor: Visitor) -> Result<HtmlResponse<String>, Failure> {
+    let contacts = desk.crm.list_contacts(&desk.tenant, Paging::default()).await?;
     let items: Vec<Html> = contacts
         .iter()
         .map(|contact| {
@@ -45,7 +39,7 @@ pub(super) async fn list(
 }
 
 /// `POST /contacts`.
-pub(super) async fn create(State(state): State<WebState>, form: CheckedForm) -> Result<Redirect, Failure> {
+pub(super) async fn create(desk: Desk, form: CheckedForm) -> Result<Redirect, Failure> {
     let invalid = |address: String| {
         Failure::problem(
             axum::http::StatusCode::UNPROCESSABLE_ENTITY,
@@ -65,6 +59,6 @@ pub(super) async fn create(State(state): State<WebState>, form: CheckedForm) -> 
         addresses: list.into_iter().map(|mailbox| mailbox.address).collect(),
         ..NewContact::default()
     };
-    let id = state.crm.create_contact(&state.tenant, contact).await?;
+    let id = desk.crm.create_contact(&desk.tenant, contact).await?;
     Ok(Redirect::to(&format!("/conversations/{}", segment(&id))))
 }

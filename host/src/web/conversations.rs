@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use axum::{
-    extract::{Path, Query, State},
+    extract::{Path, Query},
     response::{Html as HtmlResponse, Redirect},
 };
 
 use super::{
-    WebState,
+    Desk,
     compose::{self, Draft},
     failure::Failure,
     guard::{CheckedForm, Visitor},
@@ -28,10 +28,10 @@ const MESSAGES: u32 = 50;
 
 /// `GET /`: the list. `page` counts from 0.
 pub(super) async fn list(
-    State(state): State<WebState>,
+    desk: Desk,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<HtmlResponse<String>, Failure> {
-    let list = list_of(&state, number(&query, "page"), None).await?;
+    let list = list_of(&desk, number(&query, "page"), None).await?;
     let main = html!(
         "<main class=\"split list-only\">" (list)
         "<section class=\"conversation empty\"><p class=\"muted\">Choose a conversation.</p></section></main>"
@@ -42,30 +42,30 @@ pub(super) async fn list(
 /// `GET /conversations/{contact}`. `earlier` leaves out so many of the newest messages; `again` fills
 /// the form with a message that was not sent.
 pub(super) async fn one(
-    State(state): State<WebState>,
+    desk: Desk,
     visitor: Visitor,
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<HtmlResponse<String>, Failure> {
-    let contact = state.crm.contact(&state.tenant, &id).await?;
+    let contact = desk.crm.contact(&desk.tenant, &id).await?;
     let earlier = number(&query, "earlier");
     let paging = Paging {
         offset: earlier,
         limit: MESSAGES,
     };
-    let messages = state.crm.conversation(&state.tenant, &id, paging).await?;
+    let messages = desk.crm.conversation(&desk.tenant, &id, paging).await?;
     let draft = match query.get("again") {
         Some(again) => {
-            let unsent = state.crm.message(&state.tenant, again).await?;
+            let unsent = desk.crm.message(&desk.tenant, again).await?;
             Draft::again(&contact, &unsent, &messages)
         }
         None => Draft::reply(&contact, &messages),
     };
-    let form = match compose::mailbox(&state).await? {
+    let form = match compose::mailbox(&desk).await? {
         Some(mailbox) => compose::form(&draft, &mailbox, &[], &visitor),
         None => compose::no_mailbox(),
     };
-    let list = list_of(&state, number(&query, "page"), Some(&id)).await?;
+    let list = list_of(&desk, number(&query, "page"), Some(&id)).await?;
     let main = html!(
         "<main class=\"split\">" (list) "<section class=\"conversation\">"
         (head(&contact, &messages, &visitor)) (older(&id, earlier, &messages))
@@ -79,13 +79,13 @@ pub(super) async fn one(
 
 /// `POST /conversations/{contact}/read`: marks all messages of the last page read (S17).
 pub(super) async fn mark_read(
-    State(state): State<WebState>,
+    desk: Desk,
     Path(id): Path<String>,
     _form: CheckedForm,
 ) -> Result<Redirect, Failure> {
-    let messages = state
+    let messages = desk
         .crm
-        .conversation(&state.tenant, &id, Paging::default())
+        .conversation(&desk.tenant, &id, Paging::default())
         .await?;
     let mut woken = Vec::new();
     for stored in messages {
@@ -96,9 +96,9 @@ pub(super) async fn mark_read(
             unread: false,
             ..stored.message.flags
         };
-        state.crm.set_flags(&state.tenant, &stored.id, flags).await?;
+        desk.crm.set_flags(&desk.tenant, &stored.id, flags).await?;
         if !woken.contains(&stored.connection) {
-            state.connections.wake(&stored.connection, Trigger::CrmChange);
+            desk.connections.wake(&stored.connection, Trigger::CrmChange);
             woken.push(stored.connection);
         }
     }
@@ -121,12 +121,12 @@ fn number(query: &HashMap<String, String>, name: &str) -> u32 {
         .min(1_000_000)
 }
 
-async fn list_of(state: &WebState, page: u32, selected: Option<&str>) -> Result<Html, Failure> {
+async fn list_of(desk: &Desk, page: u32, selected: Option<&str>) -> Result<Html, Failure> {
     let paging = Paging {
         offset: page * LIST_LENGTH,
         limit: LIST_LENGTH + 1,
     };
-    let mut conversations = state.crm.conversations(&state.tenant, paging).await?;
+    let mut conversations = desk.crm.conversations(&desk.tenant, paging).await?;
     let more = conversations.len() > LIST_LENGTH as usize;
     conversations.truncate(LIST_LENGTH as usize);
     let items: Vec<Html> = conversations

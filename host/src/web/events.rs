@@ -1,29 +1,30 @@
 //! `GET /events`: tells the page that something has changed (server-sent events, HTML 9.2).
 //!
 //! An event says which contact it is about and nothing else; the page fetches itself anew. Only
-//! events of the state's tenant are passed on. A slow reader that missed some gets one that is about
+//! events of the reader's tenant are passed on. A slow reader that missed some gets one that is about
 //! everything.
 
 use std::{convert::Infallible, time::Duration};
 
 use axum::{
-    extract::State,
     http::StatusCode,
     response::sse::{Event, KeepAlive, Sse},
 };
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{WebState, connections::Trouble, failure::Failure};
+use super::{Desk, connections::Trouble, failure::Failure};
 use crate::{crm::CrmEvent, scope::TenantId};
 
 /// How often a line is sent while nothing happens, so that proxies keep the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How long a stream lasts. Browsers ask again by themselves, and have to be signed in then.
+const LASTS: Duration = Duration::from_mins(15);
 
 pub(super) async fn stream(
-    State(state): State<WebState>,
+    desk: Desk,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failure> {
-    let permit = state.live.clone().try_acquire_owned().map_err(|_| {
+    let permit = desk.site.live.clone().try_acquire_owned().map_err(|_| {
         Failure::new(
             StatusCode::SERVICE_UNAVAILABLE,
             Trouble::new(
@@ -33,7 +34,7 @@ pub(super) async fn stream(
             ),
         )
     })?;
-    let start = (state.crm.subscribe(), state.tenant, permit);
+    let start = (desk.crm.subscribe(), desk.tenant, permit);
     let events = stream::unfold(start, |(mut receiver, tenant, permit)| async move {
         loop {
             let about = match receiver.recv().await {
@@ -51,6 +52,7 @@ pub(super) async fn stream(
             ));
         }
     });
+    let events = events.take_until(Box::pin(tokio::time::sleep(LASTS)));
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 

@@ -57,6 +57,18 @@ impl Failure {
         )
     }
 
+    /// The request's bearer is nobody known.
+    pub(super) fn not_signed_in() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            Trouble::new(
+                "sign-in-needed",
+                "Nobody is signed in here, or the session has ended.",
+                "Sign in and try again; programs send a valid API token.",
+            ),
+        )
+    }
+
     pub(super) fn bad_form(status: StatusCode) -> Self {
         Self::new(
             status,
@@ -152,11 +164,12 @@ impl IntoResponse for Failure {
             "<main class=\"narrow\"><h1>That did not work</h1>" (described(&self.trouble)) (self.remedy)
             "<p><a href=\"/\">Conversations</a> · <a href=\"/settings\">Settings</a></p></main>"
         );
-        (
-            self.status,
-            layout::page("That did not work", Section::None, &main),
-        )
-            .into_response()
+        let section = if self.status == StatusCode::UNAUTHORIZED {
+            Section::SignIn
+        } else {
+            Section::None
+        };
+        (self.status, layout::page("That did not work", section, &main)).into_response()
     }
 }
 

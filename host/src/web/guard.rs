@@ -1,5 +1,6 @@
 //! What every request passes: it was meant for us (Host, against DNS rebinding), a POST comes from
-//! our own pages (Origin, Sec-Fetch-Site, CSRF token), and every answer says how it may be used.
+//! our own pages (Origin, Sec-Fetch-Site, CSRF token), somebody is signed in or the page is for everybody,
+//! and every answer says how it may be used.
 //!
 //! The CSRF token is an HMAC of the session cookie under a key of this process: nothing is stored, and
 //! a form from before a restart is refused with a page that says so.
@@ -12,8 +13,8 @@ use axum::{
     http::{
         HeaderMap, HeaderValue, Method, StatusCode, Uri,
         header::{
-            CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HOST, HeaderName, ORIGIN, REFERRER_POLICY,
-            SET_COOKIE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+            AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HOST, HeaderName, ORIGIN,
+            REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
         },
         request::Parts,
     },
@@ -27,9 +28,12 @@ use url::Url;
 
 use super::{
     WebState,
+    desk::{Entered, Entrance},
     failure::Failure,
     html::{Html, html},
+    sign_in::{unavailable, way_in},
 };
+use crate::people::Person;
 
 /// Policy of our own pages. Frames are the bodies of messages.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
@@ -38,7 +42,10 @@ const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'sel
 const CONNECT_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
      connect-src 'self'; form-action 'self' https: http://localhost:* http://127.0.0.1:*; \
      base-uri 'none'; frame-ancestors 'none'";
-const SESSION: &str = "twinbox_session";
+/// Paths that a token opens, and no others: a token is no cookie, and forms need a session.
+const FOR_TOKENS: [&str; 1] = ["/metrics"];
+/// What is not opened as a page of its own: without a session it is refused instead of led to the sign-in.
+const PARTS: [&str; 3] = ["/events", "/metrics", "/messages/"];
 /// The longest cookie or token looked at, in bytes.
 const TEXT_LIMIT: usize = 4 << 10;
 
@@ -147,6 +154,20 @@ pub(super) fn cookie(
     .ok()
 }
 
+/// The name of the session's cookie. Over `https` with the prefix that binds it to this host and to secure
+/// connections (RFC 6265bis, 4.1.3.2).
+pub(super) fn session_cookie(site: &WebState) -> &'static str {
+    let secure = site
+        .public
+        .as_ref()
+        .is_some_and(|public| public.scheme() == "https");
+    if secure {
+        "__Host-twinbox_session"
+    } else {
+        "twinbox_session"
+    }
+}
+
 /// The value of a cookie.
 pub(super) fn cookie_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers
@@ -168,10 +189,10 @@ pub(super) fn random_text() -> String {
 pub(super) async fn guard(State(state): State<WebState>, mut request: Request, next: Next) -> Response {
     let connecting =
         request.uri().path().starts_with("/settings") || request.uri().path().starts_with("/oauth");
-    let known = cookie_value(request.headers(), SESSION).map(str::to_owned);
+    let known = cookie_value(request.headers(), session_cookie(&state)).map(str::to_owned);
     let session = known.clone().unwrap_or_else(random_text);
-    let mut response = if let Err(failure) = admit(&state, &request) {
-        failure.into_response()
+    let mut response = if let Err(response) = enter(&state, &mut request, known.as_deref()).await {
+        response
     } else {
         let visitor = Visitor::new(session.clone(), &state.keys);
         request.extensions_mut().insert(visitor);
@@ -180,7 +201,7 @@ pub(super) async fn guard(State(state): State<WebState>, mut request: Request, n
     let headers = response.headers_mut();
     if known.is_none()
         && is_page(headers)
-        && let Some(cookie) = cookie(&state, SESSION, &session, "/", None)
+        && let Some(cookie) = cookie(&state, session_cookie(&state), &session, "/", None)
     {
         headers.append(SET_COOKIE, cookie);
     }
@@ -208,6 +229,67 @@ pub(super) async fn guard(State(state): State<WebState>, mut request: Request, n
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
+}
+
+/// Lets a request in, with who it is from; the answer to one that is not let in.
+async fn enter(site: &WebState, request: &mut Request, session: Option<&str>) -> Result<(), Response> {
+    admit(site, request).map_err(IntoResponse::into_response)?;
+    let token = token(request).map_err(IntoResponse::into_response)?;
+    let entered = entered(site, token, session)
+        .await
+        .map_err(IntoResponse::into_response)?;
+    let path = request.uri().path();
+    match entered {
+        Some(entered) => {
+            request.extensions_mut().insert(entered);
+            Ok(())
+        }
+        None if path == "/sign-in" || path.starts_with("/assets/") => Ok(()),
+        None if request.method() == Method::GET && !PARTS.iter().any(|part| path.starts_with(part)) => {
+            Err(way_in(request.uri()).into_response())
+        }
+        None => Err(Failure::not_signed_in().into_response()),
+    }
+}
+
+/// Who a request is from. One with a token is judged by that alone.
+async fn entered(
+    site: &WebState,
+    token: Option<String>,
+    session: Option<&str>,
+) -> Result<Option<Entered>, Failure> {
+    let of = |person: Option<Person>, by| person.map(|person| Entered { person, by });
+    if let Some(token) = token {
+        let person = site.people.bearer(&token).await.map_err(unavailable)?;
+        let entered = of(person, Entrance::Token);
+        return entered.map(Some).ok_or_else(Failure::not_signed_in);
+    }
+    if let Some(session) = session {
+        let person = site.people.session(session).await.map_err(unavailable)?;
+        if person.is_some() {
+            return Ok(of(person, Entrance::Session));
+        }
+    }
+    Ok(of(site.everybody.clone(), Entrance::Open))
+}
+
+/// The token of a request, if it brings one where tokens are taken (RFC 6750, 2.1).
+fn token(request: &Request) -> Result<Option<String>, Failure> {
+    let path = request.uri().path();
+    if !FOR_TOKENS.iter().any(|tokens| path.starts_with(tokens)) {
+        return Ok(None);
+    }
+    let Some(field) = request.headers().get(AUTHORIZATION) else {
+        return Ok(None);
+    };
+    let bearer = |field: &str| {
+        let (scheme, token) = field.split_once(' ')?;
+        scheme
+            .eq_ignore_ascii_case("bearer")
+            .then(|| token.trim().to_owned())
+    };
+    let token = field.to_str().ok().and_then(bearer);
+    token.map(Some).ok_or_else(Failure::not_signed_in)
 }
 
 fn admit(state: &WebState, request: &Request) -> Result<(), Failure> {

@@ -12,23 +12,31 @@ pub(super) enum Section {
     Compose,
     Contacts,
     Settings,
+    /// Nobody is signed in: there is nowhere to go.
+    SignIn,
     None,
 }
 
 /// A whole page.
 pub(super) fn page(title: &str, section: Section, main: &Html) -> HtmlResponse<String> {
-    let links: Vec<Html> = [
+    let sections = [
         (Section::Conversations, "/", "Conversations"),
         (Section::Compose, "/compose", "New mail"),
         (Section::Contacts, "/contacts", "Contacts"),
         (Section::Settings, "/settings", "Settings"),
-    ]
-    .into_iter()
-    .map(|(target, path, name)| {
-        let current = (target == section).then(|| html!(" aria-current=\"page\""));
-        html!("<a href=\"" (path) "\"" (current) ">" (name) "</a>")
-    })
-    .collect();
+    ];
+    let shown = if section == Section::SignIn {
+        &[][..]
+    } else {
+        &sections
+    };
+    let links: Vec<Html> = shown
+        .iter()
+        .map(|&(target, path, name)| {
+            let current = (target == section).then(|| html!(" aria-current=\"page\""));
+            html!("<a href=\"" (path) "\"" (current) ">" (name) "</a>")
+        })
+        .collect();
     let page = html!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">"
         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"

@@ -1,14 +1,11 @@
 //! One message in its conversation, and what can be done with it.
 
-use axum::{
-    extract::{Path, State},
-    response::Redirect,
-};
+use axum::{extract::Path, response::Redirect};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
 use super::{
-    WebState,
+    Desk,
     connections::Trouble,
     failure::{Failure, described},
     guard::{CheckedForm, Visitor},
@@ -42,39 +39,35 @@ pub(super) fn article(stored: &StoredMessage, visitor: &Visitor) -> Html {
 }
 
 /// `POST /messages/{id}/mark`: sets one mark (S17).
-pub(super) async fn mark(
-    State(state): State<WebState>,
-    Path(id): Path<String>,
-    form: CheckedForm,
-) -> Result<Redirect, Failure> {
-    let stored = state.crm.message(&state.tenant, &id).await?;
+pub(super) async fn mark(desk: Desk, Path(id): Path<String>, form: CheckedForm) -> Result<Redirect, Failure> {
+    let stored = desk.crm.message(&desk.tenant, &id).await?;
     let flags = marked(stored.message.flags, form.text("as"))
         .ok_or_else(|| Failure::bad_form(axum::http::StatusCode::BAD_REQUEST))?;
-    state.crm.set_flags(&state.tenant, &id, flags).await?;
-    state.connections.wake(&stored.connection, Trigger::CrmChange);
+    desk.crm.set_flags(&desk.tenant, &id, flags).await?;
+    desk.connections.wake(&stored.connection, Trigger::CrmChange);
     Ok(back_to(&stored))
 }
 
 /// `POST /messages/{id}/delete` (S17).
 pub(super) async fn delete(
-    State(state): State<WebState>,
+    desk: Desk,
     Path(id): Path<String>,
     _form: CheckedForm,
 ) -> Result<Redirect, Failure> {
-    let stored = state.crm.message(&state.tenant, &id).await?;
-    state.crm.delete_message(&state.tenant, &id).await?;
-    state.connections.wake(&stored.connection, Trigger::CrmChange);
+    let stored = desk.crm.message(&desk.tenant, &id).await?;
+    desk.crm.delete_message(&desk.tenant, &id).await?;
+    desk.connections.wake(&stored.connection, Trigger::CrmChange);
     Ok(back_to(&stored))
 }
 
 /// `POST /messages/{id}/cancel`: withdraws mail that waits.
 pub(super) async fn cancel(
-    State(state): State<WebState>,
+    desk: Desk,
     Path(id): Path<String>,
     _form: CheckedForm,
 ) -> Result<Redirect, Failure> {
-    let stored = state.crm.message(&state.tenant, &id).await?;
-    state.crm.cancel_outbound(&state.tenant, &id).await?;
+    let stored = desk.crm.message(&desk.tenant, &id).await?;
+    desk.crm.cancel_outbound(&desk.tenant, &id).await?;
     Ok(back_to(&stored))
 }
 

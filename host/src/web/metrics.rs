@@ -5,12 +5,11 @@
 use std::{collections::HashMap, fmt::Write as _};
 
 use axum::{
-    extract::State,
     http::header,
     response::{IntoResponse, Response},
 };
 
-use super::{WebState, failure::Failure};
+use super::{Desk, failure::Failure};
 use crate::{
     audit::AuditStanding,
     scope::ConnectionId,
@@ -18,10 +17,10 @@ use crate::{
 };
 
 /// `GET /metrics`.
-pub(super) async fn page(State(state): State<WebState>) -> Result<Response, Failure> {
-    let connections = state.connections.list(&state.tenant).await?;
-    let audits = state.connections.audits(&state.tenant).await?;
-    let text = text(&connections, &audits, state.connections.now());
+pub(super) async fn page(desk: Desk) -> Result<Response, Failure> {
+    let connections = desk.connections.list(&desk.tenant).await?;
+    let audits = desk.connections.audits(&desk.tenant).await?;
+    let text = text(&connections, &audits, desk.connections.now());
     Ok((
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
         text,

@@ -1,16 +1,16 @@
 //! The embedded CRM's pages: conversations, writing mail, connecting a mailbox.
 //!
-//! Rendered on the server, usable without JavaScript, nothing loaded from elsewhere. Who may open the
-//! pages is decided in front of them: they listen on a loopback address, or behind a proxy that
-//! authenticates. What they defend against themselves: other sites ([`guard`]: Host, Origin, CSRF
-//! token), mail ([`sanitise`], a sandboxed frame with a policy of its own), and other tenants (every
-//! call names the state's tenant; no id from a request is used without it).
+//! Rendered on the server, usable without JavaScript, nothing loaded from elsewhere. People sign in
+//! ([`crate::people`]); who they are says whose tenant they see ([`desk`]), and no id from a request is
+//! used without it. What else the pages defend against: other sites ([`guard`]: Host, Origin, CSRF token)
+//! and mail ([`sanitise`], a sandboxed frame with a policy of its own).
 //!
 //! ```text
 //! GET  /  /conversations/{contact}  /compose  /contacts  /settings  /settings/disconnect
 //! GET  /messages/{id}/body  /messages/{id}/parts/{part}  /events  /metrics  /healthz  /assets/…
 //! POST /send  /contacts  /messages/{id}/mark|delete|cancel  /conversations/{contact}/read
-//! POST /settings/sync  /settings/disconnect  /oauth/connect        GET /oauth/callback
+//! POST /settings/sync|contacts|disconnect|password  /oauth/connect        GET /oauth/callback
+//! GET  POST /sign-in  POST /sign-out
 //! ```
 //!
 //! Where push is configured, [`push_router`] is merged with them: `POST /push/gmail`, for Pub/Sub alone.
@@ -28,7 +28,7 @@ use url::Url;
 
 use crate::{
     crm::EmbeddedCrm,
-    scope::{TenantId, UserId},
+    people::{People, Person},
 };
 
 mod addresses;
@@ -37,6 +37,7 @@ mod compose;
 mod connections;
 mod contacts;
 mod conversations;
+mod desk;
 mod events;
 mod failure;
 mod guard;
@@ -51,7 +52,10 @@ mod push;
 mod sanitise;
 mod send;
 mod settings;
+mod sign_in;
 mod upload;
+
+use desk::Desk;
 
 pub use connections::{Connections, Trouble};
 pub use push::{PUSH_PATH, push_router};
@@ -59,17 +63,17 @@ pub use push::{PUSH_PATH, push_router};
 /// The longest form without files, in bytes.
 const FORM_LIMIT: usize = 64 << 10;
 /// Live pages at once.
-const LIVE_PAGES: usize = 64;
+const LIVE_PAGES: usize = 512;
 
 /// What the pages are about. Clones are the same state.
 #[derive(Clone)]
 pub struct WebState {
     /// Where conversations are.
     pub crm: EmbeddedCrm,
-    /// Whose they are. The pages show nothing of another tenant.
-    pub tenant: TenantId,
-    /// Who looks at them and writes.
-    pub user: UserId,
+    /// Who may sign in.
+    pub people: People,
+    /// Who everybody is who has not signed in; absent: nobody. For demonstrations.
+    pub everybody: Option<Person>,
     /// The links to mailboxes.
     pub connections: Arc<dyn Connections>,
     /// Where people reach the pages, if that is not a loopback name: its host is accepted in `Host`,
@@ -80,17 +84,25 @@ pub struct WebState {
 }
 
 impl WebState {
-    /// Pages for one user of one tenant, reachable by loopback names.
-    pub fn new(crm: EmbeddedCrm, tenant: TenantId, user: UserId, connections: Arc<dyn Connections>) -> Self {
+    /// Pages for these people, reachable by loopback names.
+    pub fn new(crm: EmbeddedCrm, people: People, connections: Arc<dyn Connections>) -> Self {
         Self {
             crm,
-            tenant,
-            user,
+            people,
+            everybody: None,
             connections,
             public: None,
             keys: Arc::new(guard::Keys::random()),
             live: Arc::new(Semaphore::new(LIVE_PAGES)),
         }
+    }
+
+    /// The same pages, open: whoever has not signed in is this person. Only where everybody who reaches
+    /// them may be.
+    #[must_use]
+    pub fn open_to(mut self, everybody: Person) -> Self {
+        self.everybody = Some(everybody);
+        self
     }
 
     /// The same pages, reachable by the host of this address too.
@@ -104,8 +116,7 @@ impl WebState {
 impl std::fmt::Debug for WebState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WebState")
-            .field("tenant", &self.tenant)
-            .field("user", &self.user)
+            .field("everybody", &self.everybody)
             .field("public", &self.public.as_ref().map(Url::as_str))
             .finish_non_exhaustive()
     }
@@ -125,6 +136,9 @@ pub fn router(state: WebState) -> Router {
         .route("/messages/{id}/delete", post(message::delete))
         .route("/messages/{id}/cancel", post(message::cancel))
         .route("/settings", get(settings::page))
+        .route("/sign-in", get(sign_in::page).post(sign_in::sign_in))
+        .route("/sign-out", post(sign_in::sign_out))
+        .route("/settings/password", post(sign_in::change_password))
         .route("/settings/sync", post(settings::sync))
         .route("/settings/contacts", post(settings::contacts))
         .route(

@@ -1,20 +1,21 @@
 //! To the provider's consent page and back.
 //!
 //! A consent is bound to this browser by a cookie of its own, which ends with it. The cookie also
-//! keeps what was asked for, so that the button after a refusal asks for it again.
+//! keeps what was asked for, so that the button after a refusal asks for it again. It is bound to who is
+//! signed in as well.
 
 use crate::vault::Callback;
 use std::collections::HashMap;
 
 use axum::{
-    extract::{Query, State},
+    extract::Query,
     http::{HeaderMap, StatusCode, header::SET_COOKIE},
     response::{IntoResponse, Redirect, Response},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{
-    WebState,
+    Desk,
     connections::Trouble,
     failure::Failure,
     guard::{CheckedForm, Visitor, cookie, cookie_value, random_text},
@@ -32,12 +33,12 @@ const LIFETIME: u32 = 600;
 const TEXT_LIMIT: usize = 4 << 10;
 
 /// `POST /oauth/connect`: on to the consent page.
-pub(super) async fn connect(State(state): State<WebState>, form: CheckedForm) -> Result<Response, Failure> {
+pub(super) async fn connect(desk: Desk, form: CheckedForm) -> Result<Response, Failure> {
     let wanted = Wanted {
         address: expected_address(form.text("address"))?,
         choices: ticked(&form),
     };
-    begin(&state, wanted).await
+    begin(&desk, wanted).await
 }
 
 /// What a form ticks.
@@ -47,14 +48,14 @@ pub(super) fn ticked(form: &CheckedForm) -> Choices {
 }
 
 /// Sends the browser to the consent page.
-pub(super) async fn begin(state: &WebState, wanted: Wanted) -> Result<Response, Failure> {
+pub(super) async fn begin(desk: &Desk, wanted: Wanted) -> Result<Response, Failure> {
     let session = session_for(&wanted);
-    let page = state
+    let page = desk
         .connections
-        .begin(&state.tenant, &state.user, &session, wanted)
+        .begin(&desk.tenant, &desk.user, &bound(desk, &session), wanted)
         .await?;
     let mut response = Redirect::to(page.as_str()).into_response();
-    if let Some(cookie) = cookie(state, COOKIE, &session, "/oauth", Some(LIFETIME)) {
+    if let Some(cookie) = cookie(&desk.site, COOKIE, &session, "/oauth", Some(LIFETIME)) {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     Ok(response)
@@ -62,13 +63,13 @@ pub(super) async fn begin(state: &WebState, wanted: Wanted) -> Result<Response, 
 
 /// `GET /oauth/callback`: back from the consent page.
 pub(super) async fn callback(
-    State(state): State<WebState>,
+    desk: Desk,
     visitor: Visitor,
     headers: HeaderMap,
     Query(query): Query<HashMap<String, String>>,
 ) -> Response {
     let session = cookie_value(&headers, COOKIE).unwrap_or_default();
-    let mut response = match finish(&state, session, &query).await {
+    let mut response = match finish(&desk, session, &query).await {
         Ok(()) => Redirect::to("/settings").into_response(),
         Err(trouble) => {
             let again = connect_again(&visitor, &asked_for(session));
@@ -77,7 +78,7 @@ pub(super) async fn callback(
                 .into_response()
         }
     };
-    if let Some(cookie) = cookie(&state, COOKIE, "", "/oauth", Some(0)) {
+    if let Some(cookie) = cookie(&desk.site, COOKIE, "", "/oauth", Some(0)) {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     response
@@ -126,7 +127,7 @@ pub(super) fn contacts_field(offers: &[OptionalScope], chosen: &Choices) -> Opti
     })
 }
 
-async fn finish(state: &WebState, session: &str, query: &HashMap<String, String>) -> Result<(), Trouble> {
+async fn finish(desk: &Desk, session: &str, query: &HashMap<String, String>) -> Result<(), Trouble> {
     let flow = query.get("state").map_or("", String::as_str);
     let callback = match (query.get("code"), query.get("error")) {
         (_, Some(error)) => Callback::Error(error.clone()),
@@ -137,12 +138,15 @@ async fn finish(state: &WebState, session: &str, query: &HashMap<String, String>
     if session.is_empty() || flow.is_empty() || long {
         return Err(not_under_way());
     }
-    let connection = state.connections.finish(flow, session, callback).await?;
-    if connection.scope.tenant == state.tenant {
-        Ok(())
-    } else {
-        Err(not_under_way())
-    }
+    let session = bound(desk, session);
+    desk.connections.finish(flow, &session, callback).await?;
+    Ok(())
+}
+
+/// What a consent is bound to: this browser, and who is signed in. If somebody else has signed in
+/// meanwhile, it is not under way.
+fn bound(desk: &Desk, session: &str) -> String {
+    format!("{} {} {session}", desk.tenant, desk.user)
 }
 
 fn not_under_way() -> Trouble {

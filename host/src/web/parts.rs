@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use axum::{
     body::Body,
-    extract::{Path, Query, State},
+    extract::{Path, Query},
     http::{
         HeaderValue,
         header::{
@@ -15,7 +15,7 @@ use axum::{
 };
 
 use super::{
-    WebState,
+    Desk,
     failure::Failure,
     html::segment,
     sanitise::{Context, RemoteImages, safe_body},
@@ -40,11 +40,11 @@ const BODY_START: &str = "<!doctype html><html><head><meta charset=\"utf-8\">\
 
 /// `GET /messages/{id}/body`; with `images=show` its remote images are fetched.
 pub(super) async fn body(
-    State(state): State<WebState>,
+    desk: Desk,
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, Failure> {
-    let stored = state.crm.message(&state.tenant, &id).await?;
+    let stored = desk.crm.message(&desk.tenant, &id).await?;
     let html = stored.message.content.html.filter(|_| !stored.deleted);
     let html = html.ok_or_else(Failure::not_found)?;
     let images = match query.get("images").map(String::as_str) {
@@ -71,14 +71,11 @@ pub(super) async fn body(
 }
 
 /// `GET /messages/{id}/parts/{part}`: a download; images are shown.
-pub(super) async fn part(
-    State(state): State<WebState>,
-    Path((id, part)): Path<(String, String)>,
-) -> Result<Response, Failure> {
-    if state.crm.message(&state.tenant, &id).await?.deleted {
+pub(super) async fn part(desk: Desk, Path((id, part)): Path<(String, String)>) -> Result<Response, Failure> {
+    if desk.crm.message(&desk.tenant, &id).await?.deleted {
         return Err(Failure::not_found());
     }
-    let (attachment, body) = state.crm.attachment_body(&state.tenant, &id, &part).await?;
+    let (attachment, body) = desk.crm.attachment_body(&desk.tenant, &id, &part).await?;
     let image = IMAGES
         .iter()
         .find(|kind| attachment.media_type.eq_ignore_ascii_case(kind));

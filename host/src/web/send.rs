@@ -1,16 +1,13 @@
 //! `POST /send`: queues mail, once per form (S23).
 
 use axum::{
-    extract::{
-        State,
-        multipart::{Multipart, MultipartRejection},
-    },
+    extract::multipart::{Multipart, MultipartRejection},
     http::StatusCode,
     response::{IntoResponse, Redirect, Response},
 };
 
 use super::{
-    WebState, addresses,
+    Desk, addresses,
     compose::{self, Draft},
     connections::Trouble,
     failure::Failure,
@@ -31,18 +28,18 @@ pub(super) const REQUEST_LIMIT: usize = 64 << 20;
 /// Queues the mail of a form and shows it in its conversation. What is not right brings the form back
 /// as it was filled in.
 pub(super) async fn send(
-    State(state): State<WebState>,
+    desk: Desk,
     visitor: Visitor,
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<Response, Failure> {
     let form = form.map_err(|rejection| Failure::bad_form(rejection.status()))?;
-    let upload = Upload::read(&state, &visitor, form).await?;
+    let upload = Upload::read(&desk.site, &visitor, form).await?;
     let draft = draft(&upload);
-    match queue(&state, &draft, upload).await {
+    match queue(&desk, &draft, upload).await {
         Ok(place) => Ok(Redirect::to(&place).into_response()),
         Err(NotQueued::Failure(failure)) => Err(failure),
         Err(NotQueued::Draft(status, trouble)) => {
-            let page = compose::written(&state, &visitor, &draft, Some(&trouble)).await?;
+            let page = compose::written(&desk, &visitor, &draft, Some(&trouble)).await?;
             Ok((status, page).into_response())
         }
     }
@@ -92,9 +89,9 @@ struct Recipients {
     bcc: Vec<Mailbox>,
 }
 
-async fn queue(state: &WebState, draft: &Draft, upload: Upload) -> Result<String, NotQueued> {
-    let key = request_key(state, upload.text("key"))?;
-    let mailbox = compose::mailbox(state)
+async fn queue(desk: &Desk, draft: &Draft, upload: Upload) -> Result<String, NotQueued> {
+    let key = request_key(desk, upload.text("key"))?;
+    let mailbox = compose::mailbox(desk)
         .await?
         .ok_or(NotQueued::from(&Problem::NotConnected))?;
     if upload.size > FILES_LIMIT {
@@ -104,15 +101,15 @@ async fn queue(state: &WebState, draft: &Draft, upload: Upload) -> Result<String
         }))
             .into());
     }
-    let recipients = recipients(state, draft).await?;
-    let (thread, in_reply_to) = answered(state, draft, &mailbox).await?;
+    let recipients = recipients(desk, draft).await?;
+    let (thread, in_reply_to) = answered(desk, draft, &mailbox).await?;
     let outlines: Vec<_> = upload.files.iter().map(super::upload::Spooled::outline).collect();
     let connection = mailbox.scope.connection;
-    let id = state
+    let id = desk
         .crm
         .queue_outbound(NewOutbound {
-            tenant: state.tenant.clone(),
-            user: state.user.clone(),
+            tenant: desk.tenant.clone(),
+            user: desk.user.clone(),
             connection: connection.clone(),
             contact: draft.contact.clone(),
             thread,
@@ -134,7 +131,7 @@ async fn queue(state: &WebState, draft: &Draft, upload: Upload) -> Result<String
             idempotency_key: Some(key),
         })
         .await?;
-    let stored = state.crm.message(&state.tenant, &id).await?;
+    let stored = desk.crm.message(&desk.tenant, &id).await?;
     if !says(&stored, draft, &recipients, &outlines) {
         return Err(NotQueued::Draft(
             StatusCode::CONFLICT,
@@ -145,7 +142,7 @@ async fn queue(state: &WebState, draft: &Draft, upload: Upload) -> Result<String
             ),
         ));
     }
-    state.connections.wake(&connection, Trigger::Outbound);
+    desk.connections.wake(&connection, Trigger::Outbound);
     Ok(place_of(&stored.message.contact_id, &id))
 }
 
@@ -167,19 +164,19 @@ fn draft(upload: &Upload) -> Draft {
 }
 
 /// The form's key under the user's name: users do not meet each other's keys.
-fn request_key(state: &WebState, key: &str) -> Result<String, NotQueued> {
+fn request_key(desk: &Desk, key: &str) -> Result<String, NotQueued> {
     let fits = (16..=64).contains(&key.len())
         && key
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     if fits {
-        Ok(format!("web/{}/{key}", state.user))
+        Ok(format!("web/{}/{key}", desk.user))
     } else {
         Err(Failure::bad_form(StatusCode::BAD_REQUEST).into())
     }
 }
 
-async fn recipients(state: &WebState, draft: &Draft) -> Result<Recipients, NotQueued> {
+async fn recipients(desk: &Desk, draft: &Draft) -> Result<Recipients, NotQueued> {
     let parse = |list: &str| {
         addresses::parse(list).map_err(|wrong| NotQueued::from(&Problem::RecipientInvalid(wrong)))
     };
@@ -193,9 +190,9 @@ async fn recipients(state: &WebState, draft: &Draft) -> Result<Recipients, NotQu
             ),
         ));
     }
-    let contact = state
+    let contact = desk
         .crm
-        .contact(&state.tenant, &draft.contact)
+        .contact(&desk.tenant, &draft.contact)
         .await
         .map_err(Failure::from)?;
     let mut recipients = Recipients {
@@ -215,14 +212,14 @@ async fn recipients(state: &WebState, draft: &Draft) -> Result<Recipients, NotQu
 /// Thread and key of the message it answers. A thread is one mailbox's own: an answer that goes
 /// through another connection begins a new one there.
 async fn answered(
-    state: &WebState,
+    desk: &Desk,
     draft: &Draft,
     mailbox: &Connection,
 ) -> Result<(Option<String>, Option<String>), NotQueued> {
     if draft.reply.is_empty() {
         return Ok((None, None));
     }
-    let stored = state.crm.message(&state.tenant, &draft.reply).await?;
+    let stored = desk.crm.message(&desk.tenant, &draft.reply).await?;
     let message = stored.message;
     if message.contact_id != draft.contact {
         return Err(Failure::not_found().into());

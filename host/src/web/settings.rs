@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use axum::{
-    extract::{Query, State},
+    extract::Query,
     response::{Html as HtmlResponse, IntoResponse, Redirect, Response},
 };
 
 use super::{
-    WebState,
+    Desk,
     compose::own_connections,
     connections::Trouble,
     failure::{Failure, described},
@@ -16,6 +16,7 @@ use super::{
     html::{Html, html},
     layout::{self, Section, time},
     oauth::{self, connect_again, connect_form, contacts_field},
+    sign_in,
 };
 use crate::{
     accounts::Chosen,
@@ -28,20 +29,17 @@ use crate::{
 };
 
 /// `GET /settings`.
-pub(super) async fn page(
-    State(state): State<WebState>,
-    visitor: Visitor,
-) -> Result<HtmlResponse<String>, Failure> {
-    let all = own_connections(&state).await?;
+pub(super) async fn page(desk: Desk, visitor: Visitor) -> Result<HtmlResponse<String>, Failure> {
+    let all = own_connections(&desk).await?;
     let (ended, current): (Vec<_>, Vec<_>) = all
         .into_iter()
         .partition(|connection| connection.status == ConnectionStatus::Disconnected);
-    let audits = state.connections.audits(&state.tenant).await?;
-    let offers = state.connections.offers().await;
+    let audits = desk.connections.audits(&desk.tenant).await?;
+    let offers = desk.connections.offers().await;
     let mut cards: Vec<Html> = Vec::new();
     for connection in &current {
         let id = &connection.scope.connection;
-        let lasting = state.connections.lasting(id).await;
+        let lasting = desk.connections.lasting(id).await;
         cards.push(card(connection, &lasting, audits.get(id), &offers, &visitor));
     }
     let connect = current.is_empty().then(|| {
@@ -61,41 +59,41 @@ pub(super) async fn page(
         .then(|| html!("<h3>Earlier connections</h3><ul class=\"plain\">" (ended) "</ul>"));
     let main = html!(
         "<main class=\"narrow\"><h1>Settings</h1><h2>Email (2-way sync)</h2>"
-        "<div id=\"connections\" data-live=\"whole\">" (cards) "</div>" (connect) (ended) "</main>"
+        "<div id=\"connections\" data-live=\"whole\">" (cards) "</div>" (connect) (ended)
+        (sign_in::account(&desk, &visitor)) "</main>"
     );
     Ok(layout::page("Settings", Section::Settings, &main))
 }
 
 /// `POST /settings/sync`: asks for a pass now.
-pub(super) async fn sync(State(state): State<WebState>, form: CheckedForm) -> Result<Redirect, Failure> {
-    let connection = own(&state, form.text("connection")).await?;
-    state
-        .connections
+pub(super) async fn sync(desk: Desk, form: CheckedForm) -> Result<Redirect, Failure> {
+    let connection = own(&desk, form.text("connection")).await?;
+    desk.connections
         .wake(&connection.scope.connection, Trigger::Manual);
     Ok(Redirect::to("/settings"))
 }
 
 /// `POST /settings/contacts`: the choice of S08. What the grant lacks is asked for on the consent page.
-pub(super) async fn contacts(State(state): State<WebState>, form: CheckedForm) -> Result<Response, Failure> {
-    let connection = own(&state, form.text("connection")).await?;
+pub(super) async fn contacts(desk: Desk, form: CheckedForm) -> Result<Response, Failure> {
+    let connection = own(&desk, form.text("connection")).await?;
     let choices = oauth::ticked(&form);
     let id = &connection.scope.connection;
-    match state.connections.choose(id, &choices).await? {
+    match desk.connections.choose(id, &choices).await? {
         Chosen::Done => Ok(Redirect::to("/settings").into_response()),
         Chosen::ConsentNeeded => {
             let address = Some(connection.address);
-            oauth::begin(&state, Wanted { address, choices }).await
+            oauth::begin(&desk, Wanted { address, choices }).await
         }
     }
 }
 
 /// `GET /settings/disconnect`: what will happen (S06).
 pub(super) async fn confirm_disconnect(
-    State(state): State<WebState>,
+    desk: Desk,
     visitor: Visitor,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<HtmlResponse<String>, Failure> {
-    let connection = own(&state, query.get("connection").map_or("", String::as_str)).await?;
+    let connection = own(&desk, query.get("connection").map_or("", String::as_str)).await?;
     let main = html!(
         "<main class=\"narrow\"><h1>Disconnect " (connection.address) "?</h1><ul>"
         "<li>Sync stops at once: new mail no longer comes in.</li>"
@@ -110,18 +108,15 @@ pub(super) async fn confirm_disconnect(
 }
 
 /// `POST /settings/disconnect` (S06).
-pub(super) async fn disconnect(
-    State(state): State<WebState>,
-    form: CheckedForm,
-) -> Result<Redirect, Failure> {
-    let connection = own(&state, form.text("connection")).await?;
-    state.connections.disconnect(&connection.scope.connection).await?;
+pub(super) async fn disconnect(desk: Desk, form: CheckedForm) -> Result<Redirect, Failure> {
+    let connection = own(&desk, form.text("connection")).await?;
+    desk.connections.disconnect(&connection.scope.connection).await?;
     Ok(Redirect::to("/settings"))
 }
 
 /// The user's own connection with this id.
-async fn own(state: &WebState, id: &str) -> Result<Connection, Failure> {
-    own_connections(state)
+async fn own(desk: &Desk, id: &str) -> Result<Connection, Failure> {
+    own_connections(desk)
         .await?
         .into_iter()
         .find(|connection| connection.scope.connection.as_str() == id)

@@ -19,7 +19,7 @@ use crate::{
         OutboundOutcome, Problem, PutOutcome, Trigger, WhenLimited,
     },
     crm::{Crm, NewContact},
-    scope::{ConnectionId, Scope},
+    scope::{ConnectionId, Scope, TenantId, UserId},
     sqlite::Database,
     store::{Announced, Connection, ConnectionStatus},
     vault::Callback,
@@ -29,6 +29,7 @@ mod audits;
 mod connecting;
 mod reading;
 mod safety;
+mod signing_in;
 mod writing;
 
 const NOW: u64 = 1_772_357_400_000;
@@ -148,7 +149,9 @@ impl Site {
         let bob = contact(&crm, "t", "Bob <b>", "bob@example.com").await;
         let links = Arc::new(Links::default());
         links.list.lock().unwrap().push(connection("t", "ann", "c"));
-        let state = WebState::new(crm.clone(), TenantId::new("t"), UserId::new("ann"), links.clone());
+        let people = People::new(Database::in_memory().unwrap()).unwrap();
+        let ann = Person::everybody(TenantId::new("t"), UserId::new("ann"));
+        let state = WebState::new(crm.clone(), people, links.clone()).open_to(ann);
         let mut site = Self {
             crm,
             links,

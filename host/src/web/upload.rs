@@ -57,7 +57,7 @@ pub(super) struct Spooled {
 impl Upload {
     /// Reads the form. Files over the limit are counted and not kept, so that the answer can say so.
     pub(super) async fn read(
-        state: &WebState,
+        site: &WebState,
         visitor: &Visitor,
         mut form: Multipart,
     ) -> Result<Self, Failure> {
@@ -73,7 +73,7 @@ impl Upload {
                 if name != "csrf" {
                     return Err(Failure::forbidden());
                 }
-                visitor.check(&text(field).await?, &state.keys)?;
+                visitor.check(&text(field).await?, &site.keys)?;
                 checked = true;
             } else if name == "files" {
                 upload.take_file(field).await?;

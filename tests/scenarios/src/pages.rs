@@ -10,6 +10,7 @@ use reqwest::{Url, header};
 use twinbox_host::{
     accounts::Connected,
     contract::Trigger,
+    people::{People, Person},
     schedule::Schedule,
     scope::ConnectionId,
     vault::{SealedValues, sealed_values},
@@ -52,12 +53,9 @@ impl World {
     /// Opens the pages.
     pub async fn pages(&self) -> Pages {
         let connections = Connected::new(self.platform.accounts.clone(), Arc::new(Never));
-        let state = WebState::new(
-            self.platform.crm.clone(),
-            self.seat.tenant.clone(),
-            self.seat.user.clone(),
-            Arc::new(connections),
-        );
+        let people = People::new(self.platform.database.clone()).unwrap();
+        let user = Person::everybody(self.seat.tenant.clone(), self.seat.user.clone());
+        let state = WebState::new(self.platform.crm.clone(), people, Arc::new(connections)).open_to(user);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
         let task = tokio::spawn(async move { axum::serve(listener, router(state)).await });

@@ -20,7 +20,8 @@ use crate::{
     Durability,
     choices::Wanted,
     contract::Trigger,
-    schedule::{LocalSchedule, Polling},
+    people::Person,
+    schedule::{LocalSchedule, Polling, Schedule},
     scope::{TenantId, UserId},
     store::{Connection, ConnectionStatus},
     vault::Callback,
@@ -195,7 +196,10 @@ async fn live(
     );
     let public = url::Url::parse(&format!("http://{}", options.listen))
         .map_err(|error| Failure::configuration(error, "Give --listen an address and a port."))?;
-    let result = super::serve::pages(runtime, schedule as Arc<_>, None, options.listen, &public).await;
+    // Who opens the demo is signed in.
+    let everybody = Person::everybody(TenantId::new(TENANT), UserId::new(USER));
+    let schedule: Arc<dyn Schedule> = schedule;
+    let result = super::serve::pages(runtime, schedule, None, Some(everybody), options.listen, &public).await;
     arriving.abort();
     result
 }

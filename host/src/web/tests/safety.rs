@@ -83,13 +83,11 @@ async fn a_foreign_host_gets_nothing() {
         assert_eq!(answer.status, status, "{host}");
         assert!(!answer.text.contains("Bob"));
     }
-    let state = WebState::new(
-        site.crm.clone(),
-        TenantId::new("t"),
-        UserId::new("ann"),
-        site.links.clone(),
-    )
-    .at(Url::parse("https://crm.example.com").unwrap());
+    let people = People::new(Database::in_memory().unwrap()).unwrap();
+    let ann = Person::everybody(TenantId::new("t"), UserId::new("ann"));
+    let state = WebState::new(site.crm.clone(), people, site.links.clone())
+        .open_to(ann)
+        .at(Url::parse("https://crm.example.com").unwrap());
     let site = Site {
         router: router(state),
         ..site
@@ -100,6 +98,11 @@ async fn a_foreign_host_gets_nothing() {
     let answer = site.request(asked, Body::empty()).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert!(answer.header(header::SET_COOKIE).contains("; Secure"));
+    assert!(
+        answer
+            .header(header::SET_COOKIE)
+            .starts_with("__Host-twinbox_session=")
+    );
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ use twinbox_host::{
     clock::SystemClock,
     crm::{CrmEvent, EmbeddedCrm, NewContact},
     egress::{Egress, Grants},
+    people::{People, Person},
     push::{Inbox, PushReceiver, TrustedSender},
     quota::{Rates, SqlitePenalties, TokenBuckets},
     release::{Plugins, ReleaseStore},
@@ -125,7 +126,9 @@ impl Rig {
         let sender = TrustedSender::new(&endpoints, url.clone(), ROBOT.into(), parts.clock.clone());
         let receiver = PushReceiver::new(inbox, sender.unwrap()).of_subscription(SUBSCRIPTION.into());
         let connections = Connected::new(accounts, schedule.clone());
-        let state = WebState::new(crm.clone(), tenant, user, Arc::new(connections));
+        let people = People::new(database.clone()).unwrap();
+        let state = WebState::new(crm.clone(), people, Arc::new(connections))
+            .open_to(Person::everybody(tenant, user));
         let pages = router(state).merge(push_router(Arc::new(receiver)));
         tokio::spawn(async move { axum::serve(listener, pages).await });
         // The first pass, which watches the mailbox.

@@ -1,0 +1,59 @@
+//! The pages as one signed-in person sees them: whose tenant, whose mailbox.
+//!
+//! A handler that takes a [`Desk`] is for signed-in people alone; there is no other way to a tenant's data.
+
+use std::sync::Arc;
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+
+use super::{Connections, WebState, failure::Failure};
+use crate::{
+    crm::EmbeddedCrm,
+    people::Person,
+    scope::{TenantId, UserId},
+};
+
+/// How somebody came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entrance {
+    /// With a session, from a password.
+    Session,
+    /// With an API token.
+    Token,
+    /// As everybody does here.
+    Open,
+}
+
+/// Who came in; the guard puts it into the request.
+#[derive(Clone, Debug)]
+pub(super) struct Entered {
+    pub(super) person: Person,
+    pub(super) by: Entrance,
+}
+
+/// What one person has before them.
+pub(super) struct Desk {
+    pub(super) crm: EmbeddedCrm,
+    pub(super) connections: Arc<dyn Connections>,
+    pub(super) tenant: TenantId,
+    pub(super) user: UserId,
+    pub(super) entered: Entered,
+    pub(super) site: WebState,
+}
+
+impl FromRequestParts<WebState> for Desk {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, site: &WebState) -> Result<Self, Failure> {
+        let entered = parts.extensions.get::<Entered>().cloned();
+        let entered = entered.ok_or_else(Failure::not_signed_in)?;
+        Ok(Self {
+            crm: site.crm.clone(),
+            connections: site.connections.clone(),
+            tenant: entered.person.tenant.clone(),
+            user: entered.person.user.clone(),
+            entered,
+            site: site.clone(),
+        })
+    }
+}
