@@ -10,14 +10,16 @@ SEEDS := 20000
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: ## what a fresh machine lacks: the wasm target
+setup: ## what a fresh machine lacks: the wasm target, wasm-opt
 	@rustup target list --installed 2>/dev/null | grep -qx $(WASM_TARGET) || rustup target add $(WASM_TARGET)
+	@command -v wasm-opt >/dev/null || bash plugin/componentize/install.sh
 
 # Only the core module: Cargo does not optimise a crate across its dependencies while it also builds its rlib.
 component: setup ## the plugin as a component: target/components/twinbox.wasm
 	cargo rustc --locked -p twinbox-plugin --lib --crate-type cdylib --target $(WASM_TARGET) --profile component
 	cargo build --locked -p probe-guest --target $(WASM_TARGET) --profile component
-	cargo run --locked -q -p componentize -- $(CORE)/twinbox_plugin.wasm $(COMPONENT)/twinbox.wasm
+	@bash plugin/componentize/optimise.sh $(CORE)/twinbox_plugin.wasm $(CORE)/twinbox_plugin.small.wasm
+	cargo run --locked -q -p componentize -- $(CORE)/twinbox_plugin.small.wasm $(COMPONENT)/twinbox.wasm
 	cargo run --locked -q -p componentize -- $(CORE)/probe_guest.wasm $(COMPONENT)/probe.wasm
 
 mutations: setup ## the same with deliberate bugs, for the simulation to find
