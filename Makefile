@@ -5,7 +5,7 @@ CORE := target/$(WASM_TARGET)/component
 COMPONENT := target/components
 SEEDS := 20000
 
-.PHONY: help setup component mutations build run test simulate fuzz bench lint docs clean
+.PHONY: help setup component mutations build run test test-api test-browser simulate fuzz bench lint docs clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,14 @@ run: build ## the demo: http://127.0.0.1:8080
 
 test: mutations component ## all tests
 	@bash tests/run.sh
+
+test-api: component ## the API against its own document (Schemathesis)
+	cargo build --locked -p twinbox-host --bin twinbox
+	@bash tests/api/run.sh
+
+test-browser: component ## the pages in Chromium, screenshots in target/screenshots
+	cargo build --locked -p twinbox-host --bin twinbox
+	@bash tests/browser/run.sh
 
 simulate: component ## SEEDS=N simulated worlds, checked against the rules
 	cargo run --locked --release -q -p simulation --bin simulate -- --seeds $(SEEDS)

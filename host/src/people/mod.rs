@@ -20,19 +20,22 @@ use crate::{
 
 mod password;
 mod persons;
+mod requests;
 mod sessions;
 mod throttle;
 mod tokens;
 
 pub use password::{LONGEST_PASSWORD, SHORTEST_PASSWORD, new_password};
 pub use persons::NewPerson;
+pub use requests::{Answer, Asked, LONGEST_ANSWER, LONGEST_KEY};
 pub use sessions::{IDLE, LIFETIME, SignInError};
 pub use tokens::{MadeToken, NewToken, Token};
 
 /// The longest login and the longest name, in bytes.
 const TEXT_LIMIT: usize = 254;
 
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE people_person (
         login TEXT PRIMARY KEY,
         tenant TEXT NOT NULL,
@@ -60,7 +63,22 @@ const MIGRATIONS: &[&str] = &["
         used_at INTEGER
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX people_token_by_login ON people_token (login);
-"];
+",
+    "
+    CREATE TABLE people_request (
+        tenant TEXT NOT NULL,
+        user TEXT NOT NULL,
+        key TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        at INTEGER NOT NULL,
+        status INTEGER,
+        media_type TEXT,
+        body BLOB,
+        PRIMARY KEY (tenant, user, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX people_request_by_time ON people_request (at);
+",
+];
 
 /// What a person may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ const NAME_LIMIT: usize = 200;
 
 /// A list of `local@domain` and `Name <local@domain>`, separated by commas, semicolons or line breaks.
 /// The error is the piece that is no address.
-pub(super) fn parse(list: &str) -> Result<Vec<Mailbox>, String> {
+pub(crate) fn parse(list: &str) -> Result<Vec<Mailbox>, String> {
     pieces(list)
         .into_iter()
         .map(str::trim)

@@ -138,7 +138,7 @@ pub(super) async fn mailbox(desk: &Desk) -> Result<Option<Connection>, Failure> 
 }
 
 /// The user's own connections.
-pub(super) async fn own_connections(desk: &Desk) -> Result<Vec<Connection>, Failure> {
+pub(crate) async fn own_connections(desk: &Desk) -> Result<Vec<Connection>, Failure> {
     let mut all = desk.connections.list(&desk.tenant).await?;
     all.retain(|connection| connection.scope.tenant == desk.tenant && connection.scope.user == desk.user);
     Ok(all)

@@ -83,10 +83,13 @@ pub(super) async fn mark_read(
     Path(id): Path<String>,
     _form: CheckedForm,
 ) -> Result<Redirect, Failure> {
-    let messages = desk
-        .crm
-        .conversation(&desk.tenant, &id, Paging::default())
-        .await?;
+    mark_all_read(&desk, &id).await?;
+    Ok(Redirect::to(&format!("/conversations/{}", segment(&id))))
+}
+
+/// Marks a contact's newest messages read, as many as one page has at most.
+pub(crate) async fn mark_all_read(desk: &Desk, id: &str) -> Result<(), Failure> {
+    let messages = desk.crm.conversation(&desk.tenant, id, Paging::default()).await?;
     let mut woken = Vec::new();
     for stored in messages {
         if !stored.message.flags.unread || stored.deleted {
@@ -102,7 +105,7 @@ pub(super) async fn mark_read(
             woken.push(stored.connection);
         }
     }
-    Ok(Redirect::to(&format!("/conversations/{}", segment(&id))))
+    Ok(())
 }
 
 /// What a contact is called.

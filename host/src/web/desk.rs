@@ -15,7 +15,7 @@ use crate::{
 
 /// How somebody came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Entrance {
+pub(crate) enum Entrance {
     /// With a session, from a password.
     Session,
     /// With an API token.
@@ -26,19 +26,19 @@ pub(super) enum Entrance {
 
 /// Who came in; the guard puts it into the request.
 #[derive(Clone, Debug)]
-pub(super) struct Entered {
-    pub(super) person: Person,
-    pub(super) by: Entrance,
+pub(crate) struct Entered {
+    pub(crate) person: Person,
+    pub(crate) by: Entrance,
 }
 
 /// What one person has before them.
-pub(super) struct Desk {
-    pub(super) crm: EmbeddedCrm,
-    pub(super) connections: Arc<dyn Connections>,
-    pub(super) tenant: TenantId,
-    pub(super) user: UserId,
-    pub(super) entered: Entered,
-    pub(super) site: WebState,
+pub(crate) struct Desk {
+    pub(crate) crm: EmbeddedCrm,
+    pub(crate) connections: Arc<dyn Connections>,
+    pub(crate) tenant: TenantId,
+    pub(crate) user: UserId,
+    pub(crate) entered: Entered,
+    pub(crate) site: WebState,
 }
 
 impl FromRequestParts<WebState> for Desk {

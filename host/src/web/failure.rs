@@ -14,7 +14,7 @@ use crate::{contract::Problem, crm::CrmError};
 
 /// An answer that is not what was asked for.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     status: StatusCode,
     trouble: Trouble,
     /// What can be done right here, such as a button.
@@ -35,7 +35,17 @@ impl Failure {
         Self { remedy, ..self }
     }
 
-    pub(super) fn not_found() -> Self {
+    /// The status it is answered with.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What it says.
+    pub(crate) fn into_trouble(self) -> Trouble {
+        self.trouble
+    }
+
+    pub(crate) fn not_found() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             Trouble::new(

@@ -33,7 +33,7 @@ use super::{
     html::{Html, html},
     sign_in::{unavailable, way_in},
 };
-use crate::people::Person;
+use crate::{api::Problem, people::Person};
 
 /// Policy of our own pages. Frames are the bodies of messages.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
@@ -43,7 +43,11 @@ const CONNECT_POLICY: &str = "default-src 'none'; style-src 'self'; script-src '
      connect-src 'self'; form-action 'self' https: http://localhost:* http://127.0.0.1:*; \
      base-uri 'none'; frame-ancestors 'none'";
 /// Paths that a token opens, and no others: a token is no cookie, and forms need a session.
-const FOR_TOKENS: [&str; 1] = ["/metrics"];
+const FOR_TOKENS: [&str; 2] = ["/metrics", API];
+/// Where programs come: no cookie counts there, and refusals are problem documents.
+const API: &str = "/api/v1/";
+/// The API's document, which everybody may read.
+const DOCUMENT: &str = "/api/v1/openapi.json";
 /// What is not opened as a page of its own: without a session it is refused instead of led to the sign-in.
 const PARTS: [&str; 3] = ["/events", "/metrics", "/messages/"];
 /// The longest cookie or token looked at, in bytes.
@@ -181,7 +185,7 @@ pub(super) fn cookie_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a
 }
 
 /// Text that cannot be guessed.
-pub(super) fn random_text() -> String {
+pub(crate) fn random_text() -> String {
     URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
 }
 
@@ -233,22 +237,35 @@ pub(super) async fn guard(State(state): State<WebState>, mut request: Request, n
 
 /// Lets a request in, with who it is from; the answer to one that is not let in.
 async fn enter(site: &WebState, request: &mut Request, session: Option<&str>) -> Result<(), Response> {
-    admit(site, request).map_err(IntoResponse::into_response)?;
-    let token = token(request).map_err(IntoResponse::into_response)?;
-    let entered = entered(site, token, session)
-        .await
-        .map_err(IntoResponse::into_response)?;
+    let api = request.uri().path().starts_with(API);
+    let refuse = |failure: Failure| {
+        if api {
+            Problem::from(failure).into_response()
+        } else {
+            failure.into_response()
+        }
+    };
+    admit(site, request).map_err(refuse)?;
+    let token = token(request).map_err(refuse)?;
+    let entered = if api && token.is_none() {
+        None
+    } else {
+        entered(site, token, session).await.map_err(refuse)?
+    };
     let path = request.uri().path();
     match entered {
         Some(entered) => {
             request.extensions_mut().insert(entered);
             Ok(())
         }
-        None if path == "/sign-in" || path.starts_with("/assets/") => Ok(()),
-        None if request.method() == Method::GET && !PARTS.iter().any(|part| path.starts_with(part)) => {
+        None if matches!(path, "/sign-in" | DOCUMENT) || path.starts_with("/assets/") => Ok(()),
+        None if !api
+            && request.method() == Method::GET
+            && !PARTS.iter().any(|part| path.starts_with(part)) =>
+        {
             Err(way_in(request.uri()).into_response())
         }
-        None => Err(Failure::not_signed_in().into_response()),
+        None => Err(refuse(Failure::not_signed_in())),
     }
 }
 

@@ -47,6 +47,7 @@ mod markup;
 mod message;
 mod metrics;
 mod oauth;
+mod outbox;
 mod parts;
 mod push;
 mod sanitise;
@@ -55,7 +56,17 @@ mod settings;
 mod sign_in;
 mod upload;
 
-use desk::Desk;
+pub(crate) use addresses::parse as parse_addresses;
+pub(crate) use compose::own_connections;
+pub(crate) use conversations::mark_all_read;
+pub(crate) use desk::{Desk, Entered};
+pub(crate) use failure::Failure;
+pub(crate) use guard::random_text;
+pub(crate) use oauth::{bound, expected_address};
+pub(crate) use outbox::{Letter, NotQueued, queue, writers_key};
+pub(crate) use parts::{part_of, safe_html};
+pub(crate) use settings::own as own_connection;
+pub(crate) use upload::Upload;
 
 pub use connections::{Connections, Trouble};
 pub use push::{PUSH_PATH, push_router};
@@ -156,6 +167,7 @@ pub fn router(state: WebState) -> Router {
     pages
         .merge(writing)
         .merge(assets::routes())
+        .merge(crate::api::router(&state))
         .fallback(failure::no_such_page)
         .layer(from_fn_with_state(state.clone(), guard::guard))
         .route("/healthz", get(|| async { "ok" }))

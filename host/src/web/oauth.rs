@@ -145,7 +145,7 @@ async fn finish(desk: &Desk, session: &str, query: &HashMap<String, String>) -> 
 
 /// What a consent is bound to: this browser, and who is signed in. If somebody else has signed in
 /// meanwhile, it is not under way.
-fn bound(desk: &Desk, session: &str) -> String {
+pub(crate) fn bound(desk: &Desk, session: &str) -> String {
     format!("{} {} {session}", desk.tenant, desk.user)
 }
 
@@ -157,7 +157,7 @@ fn not_under_way() -> Trouble {
     )
 }
 
-fn expected_address(text: &str) -> Result<Option<String>, Failure> {
+pub(crate) fn expected_address(text: &str) -> Result<Option<String>, Failure> {
     match super::addresses::parse(text) {
         Ok(list) => match list.as_slice() {
             [] => Ok(None),

@@ -20,7 +20,7 @@ use super::{
     html::segment,
     sanitise::{Context, RemoteImages, safe_body},
 };
-use crate::contract::Attachment;
+use crate::{contract::Attachment, crm::StoredMessage};
 
 /// Images that browsers show and that hold no script; SVG does.
 const IMAGES: &[&str] = &[
@@ -72,10 +72,31 @@ pub(super) async fn body(
 
 /// `GET /messages/{id}/parts/{part}`: a download; images are shown.
 pub(super) async fn part(desk: Desk, Path((id, part)): Path<(String, String)>) -> Result<Response, Failure> {
-    if desk.crm.message(&desk.tenant, &id).await?.deleted {
+    part_of(&desk, &id, &part).await
+}
+
+/// A message's HTML, safe to show, remote images blocked.
+pub(crate) fn safe_html(stored: &StoredMessage) -> Option<String> {
+    let html = stored
+        .message
+        .content
+        .html
+        .as_deref()
+        .filter(|_| !stored.deleted)?;
+    let context = Context {
+        message: &stored.id,
+        attachments: &stored.message.attachments,
+        images: RemoteImages::Blocked,
+    };
+    Some(safe_body(html, &context).html)
+}
+
+/// The bytes of an attachment.
+pub(crate) async fn part_of(desk: &Desk, id: &str, part: &str) -> Result<Response, Failure> {
+    if desk.crm.message(&desk.tenant, id).await?.deleted {
         return Err(Failure::not_found());
     }
-    let (attachment, body) = desk.crm.attachment_body(&desk.tenant, &id, &part).await?;
+    let (attachment, body) = desk.crm.attachment_body(&desk.tenant, id, part).await?;
     let image = IMAGES
         .iter()
         .find(|kind| attachment.media_type.eq_ignore_ascii_case(kind));

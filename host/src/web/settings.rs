@@ -115,7 +115,7 @@ pub(super) async fn disconnect(desk: Desk, form: CheckedForm) -> Result<Redirect
 }
 
 /// The user's own connection with this id.
-async fn own(desk: &Desk, id: &str) -> Result<Connection, Failure> {
+pub(crate) async fn own(desk: &Desk, id: &str) -> Result<Connection, Failure> {
     own_connections(desk)
         .await?
         .into_iter()

@@ -25,6 +25,7 @@ use crate::{
     vault::Callback,
 };
 
+mod api;
 mod audits;
 mod connecting;
 mod reading;

@@ -1,6 +1,6 @@
 //! A form with files, read as it comes: files go to nameless temporary files, never whole into memory.
 //!
-//! The first field has to be the CSRF token: nothing is kept of a form before it was checked.
+//! The first field of a browser's form has to be the CSRF token: nothing is kept before it was checked.
 
 use std::{collections::HashMap, io};
 
@@ -37,17 +37,17 @@ const FIELDS_LIMIT: usize = 20;
 /// Bytes read from a file at once.
 const CHUNK: usize = 64 << 10;
 
-/// A form that was read and whose token was checked.
-pub(super) struct Upload {
+/// A form that was read. A browser's has a token, which was checked.
+pub(crate) struct Upload {
     fields: HashMap<String, String>,
     /// The files, in order.
-    pub(super) files: Vec<Spooled>,
+    pub(crate) files: Vec<Spooled>,
     /// Bytes of all files, also of those that were not kept.
-    pub(super) size: u64,
+    pub(crate) size: u64,
 }
 
 /// A file that was sent to us.
-pub(super) struct Spooled {
+pub(crate) struct Spooled {
     name: String,
     media_type: String,
     size: u64,
@@ -61,21 +61,27 @@ impl Upload {
         visitor: &Visitor,
         mut form: Multipart,
     ) -> Result<Self, Failure> {
+        let first = form.next_field().await.map_err(broken)?;
+        let token = first.filter(|field| field.name() == Some("csrf"));
+        let token = text(token.ok_or_else(Failure::forbidden)?).await?;
+        visitor.check(&token, &site.keys)?;
+        Self::rest(form).await
+    }
+
+    /// Reads the form of a program, which brought its token beside it.
+    pub(crate) async fn of_a_program(form: Multipart) -> Result<Self, Failure> {
+        Self::rest(form).await
+    }
+
+    async fn rest(mut form: Multipart) -> Result<Self, Failure> {
         let mut upload = Self {
             fields: HashMap::new(),
             files: Vec::new(),
             size: 0,
         };
-        let mut checked = false;
         while let Some(field) = form.next_field().await.map_err(broken)? {
             let name = field.name().unwrap_or_default().to_owned();
-            if !checked {
-                if name != "csrf" {
-                    return Err(Failure::forbidden());
-                }
-                visitor.check(&text(field).await?, &site.keys)?;
-                checked = true;
-            } else if name == "files" {
+            if name == "files" {
                 upload.take_file(field).await?;
             } else if upload.fields.len() < FIELDS_LIMIT {
                 upload.fields.insert(name, text(field).await?);
@@ -83,15 +89,11 @@ impl Upload {
                 return Err(Failure::bad_form(StatusCode::BAD_REQUEST));
             }
         }
-        if checked {
-            Ok(upload)
-        } else {
-            Err(Failure::forbidden())
-        }
+        Ok(upload)
     }
 
     /// A field; empty when it is absent.
-    pub(super) fn text(&self, name: &str) -> &str {
+    pub(crate) fn text(&self, name: &str) -> &str {
         self.fields.get(name).map_or("", String::as_str)
     }
 

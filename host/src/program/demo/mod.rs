@@ -6,6 +6,8 @@ mod report;
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
+use secrecy::{ExposeSecret, SecretString};
+
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{
@@ -20,7 +22,7 @@ use crate::{
     Durability,
     choices::Wanted,
     contract::Trigger,
-    people::Person,
+    people::{NewPerson, NewToken, People, Person, Role, new_password},
     schedule::{LocalSchedule, Polling, Schedule},
     scope::{TenantId, UserId},
     store::{Connection, ConnectionStatus},
@@ -30,6 +32,9 @@ use arrivals::Arrivals;
 
 /// Passes of one run of `--once`: far more than any folder of mail needs.
 const MOST_PASSES: u32 = 10_000;
+
+/// The demo's account, and what its token is called.
+const LOGIN: &str = "demo";
 
 /// Who is in the demo user's address book and no contact, until that choice is ticked (S08).
 const ADDRESS_BOOK: [(&str, &str); 2] = [
@@ -77,6 +82,34 @@ fn plan(options: &Demo, simulator: &Simulator) -> Plan {
         settings: table.settings(500, None),
         record: options.record.clone(),
     }
+}
+
+/// The demo's account and a token of its own.
+async fn account(people: &People) -> Result<(Person, SecretString), Failure> {
+    let person = if let Some(person) = people.person(LOGIN).await? {
+        person
+    } else {
+        let new = NewPerson {
+            login: LOGIN.to_owned(),
+            tenant: TenantId::new(TENANT),
+            user: UserId::new(USER),
+            name: "You".to_owned(),
+            role: Role::Admin,
+            password: new_password(),
+        };
+        people.add(new).await?
+    };
+    for before in people.tokens(Some(&person.tenant)).await? {
+        if before.person.login == LOGIN && before.name == LOGIN {
+            people.revoke_token(&before.id).await?;
+        }
+    }
+    let new = NewToken {
+        login: LOGIN.to_owned(),
+        name: LOGIN.to_owned(),
+        expires_at: None,
+    };
+    Ok((person, people.create_token(new).await?.secret))
 }
 
 /// Connects the mailbox as a user would (S01), or goes on with the connection that is there.
@@ -196,8 +229,13 @@ async fn live(
     );
     let public = url::Url::parse(&format!("http://{}", options.listen))
         .map_err(|error| Failure::configuration(error, "Give --listen an address and a port."))?;
-    // Who opens the demo is signed in.
-    let everybody = Person::everybody(TenantId::new(TENANT), UserId::new(USER));
+    // Who opens the demo is signed in; programs need a token here too.
+    let (everybody, token) = account(&runtime.people).await?;
+    println!(
+        "API: http://{}/api  (token {})",
+        options.listen,
+        token.expose_secret()
+    );
     let schedule: Arc<dyn Schedule> = schedule;
     let result = super::serve::pages(runtime, schedule, None, Some(everybody), options.listen, &public).await;
     arriving.abort();

@@ -6,23 +6,23 @@ const PASSWORD: &str = "correct horse battery";
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Pages with accounts: Ann of `t` and Zoe of `other`, each with a contact.
-struct Office {
-    people: People,
-    crm: EmbeddedCrm,
-    links: Arc<Links>,
+pub(super) struct Office {
+    pub(super) people: People,
+    pub(super) crm: EmbeddedCrm,
+    pub(super) links: Arc<Links>,
     router: Router,
-    bob: String,
+    pub(super) bob: String,
     eve: String,
 }
 
 /// A browser with one cookie.
-struct Browser<'o> {
+pub(super) struct Browser<'o> {
     office: &'o Office,
     cookie: String,
 }
 
 impl Office {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let crm = EmbeddedCrm::in_memory().unwrap();
         let people = People::new(Database::in_memory().unwrap()).unwrap();
         for (tenant, user, role) in [("t", "ann", Role::User), ("other", "zoe", Role::Admin)] {
@@ -58,14 +58,14 @@ impl Office {
         }
     }
 
-    async fn signed_in(&self, login: &str) -> Browser<'_> {
+    pub(super) async fn signed_in(&self, login: &str) -> Browser<'_> {
         let mut browser = self.browser();
         let answer = browser.sign_in(login, PASSWORD, "").await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
         browser
     }
 
-    async fn request(&self, request: axum::http::request::Builder, body: Body) -> Answer {
+    pub(super) async fn request(&self, request: axum::http::request::Builder, body: Body) -> Answer {
         let request = request.body(body).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -79,7 +79,7 @@ impl Office {
 }
 
 impl Browser<'_> {
-    async fn get(&mut self, path: &str) -> Answer {
+    pub(super) async fn get(&mut self, path: &str) -> Answer {
         let answer = self
             .office
             .request(request("GET", path, &self.cookie), Body::empty())

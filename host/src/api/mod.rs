@@ -1,0 +1,120 @@
+//! `/api/v1`: all that the pages do, for programs.
+//!
+//! A request brings a token (`Authorization: Bearer …`), which says whose tenant it is about; a session's
+//! cookie opens nothing here, so no other site can act through a browser. Every answer that is none is a
+//! problem document (RFC 9457) with one of the stable codes. A `POST` with an `Idempotency-Key` is done
+//! once. The document is made of this code (`/api/v1/openapi.json`) and shown at `/api`.
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware::from_fn_with_state,
+    routing::{any, get},
+};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        OpenApi as Document,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::web::WebState;
+
+mod connections;
+mod contacts;
+mod conversations;
+mod extract;
+mod idempotency;
+mod messages;
+mod outbound;
+mod problem;
+mod types;
+mod viewer;
+
+pub(crate) use problem::Problem;
+
+/// Where it is.
+pub(crate) const PREFIX: &str = "/api/v1";
+/// The longest JSON body, in bytes: the longest text, and what JSON makes of it.
+const BODY_LIMIT: usize = 4 << 20;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Twinbox",
+        description = "Conversations with contacts, kept the same as a Gmail mailbox. Times are milliseconds since the \
+                       Unix epoch, UTC; sizes are bytes. What is not a success is a problem document with a stable code."
+    ),
+    components(schemas(Problem)),
+    security(("token" = [])),
+    modifiers(&Token),
+    tags(
+        (name = "contacts", description = "Whose mail is synced"),
+        (name = "conversations", description = "The messages with a contact"),
+        (name = "messages", description = "One message; writing mail"),
+        (name = "connections", description = "The links to mailboxes"),
+    ),
+)]
+struct Described;
+
+/// How requests say who they are.
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, document: &mut Document) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+        let scheme = scheme.description(Some("`twinbox token create LOGIN --name NAME`"));
+        document
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("token", SecurityScheme::Http(scheme.build()));
+    }
+}
+
+/// All of it.
+pub(crate) fn router(site: &WebState) -> Router<WebState> {
+    let (routes, document) = routes().split_for_parts();
+    let served = serde_json::to_string(&document).unwrap_or_default();
+    let page = viewer::page(&document);
+    routes
+        .route("/api/{*path}", any(problem::no_such_thing))
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(from_fn_with_state(site.clone(), idempotency::once))
+        .route(
+            "/api/v1/openapi.json",
+            get(|| async move { ([(axum::http::header::CONTENT_TYPE, "application/json")], served) }),
+        )
+        .route("/api", get(|| async move { axum::response::Html(page) }))
+}
+
+/// The document.
+pub fn document() -> Document {
+    routes().split_for_parts().1
+}
+
+fn routes() -> OpenApiRouter<WebState> {
+    let small = OpenApiRouter::new()
+        .routes(routes!(connections::me))
+        .routes(routes!(contacts::list, contacts::create))
+        .routes(routes!(contacts::one))
+        .routes(routes!(conversations::list))
+        .routes(routes!(conversations::messages))
+        .routes(routes!(conversations::read))
+        .routes(routes!(messages::one, messages::mark, messages::delete))
+        .routes(routes!(messages::part))
+        .routes(routes!(messages::cancel))
+        .routes(routes!(connections::list, connections::begin))
+        .routes(routes!(connections::finish))
+        .routes(routes!(connections::sync))
+        .routes(routes!(connections::disconnect))
+        .routes(routes!(connections::choose))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT));
+    let large = OpenApiRouter::new()
+        .routes(routes!(outbound::send))
+        .layer(DefaultBodyLimit::max(outbound::REQUEST_LIMIT));
+    OpenApiRouter::with_openapi(Described::openapi())
+        .nest(PREFIX, small)
+        .nest(PREFIX, large)
+}
