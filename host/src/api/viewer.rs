@@ -27,6 +27,7 @@ pub(super) fn page(document: &Document) -> String {
             }
             body {
                 main.narrow.api {
+                    p { a href="/" { "Conversations" } }
                     h1 { (text("/info/title")) " API" }
                     p { (text("/info/description")) }
                     p {

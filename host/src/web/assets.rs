@@ -20,6 +20,10 @@ pub(super) fn routes() -> Router<WebState> {
             file("text/javascript; charset=utf-8", include_str!("assets/live.js")),
         )
         .route(
+            "/assets/write.js",
+            file("text/javascript; charset=utf-8", include_str!("assets/write.js")),
+        )
+        .route(
             "/assets/icon.svg",
             file("image/svg+xml", include_str!("assets/icon.svg")),
         )

@@ -33,7 +33,7 @@ pub(super) async fn list(
 ) -> Result<HtmlResponse<String>, Failure> {
     let list = list_of(&desk, number(&query, "page"), None).await?;
     let main = html!(
-        "<main class=\"split list-only\">" (list)
+        "<main class=\"split list-only\"><h1 class=\"unseen\">Conversations</h1>" (list)
         "<section class=\"conversation empty\"><p class=\"muted\">Choose a conversation.</p></section></main>"
     );
     Ok(layout::page("Conversations", Section::Conversations, &main))

@@ -42,7 +42,7 @@ pub(super) fn page(title: &str, section: Section, main: &Html) -> HtmlResponse<S
         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
         "<meta name=\"color-scheme\" content=\"light dark\"><title>" (title) " · Twinbox</title>"
         "<link rel=\"icon\" href=\"/assets/icon.svg\"><link rel=\"stylesheet\" href=\"/assets/style.css\">"
-        "<script src=\"/assets/live.js\" defer></script></head><body>"
+        "<script src=\"/assets/live.js\" defer></script><script src=\"/assets/write.js\" defer></script></head><body>"
         "<header><span class=\"brand\">Twinbox</span><nav aria-label=\"Sections\">" (links) "</nav></header>"
         (main) "</body></html>"
     );

@@ -142,7 +142,7 @@ fn whole(stored: &StoredMessage, visitor: &Visitor) -> Html {
         html!("<p class=\"note\">The message was longer than can be kept here; its end was cut off.</p>")
     });
     html!(
-        "<header><h3>" (subject) "</h3>" (marks(message.flags)) (people(message))
+        "<header><h2>" (subject) "</h2>" (marks(message.flags)) (people(message))
         "<p class=\"muted\">" (time(message.received_at)) (dated(message)) "</p>"
         (message.authentication.as_ref().map(authentication)) "</header>"
         (delivery(stored, visitor)) (released) (text(stored)) (cut) (attachments(stored)) (actions(stored, visitor))

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use axum::{
     extract::{Query, State},
-    http::{HeaderMap, StatusCode, Uri, header::SET_COOKIE},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header::SET_COOKIE},
     response::{Html as HtmlResponse, IntoResponse, Redirect, Response},
 };
 use secrecy::SecretString;
@@ -71,6 +71,9 @@ pub(super) async fn sign_out(
     if let Some(cookie) = cookie(&site, name, "", "/", Some(0)) {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
+    // Drafts are in the browser's storage: who signs out leaves none behind.
+    let storage = HeaderValue::from_static("\"storage\"");
+    response.headers_mut().insert("clear-site-data", storage);
     Ok(response)
 }
 

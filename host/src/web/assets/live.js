@@ -32,11 +32,27 @@ function fitFrames(root) {
   }
 }
 
+// The markup that a live part was made of, before times were shown in the reader's zone.
+const made = new WeakMap();
+for (const part of document.querySelectorAll('[data-live="whole"]')) made.set(part, part.innerHTML);
+
+// What somebody is filling in is left alone.
+function isInUse(part) {
+  const fields = [...part.querySelectorAll("input, textarea, select")];
+  return fields.some(
+    (field) =>
+      field === document.activeElement ||
+      (field.type === "checkbox" ? field.checked !== field.defaultChecked : field.value !== (field.defaultValue ?? field.value)),
+  );
+}
+
 function replaceWhole(old, fresh) {
-  if (old.contains(document.activeElement) && document.activeElement.matches("input, textarea, select")) return;
-  if (old.dataset.markup === fresh.innerHTML) return;
-  old.dataset.markup = fresh.innerHTML;
+  if (made.get(old) === fresh.innerHTML || isInUse(old)) return;
+  const open = [...old.querySelectorAll("details")].map((details) => details.open);
+  made.set(old, fresh.innerHTML);
   old.innerHTML = fresh.innerHTML;
+  const details = [...old.querySelectorAll("details")];
+  if (details.length === open.length) details.forEach((one, index) => (one.open = open[index]));
   showLocalTimes(old);
 }
 
@@ -86,10 +102,17 @@ fitFrames(document);
 if (document.querySelector("[data-live]")) {
   const events = new EventSource("/events");
   let waiting = 0;
-  events.addEventListener("changed", () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(() => refresh().catch(() => {}), 300);
-  });
+  const look = () => {
+    // The first change shows at once; those that follow closely are one look.
+    if (waiting) return;
+    waiting = setTimeout(() => {
+      waiting = 0;
+      refresh().catch(() => {});
+    }, 100);
+  };
+  events.addEventListener("changed", look);
+  // Something may have happened after the page was made, or while there was no connection.
+  events.addEventListener("open", look);
   // A hidden page gives its connection back: browsers allow few to one host.
   window.addEventListener("pagehide", () => events.close());
 }

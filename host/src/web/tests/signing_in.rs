@@ -185,6 +185,7 @@ async fn signing_in_begins_a_new_session_and_signing_out_ends_it() {
     assert!(page.contains("ann@example.com · user of t"), "{page}");
     let out = browser.post("/settings", "/sign-out", &[]).await;
     assert_eq!(out.header(header::LOCATION), "/sign-in");
+    assert_eq!(out.header("clear-site-data"), "\"storage\"");
     let mut thief = Browser {
         office: &office,
         cookie: session,

@@ -1,0 +1,197 @@
+// From the page to the simulated Gmail and back. Each test leaves the mailbox connected.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { ME, OTHER, letter, open, start, until } from "./harness.mjs";
+
+let world;
+let tab;
+before(async () => {
+  world = await start();
+  tab = await open(world);
+});
+after(async () => {
+  await world?.stop();
+});
+
+const ANN = "Ann Archer <ann@archer.example>";
+
+/** Opens the conversation of a contact from the list. */
+async function conversation(name) {
+  await tab.page.goto("/");
+  await until(`${name} is in the list`, () => tab.page.locator(".list").getByText(name).count());
+  await tab.page.locator(".list a", { hasText: name }).click();
+}
+
+async function disconnect() {
+  await tab.page.goto("/settings");
+  await tab.page.getByRole("button", { name: "Disconnect…" }).click();
+  for (const promise of ["Sync stops at once", "Messages that are here stay here"]) {
+    assert.ok(await tab.page.getByText(promise).isVisible());
+  }
+  await tab.page.getByRole("button", { name: "Disconnect" }).click();
+}
+
+test("s10_a_message_appears_in_a_page_that_is_open", async () => {
+  await tab.page.goto("/");
+  await world.sim.deliver(letter({ from: ANN, subject: "Spring order", text: "Could you send the offer?" }));
+  await until("the list shows it", () => tab.page.getByText("Spring order").count());
+  await conversation("Ann Archer");
+  await tab.page.locator("article", { hasText: "Could you send the offer?" }).waitFor();
+});
+
+test("s20_an_answer_goes_through_gmail_into_its_thread_and_is_shown_once", async () => {
+  await conversation("Ann Archer");
+  await tab.page.getByLabel("Text").fill("Here it is.");
+  await tab.page.getByRole("button", { name: "Send" }).click();
+  await until("the page says it was sent", () => tab.page.locator("article.outbound", { hasText: "Sent." }).count());
+  const messages = await world.sim.messages();
+  const sent = messages.filter((message) => message.labelIds.includes("SENT"));
+  assert.equal(sent.length, 1);
+  const answered = messages.find((message) => message.messageId === sent[0].inReplyTo);
+  assert.match(answered.from, /ann@archer\.example/);
+  assert.equal(sent[0].threadId, answered.threadId);
+  await new Promise((resolve) => setTimeout(resolve, 2_500));
+  await tab.page.reload();
+  assert.equal(await tab.page.locator("article", { hasText: "Here it is." }).count(), 1);
+});
+
+test("s17_a_star_set_here_is_in_gmail_within_a_second_and_one_set_there_comes_here", async () => {
+  await conversation("Ann Archer");
+  const article = tab.page.locator("article.inbound").first();
+  await article.getByText("Actions").click();
+  const pressed = Date.now();
+  await article.getByRole("button", { name: "Star" }).click();
+  const starred = async () => (await world.sim.messages()).some((message) => message.labelIds.includes("STARRED"));
+  await until("Gmail has the star", starred);
+  const took = Date.now() - pressed;
+  console.log(`from the click to the label in Gmail: ${took} ms`);
+  assert.ok(took < 1_000, `${took} ms`);
+  const badge = tab.page.locator("article .badge", { hasText: "Starred" });
+  await badge.waitFor();
+
+  const message = (await world.sim.messages()).find((message) => message.labelIds.includes("STARRED"));
+  await world.sim.relabel(message.id, { removeLabelIds: ["STARRED"] });
+  await until("the open page has no star", async () => (await badge.count()) === 0);
+});
+
+/** A file that is a little too large as it is, and so once it is encoded. */
+const LARGE = { name: "large.bin", mimeType: "application/octet-stream", buffer: Buffer.alloc((25 << 20) + 1) };
+
+test("s21_too_much_is_said_before_it_is_sent_and_is_not_sent", async () => {
+  await conversation("Ann Archer");
+  await tab.page.getByLabel("Text").fill("A very large file");
+  await tab.page.locator("input[type=file]").setInputFiles(LARGE);
+  await tab.page.getByText("That is too much for one message").waitFor();
+  const asked = tab.page.waitForRequest((request) => request.url().endsWith("/send"), { timeout: 1_000 });
+  await tab.page.getByRole("button", { name: "Send" }).click();
+  await assert.rejects(asked);
+  await tab.page.getByRole("button", { name: "Send" }).isEnabled();
+});
+
+test("s21_what_is_over_25_mb_is_refused_by_the_server_with_the_draft_kept", async () => {
+  const plain = await open(world, { javaScriptEnabled: false });
+  const place = new URL(tab.page.url()).pathname;
+  await plain.page.goto(place);
+  await plain.page.getByLabel("Text").fill("A very large file");
+  await plain.page.locator("input[type=file]").setInputFiles(LARGE);
+  await plain.page.getByRole("button", { name: "Send" }).click();
+  await plain.page.getByText("too-large").waitFor();
+  assert.equal(await plain.page.getByLabel("Text").inputValue(), "A very large file");
+  const sent = (await world.sim.messages()).filter((message) => message.labelIds.includes("SENT"));
+  assert.equal(sent.length, 1);
+  await plain.close();
+});
+
+test("a_draft_is_kept_in_the_browser_until_it_is_sent", async () => {
+  await conversation("Ann Archer");
+  const text = () => tab.page.getByLabel("Text");
+  await text().fill("Half a thought");
+  await tab.page.waitForTimeout(500);
+  await tab.page.goto("/contacts");
+  await conversation("Ann Archer");
+  await until("the draft is there", async () => (await text().inputValue()) === "Half a thought");
+  await tab.page.getByRole("button", { name: "Send" }).click();
+  await until("it was sent", () => tab.page.locator("article.outbound", { hasText: "Half a thought" }).getByText("Sent.").count());
+  await tab.page.reload();
+  assert.equal(await text().inputValue(), "");
+});
+
+test("files_that_are_dropped_on_the_form_are_attached", async () => {
+  await conversation("Ann Archer");
+  const files = await tab.page.evaluateHandle(() => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File(["Dear Ann"], "letter.txt", { type: "text/plain" }));
+    return transfer;
+  });
+  await tab.page.locator("form.write").dispatchEvent("drop", { dataTransfer: files });
+  await tab.page.getByText("1 file, 0.0 MB as they are sent").waitFor();
+  await tab.page.getByLabel("Text").fill("With a file");
+  await tab.page.getByRole("button", { name: "Send" }).click();
+  const article = tab.page.locator("article.outbound", { hasText: "With a file" });
+  await until("it was sent", () => article.getByText("Sent.").count());
+  assert.ok(await article.getByRole("link", { name: "letter.txt" }).isVisible());
+});
+
+test("s06_s02_s01_disconnecting_a_consent_that_lacks_a_box_and_one_that_does_not", async () => {
+  await disconnect();
+  await tab.page.getByRole("button", { name: "Connect Gmail" }).waitFor();
+
+  await world.sim.consent({ mode: "only", account: ME, scope: "openid https://www.googleapis.com/auth/userinfo.email" });
+  await tab.page.getByRole("button", { name: "Connect Gmail" }).click();
+  await tab.page.getByText("scope-missing").waitFor();
+  assert.ok(await tab.page.getByText("read, write and send mail in Gmail").first().isVisible());
+
+  await world.sim.consent({ mode: "all", account: ME });
+  await tab.page.getByRole("button", { name: "Connect again" }).click();
+  await tab.page.locator(".card", { hasText: ME }).getByText("Connected", { exact: true }).waitFor();
+});
+
+test("s03_another_mailbox_than_the_one_asked_for_is_said", async () => {
+  await disconnect();
+  await world.sim.consent({ mode: "all", account: OTHER });
+  await tab.page.getByLabel(/Gmail address/).fill(ME);
+  await tab.page.getByRole("button", { name: "Connect Gmail" }).click();
+  await tab.page.getByText(`${OTHER} was connected, but ${ME} was asked for.`).waitFor();
+  await world.sim.consent({ mode: "all", account: ME });
+  await tab.page.getByRole("button", { name: "Connect again" }).click();
+  await tab.page.locator(".card", { hasText: ME }).waitFor();
+});
+
+test("s07_a_withdrawn_consent_is_shown_with_a_button_and_the_gap_is_synced", async () => {
+  await world.sim.ask("POST", "account", { email: ME, event: "consent-withdrawn" });
+  await tab.page.goto("/settings");
+  const again = tab.page.getByRole("button", { name: "Connect again" });
+  await until("the settings ask to connect again", async () => {
+    await tab.page.reload();
+    return again.count();
+  });
+  await world.sim.deliver(letter({ from: ANN, subject: "In the gap", text: "Are you there?" }));
+  await world.sim.consent({ mode: "all", account: ME });
+  await again.click();
+  await tab.page.locator(".card", { hasText: ME }).getByText("Connected", { exact: true }).waitFor();
+  await tab.page.goto("/");
+  await until("what came meanwhile", () => tab.page.getByText("In the gap").count());
+});
+
+test("s05_another_address_takes_over_and_what_was_synced_stays", async () => {
+  await tab.page.goto("/settings");
+  await tab.page.getByText("Update the address").click();
+  await world.sim.consent({ mode: "all", account: OTHER });
+  await tab.page.getByLabel(/Gmail address/).fill(OTHER);
+  await tab.page.getByRole("button", { name: "Update" }).click();
+  await tab.page.locator(".card", { hasText: OTHER }).waitFor();
+  await tab.page.locator("li", { hasText: ME }).getByText("disconnected").first().waitFor();
+  await world.sim.deliver(letter({ from: ANN, to: OTHER, subject: "At the new address", text: "Hello" }), OTHER);
+  await tab.page.goto("/");
+  await until("new mail comes by the new address", () => tab.page.getByText("At the new address").count());
+  await conversation("Ann Archer");
+  await tab.page.locator("article", { hasText: "Could you send the offer?" }).waitFor();
+});
+
+test("no_page_asked_for_anything_elsewhere_or_had_an_error", () => {
+  assert.deepEqual(tab.seen.foreign, []);
+  assert.deepEqual(tab.seen.dialogs, []);
+  // What was refused on purpose is an error of the console too.
+  const odd = tab.seen.errors.filter((error) => !/status of 400/.test(error));
+  assert.deepEqual(odd, []);
+});
