@@ -157,7 +157,8 @@ impl Envelope {
                 }
                 HeaderName::AuthenticationResults => {
                     keep_first(&mut envelope.authentication_results, || {
-                        Some(clean_line(&value(), MAX_VALUE_CHARS)).filter(|value| !value.is_empty())
+                        // Also an empty one: what is below the topmost is anybody's.
+                        Some(clean_line(&value(), MAX_VALUE_CHARS))
                     });
                 }
                 HeaderName::Other(name) if is_original_message_id(name) => {

@@ -28,6 +28,7 @@ pub mod s20_one_to_one;
 pub mod s21_limits;
 pub mod s23_exactly_once;
 pub mod t04_gap;
+pub mod t08_authentication;
 
 pub use labels::LabelRule;
 

@@ -2,13 +2,11 @@
 
 use super::Pass;
 use crate::{
-    contract::{
-        self, Authentication, Contact, Content, Direction, Flags, Mailbox as ContractMailbox, Message,
-    },
+    contract::{self, Contact, Content, Direction, Flags, Mailbox as ContractMailbox, Message},
     gmail::{Summary, label},
-    mail::{self, Envelope, Mailbox, Parsed, fold_html, quoted_from, text::cut_at_boundary},
+    mail::{self, Mailbox, Parsed, fold_html, quoted_from, text::cut_at_boundary},
     ports::Host,
-    rules::{Rule, s14_copies},
+    rules::{Rule, s14_copies, t08_authentication::authentication},
 };
 
 /// What was decided of a message.
@@ -125,26 +123,6 @@ pub(super) fn flags(labels: &[String]) -> Flags {
     }
 }
 
-/// Gmail's own verdict (RFC 8601): the topmost field, if it is Gmail's.
-fn authentication(envelope: &Envelope) -> Option<Authentication> {
-    let verdict = envelope.authentication_results.as_deref()?;
-    if !verdict.trim_start().starts_with("mx.google.com") {
-        return None;
-    }
-    let result = |method: &str| {
-        let found = verdict
-            .split(';')
-            .find_map(|part| part.trim().strip_prefix(method)?.strip_prefix('='))?;
-        let word: String = found.chars().take_while(char::is_ascii_alphabetic).collect();
-        (!word.is_empty()).then(|| word.to_ascii_lowercase())
-    };
-    Some(Authentication {
-        spf: result("spf"),
-        dkim: result("dkim"),
-        dmarc: result("dmarc"),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,26 +134,5 @@ mod tests {
         assert!(fresh.unread && !fresh.archived && !fresh.starred && !fresh.trashed);
         assert!(flags(&labels(&["STARRED"])).archived);
         assert!(!flags(&labels(&["SENT"])).archived);
-    }
-
-    #[test]
-    fn only_gmails_own_verdict_counts() {
-        let of = |verdict: &str| {
-            let envelope = Envelope {
-                authentication_results: Some(verdict.to_owned()),
-                ..Envelope::default()
-            };
-            authentication(&envelope)
-        };
-        let verdict = of(
-            "mx.google.com; dkim=pass header.i=@x; spf=softfail (google.com: x) smtp.mailfrom=a; dmarc=none",
-        );
-        let expected = Authentication {
-            spf: Some("softfail".to_owned()),
-            dkim: Some("pass".to_owned()),
-            dmarc: Some("none".to_owned()),
-        };
-        assert_eq!(verdict, Some(expected));
-        assert_eq!(of("evil.example; dkim=pass"), None);
     }
 }
