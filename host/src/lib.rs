@@ -21,6 +21,7 @@ pub mod choices;
 pub mod clock;
 pub mod contract;
 pub mod crm;
+pub mod deliverability;
 pub mod egress;
 mod hex;
 mod host;

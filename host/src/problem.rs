@@ -279,7 +279,7 @@ fn or(text: &str, fallback: &str) -> String {
 }
 
 /// Somebody else's text on one line, shortened, without what could change the text around it.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let visible = |c: char| if c.is_control() { ' ' } else { c };
     let turns_text =
         |c: &char| matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

@@ -10,7 +10,8 @@ use clap::{Args as Group, Parser, Subcommand, ValueEnum};
     name = "twinbox",
     version,
     after_help = "Exit codes: 0 done; 1 something failed; 2 the command line is wrong; 3 the configuration is \
-                  wrong; 4 the user has to connect again; 5 try again later; 6 messages are missing."
+                  wrong; 4 the user has to connect again; 5 try again later; 6 messages are missing; 7 something of a \
+                  domain has to be put right."
 )]
 pub(super) struct Args {
     /// Answers and errors as JSON, one object on one line.
@@ -39,6 +40,8 @@ pub(super) enum Command {
     Audit(Audit),
     /// Ends a connection. What was synced stays.
     Disconnect(OneConnection),
+    /// Looks at what a domain publishes (SPF, DKIM, DMARC, MX) and says why its mail may land in spam.
+    CheckDomain(CheckDomain),
     /// Shows what a component is, what it imports and what it may use.
     Inspect(Inspect),
     /// Runs one pass now and writes it down, so that it can be replayed.
@@ -325,6 +328,24 @@ pub(super) struct Audit {
     /// Brings in what is missing.
     #[arg(long)]
     pub(super) heal: bool,
+}
+
+#[derive(Debug, Group)]
+#[command(
+    after_help = "Exit codes: 0 nothing has to be put right; 7 something has; 5 something could not be looked up; 2 it is no domain."
+)]
+pub(super) struct CheckDomain {
+    /// The domain, or an address in it.
+    pub(super) domain: String,
+    /// A name that a key is looked for under; without one, `google`. May be repeated.
+    #[arg(long = "selector", value_name = "S")]
+    pub(super) selectors: Vec<String>,
+    /// The domain's mail is not sent by Gmail.
+    #[arg(long)]
+    pub(super) not_gmail: bool,
+    /// The name server to ask, such as 192.0.2.1 or 192.0.2.1:53; by default those of the system.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) dns: Option<String>,
 }
 
 #[derive(Debug, Group)]

@@ -19,6 +19,8 @@ use crate::{
 
 /// Something failed in general.
 pub(super) const FAILED: u8 = 1;
+/// The command line is wrong.
+pub(super) const USAGE: u8 = 2;
 /// The configuration is wrong.
 pub(super) const CONFIGURATION: u8 = 3;
 /// The user has to connect again.
@@ -27,6 +29,8 @@ pub(super) const RECONNECT: u8 = 4;
 pub(super) const LATER: u8 = 5;
 /// Messages are missing.
 pub(super) const MISSING: u8 = 6;
+/// Something of a domain has to be put right.
+pub(super) const DOMAIN: u8 = 7;
 
 /// Why the program did not do it.
 #[derive(Debug)]

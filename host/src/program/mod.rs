@@ -5,6 +5,7 @@ mod audit;
 mod commands;
 mod config;
 mod demo;
+mod domain;
 mod failure;
 mod folder;
 mod keys;
@@ -35,6 +36,7 @@ pub async fn run() -> ExitCode {
         Command::Sync(options) => commands::sync(options, json).await,
         Command::Audit(options) => Box::pin(audit::audit(options, json)).await,
         Command::Disconnect(options) => commands::disconnect(options, json).await,
+        Command::CheckDomain(options) => domain::check(options, json).await,
         Command::Inspect(options) => commands::inspect(options, json).await,
         Command::Record(options) => Box::pin(traces::record(options, json)).await,
         Command::Replay(options) => Box::pin(traces::replay(options, json)).await,

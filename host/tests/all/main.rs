@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
 mod cache;
+mod deliverability;
 mod harness;
 mod hostile;
 mod isolation;
