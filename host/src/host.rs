@@ -18,6 +18,7 @@ use crate::{
     release::Shadow,
     sandbox::{Ended, PassError, Usage},
     scope::{ConnectionId, Scope},
+    sharing::SharingError,
     store::{Announced, Connection, ConnectionStatus, Found, Lease, Put, StoreError},
     trace::{Call, Trace},
     vault::VaultError,
@@ -60,6 +61,9 @@ pub enum HostError {
     /// There is no grant to work with.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// Claims on contacts did not answer.
+    #[error(transparent)]
+    Sharing(#[from] SharingError),
     /// The plugin's manifest is not usable.
     #[error("the plugin's manifest: {0}")]
     Manifest(String),
@@ -74,6 +78,7 @@ impl HostError {
             Self::Busy => Problem::Superseded,
             Self::Pass(error) => Problem::PluginOverBudget(error.to_string()),
             Self::Store(error) => Problem::StorageUnavailable(error.to_string()),
+            Self::Sharing(error) => Problem::StorageUnavailable(error.to_string()),
             Self::Vault(VaultError::ReconnectNeeded | VaultError::NoGrant) => Problem::ReconnectNeeded,
             Self::Vault(error) => Problem::ProviderUnavailable(error.to_string()),
             Self::Manifest(text) => Problem::Other(text.clone()),
@@ -147,6 +152,7 @@ impl Host {
                 return Err(HostError::Refused(problem));
             }
         };
+        self.parts.sharing.join(&scope).await?;
         let now = self.parts.clock.now();
         loop {
             let known = self.parts.registry.find(&id).await?;
@@ -274,8 +280,8 @@ impl Host {
         ended.result?.map_err(HostError::Refused)
     }
 
-    /// Ends a connection (S06): a pass under way stops at once and none starts from here on, whatever
-    /// happens to the grant.
+    /// Ends a connection (S06): a pass under way stops at once and none starts from here on, and the contacts
+    /// it keeps are free (S31), whatever happens to the grant.
     pub async fn disconnect(&self, id: &ConnectionId) -> Result<(), HostError> {
         let connection = self
             .change(id, |connection| {
@@ -285,6 +291,7 @@ impl Host {
             })
             .await?;
         self.running.stop(id);
+        self.parts.sharing.leave(&connection.scope).await?;
         let lease = self.seize_lease(id).await?;
         let (pass, turn) = self
             .turn(connection.scope, lease.clone(), Call::Disconnect)
@@ -297,9 +304,9 @@ impl Host {
         Ok(self.parts.vault.release(id).await?)
     }
 
-    /// Finishes the disconnects that a host did not live to finish: gives up what is left of the grants of
-    /// connections that were ended (S06); how many there were. For a platform, when it starts. What cannot be
-    /// done now is logged and left for the next time.
+    /// Finishes the disconnects that a host did not live to finish: frees the contacts that connections keep
+    /// which were ended (S31), and gives up what is left of their grants (S06); how many grants there were. For a
+    /// platform, when it starts. What cannot be done now is logged and left for the next time.
     pub async fn finish_disconnects(&self) -> Result<usize, HostError> {
         let mut finished = 0;
         for connection in self.parts.registry.list().await? {
@@ -309,13 +316,19 @@ impl Host {
             let id = &connection.scope.connection;
             let ended = match self.parts.vault.grant(id).await {
                 Ok(_) => self.disconnect(id).await.map(|()| finished += 1),
-                Err(_) => self.parts.vault.release(id).await.map_err(HostError::from),
+                Err(_) => self.forget(&connection.scope).await,
             };
             if let Err(error) = ended {
                 tracing::warn!(connection = %id, %error, "a disconnect is still not finished");
             }
         }
         Ok(finished)
+    }
+
+    /// Gives up what is left of a connection whose grant is gone.
+    async fn forget(&self, scope: &Scope) -> Result<(), HostError> {
+        self.parts.sharing.leave(scope).await?;
+        Ok(self.parts.vault.release(&scope.connection).await?)
     }
 
     /// Gives all connections that were not ended these settings, JSON, from their next pass on, beside what

@@ -45,6 +45,7 @@ pub use bindings::{
             PluginManifest, Quarantined, Report, RuleCount, SettingsError, Subject, Trigger,
         },
         quota::{Class, Penalty, QuotaError},
+        sharing::{SharingError, Standing},
         storage::{Change, CommitError, Entry, Expectation, Page, StorageError},
         types::{AddressMismatch, Field, Mailbox, Problem, SizeExcess},
     },

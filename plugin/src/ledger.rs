@@ -11,6 +11,10 @@
 //! | `intent/<outbound id>` | nothing; it may have been sent and nobody knows yet (S23) |
 //! | `address-book` | [`AddressBookRow`] |
 //! | `person/<resource name>` | the [`Listing`] after which the CRM was given the person |
+//! | `contact/<address>` | an address of a contact that mail was delivered or sent to, as the CRM spells it (S31) |
+//! | `held/<address>/<message id>` | nothing; the CRM has the message and was not told that it is released (S31) |
+//! | `releasing/<address>` | nothing; the contact was released, and the CRM is being told (S31) |
+//! | `review` | [`ReviewRow`] |
 //! | `sent/<ms, 13 digits>/<message id>` | nothing; counts for the daily limit (S21) |
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -147,6 +151,16 @@ pub struct Delivered {
     /// Whether it was permanently deleted at the provider since.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
+    /// Whether another tenant keeps the contact since (S31): nothing of the message is carried any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub released: bool,
+}
+
+impl Delivered {
+    /// Whether what happens to the message on one side is brought to the other.
+    pub fn is_synced(&self) -> bool {
+        !self.deleted && !self.released
+    }
 }
 
 /// What was done in the CRM met what was done in Gmail. Flags as [`bits`](crate::rules::s17_both_ways::bits).
@@ -197,7 +211,7 @@ pub struct ThreadRow {
     pub references: Vec<String>,
     /// When its latest message was accepted, ms since the epoch.
     pub latest_at: u64,
-    /// Whether strangers write in it: then headers are read first again (S10).
+    /// Whether strangers write in it, or others than this tenant: then headers are read first again (S10, S31).
     #[serde(default)]
     pub strangers: bool,
 }
@@ -217,8 +231,20 @@ pub struct OutboundRow {
     pub contact: String,
     /// References it was given.
     pub references: Vec<String>,
+    /// The contact's addresses, claimed before it is sent (S31).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<String>,
     /// When it was stored, ms since the epoch.
     pub at: u64,
+}
+
+/// When the contacts are looked through, and how far that is (S31).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewRow {
+    /// The last contact that was looked at, if there are more.
+    pub after: Option<String>,
+    /// When the next ones are, ms since the epoch.
+    pub due_at: u64,
 }
 
 /// How far outbound mail is.
@@ -315,6 +341,32 @@ pub fn outbound_key(id: &str) -> String {
     format!("out/{id}")
 }
 
+/// Key of a contact's address.
+pub fn contact_key(address: &str) -> String {
+    format!("{CONTACTS}{address}")
+}
+
+/// Prefix of [`held_key`] of one contact. No domain has a slash, so none is the beginning of another's.
+pub fn held_prefix(address: &str) -> String {
+    format!("held/{address}/")
+}
+
+/// Key of a message of a contact that the CRM has.
+pub fn held_key(address: &str, id: &str) -> String {
+    format!("{}{id}", held_prefix(address))
+}
+
+/// Key of a contact that is being released.
+pub fn releasing_key(address: &str) -> String {
+    format!("{RELEASING}{address}")
+}
+
+/// Prefix of [`contact_key`].
+pub const CONTACTS: &str = "contact/";
+/// Prefix of [`releasing_key`].
+pub const RELEASING: &str = "releasing/";
+/// Key of [`ReviewRow`].
+pub const REVIEW: &str = "review";
 /// Prefix of [`quarantine_key`].
 pub const QUARANTINE: &str = "quarantine/";
 /// Prefix of [`sent_key`].
@@ -507,6 +559,7 @@ mod tests {
                 became: None,
             }),
             deleted: false,
+            released: true,
         };
         let label = Rule::Label(crate::rules::LabelRule::Draft);
         for fate in [

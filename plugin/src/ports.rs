@@ -9,7 +9,8 @@ use std::future::Future;
 use crate::contract::{
     Attachment, Change, ChangePage, Class, CommitError, Contact, CrmError, Entry, Expectation, FailureKind,
     Features, Field, Granted, Level, Message, MessageUpdate, OauthError, Outbound, OutboundOutcome, Page,
-    Penalty, Person, PersonOutcome, PutOutcome, QuotaError, StorageError, UpdateOutcome,
+    Penalty, Person, PersonOutcome, PutOutcome, QuotaError, SharingError, Standing, StorageError,
+    UpdateOutcome,
 };
 
 /// Bytes that come.
@@ -144,6 +145,9 @@ pub trait Crm {
     /// What this platform can do.
     fn supported(&self) -> Features;
 
+    /// The connected user, as [`Contact::assigned_user`] names them.
+    fn user(&self) -> String;
+
     /// All contacts with one of these addresses.
     fn find_contacts(&self, addresses: Vec<String>) -> impl Future<Output = Result<Vec<Contact>, CrmError>>;
 
@@ -211,6 +215,18 @@ pub trait Crm {
     ) -> impl Future<Output = Result<(), CrmError>>;
 }
 
+/// `twinbox:sync/sharing`. Addresses are [`address_key`](crate::rules::address_key)s.
+pub trait Sharing {
+    /// Takes a contact unless it is kept already; the standing after it.
+    fn claim(&self, address: &str) -> impl Future<Output = Result<Standing, SharingError>>;
+
+    /// Standings, in the order asked.
+    fn standings(&self, addresses: Vec<String>) -> impl Future<Output = Result<Vec<Standing>, SharingError>>;
+
+    /// This connection keeps the contact no longer.
+    fn release_contact(&self, address: &str) -> impl Future<Output = Result<(), SharingError>>;
+}
+
 /// `twinbox:sync/quota`.
 pub trait Quota {
     /// Waits for a turn of so many units.
@@ -245,6 +261,6 @@ pub trait Log {
 }
 
 /// All ports at once.
-pub trait Host: Http + Storage + Oauth + Crm + Quota + Clock + Random + Log {}
+pub trait Host: Http + Storage + Oauth + Crm + Sharing + Quota + Clock + Random + Log {}
 
-impl<T: Http + Storage + Oauth + Crm + Quota + Clock + Random + Log> Host for T {}
+impl<T: Http + Storage + Oauth + Crm + Sharing + Quota + Clock + Random + Log> Host for T {}

@@ -6,7 +6,7 @@ use crate::{
     contract::{Problem, SettingsError},
     gmail::UnitTable,
     mutation::Mutation,
-    rules::s21_limits::CONSUMER_MESSAGES,
+    rules::{AssignedUsers, s21_limits::CONSUMER_MESSAGES},
 };
 
 /// The setting that brings the contacts of the Google account (S08).
@@ -22,6 +22,8 @@ pub struct Settings {
     pub daily_limit: u32,
     /// The Pub/Sub topic that Gmail publishes to; none: the mailbox is polled.
     pub push_topic: Option<String>,
+    /// Whose contacts are synced (S30).
+    pub assigned_users: AssignedUsers,
     /// Whether the contacts of the Google account are brought into the CRM (S08).
     pub google_contacts: bool,
     /// A deliberate bug.
@@ -49,6 +51,7 @@ impl Default for Settings {
             quota_table: UnitTable::default(),
             daily_limit: CONSUMER_MESSAGES,
             push_topic: None,
+            assigned_users: AssignedUsers::default(),
             google_contacts: false,
             #[cfg(feature = "mutations")]
             mutation: None,
@@ -68,6 +71,8 @@ pub const SCHEMA: &str = r#"{
       "description": "Messages the mailbox may send in 24 hours" },
     "push-topic": { "type": "string", "pattern": "^projects/[^/]+/topics/[^/]+$",
       "description": "The Pub/Sub topic that Gmail publishes to; without one the mailbox is polled" },
+    "assigned-users": { "enum": ["own", "any"], "default": "own",
+      "description": "Whose contacts are synced: the connected user's and those that are nobody's, or any user's" },
     "google-contacts": { "type": "boolean", "default": false,
       "description": "Whether the contacts of the Google account are brought into the CRM" }
   }
@@ -147,7 +152,13 @@ mod tests {
         let known = schema["properties"].as_object().unwrap();
         assert_eq!(
             known.keys().map(String::as_str).collect::<Vec<_>>(),
-            ["daily-limit", GOOGLE_CONTACTS, "push-topic", "quota-table"]
+            [
+                "assigned-users",
+                "daily-limit",
+                GOOGLE_CONTACTS,
+                "push-topic",
+                "quota-table"
+            ]
         );
     }
 }

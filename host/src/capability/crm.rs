@@ -22,6 +22,10 @@ impl wit::Host for Context {
     fn supported(&mut self) -> Result<Features> {
         Ok(self.capabilities.crm.features())
     }
+
+    fn user(&mut self) -> Result<String> {
+        Ok(self.capabilities.scope.user.as_str().to_owned())
+    }
 }
 
 impl<T: Send + 'static> wit::HostWithStore<T> for Imports {

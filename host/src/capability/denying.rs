@@ -165,6 +165,18 @@ impl Sharing for Denying {
     async fn standings(&self, _: &Scope, _: &[String]) -> Result<Vec<Standing>, SharingError> {
         Err(SharingError::Unavailable(WHY.into()))
     }
+
+    async fn release(&self, _: &Scope, _: &str) -> Result<(), SharingError> {
+        Err(SharingError::Unavailable(WHY.into()))
+    }
+
+    async fn join(&self, _: &Scope) -> Result<(), SharingError> {
+        Err(SharingError::Unavailable(WHY.into()))
+    }
+
+    async fn leave(&self, _: &Scope) -> Result<(), SharingError> {
+        Err(SharingError::Unavailable(WHY.into()))
+    }
 }
 
 /// Time stands still at the epoch, and waiting ends at once.

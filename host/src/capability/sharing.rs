@@ -32,6 +32,15 @@ impl<T: Send + 'static> wit::HostWithStore<T> for Imports {
             .map(|all| all.into_iter().map(standing).collect())
             .map_err(error))
     }
+
+    async fn release(
+        accessor: &Accessor<T, Self>,
+        contact_address: String,
+    ) -> Result<Result<(), wit::SharingError>> {
+        let to = taken(accessor);
+        let release = to.sharing.release(&to.scope, &contact_address);
+        Ok(within(ANSWER_WITHIN, late, release).await.map_err(error))
+    }
 }
 
 pub(super) fn late() -> SharingError {
@@ -42,12 +51,15 @@ fn standing(standing: Standing) -> wit::Standing {
     match standing {
         Standing::Open => wit::Standing::Open,
         Standing::Kept => wit::Standing::Kept,
-        Standing::Released => wit::Standing::Released,
+        Standing::Released(since) => wit::Standing::Released(since),
     }
 }
 
 fn error(error: SharingError) -> wit::SharingError {
     match error {
         SharingError::Unavailable(why) => wit::SharingError::Unavailable(why),
+        error @ (SharingError::OverLimit(_) | SharingError::Left) => {
+            wit::SharingError::Other(error.to_string())
+        }
     }
 }

@@ -40,6 +40,9 @@ pub(super) struct Config {
     /// Messages a mailbox may send in 24 hours: 500, or 2,000 for Workspace.
     #[serde(default = "daily_limit")]
     pub(super) daily_limit: u32,
+    /// Whose contacts are synced (S30).
+    #[serde(default)]
+    pub(super) assigned_users: AssignedUsers,
     pub(super) google: Google,
     /// Gmail announces changes.
     pub(super) push: Option<Push>,
@@ -49,6 +52,17 @@ pub(super) struct Config {
     pub(super) audit: Audit,
     #[serde(default)]
     pub(super) origins: Origins,
+}
+
+/// Whose contacts are synced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum AssignedUsers {
+    /// The connected user's, and those that are nobody's.
+    #[default]
+    Own,
+    /// Any user's.
+    Any,
 }
 
 /// Google's tables of quota units.
@@ -76,7 +90,12 @@ impl QuotaTable {
     }
 
     /// The plugin's settings. With a topic the plugin watches the mailboxes.
-    pub(super) fn settings(self, daily_limit: u32, push_topic: Option<&str>) -> String {
+    pub(super) fn settings(
+        self,
+        daily_limit: u32,
+        push_topic: Option<&str>,
+        assigned_users: AssignedUsers,
+    ) -> String {
         let table = match self {
             Self::Old => "old",
             Self::New => "new",
@@ -84,6 +103,9 @@ impl QuotaTable {
         let mut settings = serde_json::json!({ "quota-table": table, "daily-limit": daily_limit });
         if let Some(topic) = push_topic {
             settings["push-topic"] = topic.into();
+        }
+        if assigned_users == AssignedUsers::Any {
+            settings["assigned-users"] = "any".into();
         }
         settings.to_string()
     }
@@ -279,7 +301,8 @@ impl Config {
     /// The plugin's settings.
     pub(super) fn settings(&self) -> String {
         let topic = self.push.as_ref().map(|push| push.topic.as_str());
-        self.quota_table.settings(self.daily_limit, topic)
+        self.quota_table
+            .settings(self.daily_limit, topic, self.assigned_users)
     }
 
     /// What a mailbox and the project may spend in a minute.
@@ -443,17 +466,18 @@ mod tests {
         };
         let old = config("quota_table = \"old\"");
         assert_eq!(old.rates(), rates(15_000));
-        assert_eq!(
-            old.quota_table.settings(500, None),
-            r#"{"daily-limit":500,"quota-table":"old"}"#
-        );
+        assert_eq!(old.settings(), r#"{"daily-limit":500,"quota-table":"old"}"#);
         let new = config("quota_table = \"new\"");
         assert_eq!(new.rates(), rates(6_000));
-        assert_eq!(
-            new.quota_table.settings(500, None),
-            r#"{"daily-limit":500,"quota-table":"new"}"#
-        );
+        assert_eq!(new.settings(), r#"{"daily-limit":500,"quota-table":"new"}"#);
         assert_eq!(config("").rates(), rates(6_000));
+    }
+
+    #[test]
+    fn s30_the_filter_on_assigned_users_is_a_setting_of_the_plugin() {
+        let any = config("assigned_users = \"any\"").settings();
+        assert!(any.contains(r#""assigned-users":"any""#), "{any}");
+        assert!(!config("assigned_users = \"own\"").settings().contains("assigned"));
     }
 
     #[test]

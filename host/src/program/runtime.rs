@@ -11,7 +11,7 @@ use secrecy::SecretString;
 
 use super::{failure::Failure, folder::Presence, traces::TraceFolder};
 use crate::{
-    Database, Durability, Host, Parts,
+    Database, Durability, Host, HostError, Parts,
     accounts::Accounts,
     audit::SqliteAudits,
     clock::SystemClock,
@@ -23,6 +23,7 @@ use crate::{
     release::{LARGEST_COMPONENT, Plugins, ReleaseStore},
     sandbox::{Allocation, LoadError, Plugin, Sandbox, SandboxConfig},
     scope::{TenantId, UserId},
+    sharing::SqliteSharing,
     store::SqliteStore,
     vault::{ClientConfig, Endpoints, KeyRing, OAuthVault, Provider, SealingKey, SealingKeys},
 };
@@ -81,6 +82,7 @@ impl Runtime {
         let people = People::new(database.clone())?;
         let audits = SqliteAudits::new(database.clone())?;
         let penalties = Arc::new(SqlitePenalties::new(database.clone())?);
+        let sharing = SqliteSharing::new(database.clone(), Arc::new(SystemClock)).map_err(HostError::from)?;
         let releases = ReleaseStore::new(database.clone())?;
         let plugins = loaded.chosen(releases).await?;
         // What the operator configured says what is granted; a version that takes over asks for no more.
@@ -98,6 +100,7 @@ impl Runtime {
             parts.witness = Some(Arc::new(TraceFolder::open(folder)?));
         }
         parts.audits = Arc::new(audits);
+        parts.sharing = Arc::new(sharing);
         parts.quota = match plan.rates {
             Some(rates) => Arc::new(TokenBuckets::keeping(parts.clock.clone(), rates, penalties).await?),
             None => Arc::new(Unmetered::keeping(parts.clock.clone(), penalties).await?),

@@ -210,6 +210,10 @@ impl<'t> Reading<'t> {
                 let id = text(&arguments["contact-address"]).to_owned();
                 self.decided.insert((Kind::Claim, id), Value::Bool(true));
             }
+            "sharing.release" => {
+                let id = text(&arguments["contact-address"]).to_owned();
+                self.decided.insert((Kind::Claim, id), Value::Bool(false));
+            }
             "oauth.release" => {
                 self.decided
                     .insert((Kind::Release, String::new()), Value::Bool(true));

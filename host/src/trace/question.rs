@@ -123,6 +123,10 @@ impl Question {
         Self::new("sharing.standings", json!({ "contact-addresses": addresses }))
     }
 
+    pub(crate) fn release_contact(address: &str) -> Self {
+        Self::new("sharing.release", json!({ "contact-address": address }))
+    }
+
     pub(crate) fn now() -> Self {
         Self::new("clock.now", Value::Null)
     }

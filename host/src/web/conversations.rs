@@ -174,10 +174,25 @@ fn head(contact: &Contact, messages: &[StoredMessage], visitor: &Visitor) -> Htm
             (visitor.field()) "<button>Mark all read</button></form>"
         )
     });
+    let released = is_released(messages).then(|| {
+        html!(
+            "<p class=\"note\">This conversation is no longer synced: a user answered the contact from another CRM "
+            "account with the same mailbox. What is here stays.</p>"
+        )
+    });
     html!(
         "<div class=\"head\"><p class=\"back\"><a href=\"/\">All conversations</a></p><h1>" (name_of(contact)) "</h1>"
-        "<p class=\"muted\">" (contact.addresses.join(", ")) "</p>" (read) "</div>"
+        "<p class=\"muted\">" (contact.addresses.join(", ")) "</p>" (released) (read) "</div>"
     )
+}
+
+/// Whether the contact is released (S31): so is the newest message that came or went by the mailbox.
+fn is_released(messages: &[StoredMessage]) -> bool {
+    let newest = messages
+        .iter()
+        .rev()
+        .find(|stored| !stored.message.key.is_empty());
+    newest.is_some_and(|stored| stored.released)
 }
 
 fn older(contact: &str, earlier: u32, messages: &[StoredMessage]) -> Html {

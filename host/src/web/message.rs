@@ -135,9 +135,9 @@ fn whole(stored: &StoredMessage, visitor: &Visitor) -> Html {
     } else {
         &message.subject
     };
-    let released = stored.released.then(|| {
-        html!("<p class=\"note\">This contact is no longer synced here; new mail does not come in.</p>")
-    });
+    let released = stored
+        .released
+        .then(|| html!("<p class=\"note\">What becomes of this message in Gmail no longer shows here.</p>"));
     let cut = message.content.truncated.then(|| {
         html!("<p class=\"note\">The message was longer than can be kept here; its end was cut off.</p>")
     });

@@ -156,7 +156,7 @@ fn card(
     html!(
         "<div class=\"card\"><h3>" (connection.address) " <span class=\"badge " (class) "\">" (state) "</span></h3>"
         "<p class=\"muted\">Gmail, since " (time(connection.created_at)) ". " (last) (next) "</p>"
-        "<p class=\"muted\">" (checked(audit)) "</p>" (access) (problem) (reconnect)
+        "<p class=\"muted\">" (whose(connection)) " " (checked(audit)) "</p>" (access) (problem) (reconnect)
         "<div class=\"row\"><form method=\"post\" action=\"/settings/sync\">" (visitor.field()) (id_field(connection))
         "<button>Sync now</button></form><form method=\"get\" action=\"/settings/disconnect\">" (id_field(connection))
         "<button>Disconnect…</button></form></div>"
@@ -186,6 +186,16 @@ fn wanted(connection: &Connection, offers: &[OptionalScope]) -> Wanted {
     Wanted {
         address: Some(connection.address.clone()),
         choices: Choices::of(offers, &connection.settings),
+    }
+}
+
+/// Whose contacts are synced (S30): the operator's setting.
+fn whose(connection: &Connection) -> &'static str {
+    let settings: serde_json::Value = serde_json::from_str(&connection.settings).unwrap_or_default();
+    if settings["assigned-users"] == "any" {
+        "Mail of all contacts comes in, whoever they are assigned to."
+    } else {
+        "Mail comes in of contacts that are assigned to you or to nobody."
     }
 }
 

@@ -9,14 +9,14 @@ use super::bindings::{
         clock,
         crm::{self, CrmError},
         http::{self, Body, Credential, Streamed},
-        log, oauth, quota, random, storage,
+        log, oauth, quota, random, sharing, storage,
     },
     wit_stream,
 };
 use super::{
     Attachment, Change, ChangePage, Class, CommitError, Contact, Entry, Expectation, Features, Field,
     Granted, Level, Message, MessageUpdate, OauthError, Outbound, OutboundOutcome, Page, Penalty, Person,
-    PersonOutcome, PutOutcome, QuotaError, StorageError, UpdateOutcome,
+    PersonOutcome, PutOutcome, QuotaError, SharingError, Standing, StorageError, UpdateOutcome,
 };
 use crate::ports;
 
@@ -162,6 +162,10 @@ impl ports::Crm for Imports {
         crm::supported()
     }
 
+    fn user(&self) -> String {
+        crm::user()
+    }
+
     async fn find_contacts(&self, addresses: Vec<String>) -> Result<Vec<Contact>, CrmError> {
         crm::find_contacts(addresses).await
     }
@@ -230,6 +234,20 @@ impl ports::Crm for Imports {
 
     async fn report_outbound(&self, id: &str, outcome: OutboundOutcome) -> Result<(), CrmError> {
         crm::report_outbound(id.to_owned(), outcome).await
+    }
+}
+
+impl ports::Sharing for Imports {
+    async fn claim(&self, address: &str) -> Result<Standing, SharingError> {
+        sharing::claim(address.to_owned()).await
+    }
+
+    async fn standings(&self, addresses: Vec<String>) -> Result<Vec<Standing>, SharingError> {
+        sharing::standings(addresses).await
+    }
+
+    async fn release_contact(&self, address: &str) -> Result<(), SharingError> {
+        sharing::release(address.to_owned()).await
     }
 }
 

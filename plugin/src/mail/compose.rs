@@ -23,6 +23,8 @@ pub const MAX_ATTACHMENTS: usize = 200;
 /// The longest subject sent, in characters.
 const MAX_SUBJECT_CHARS: usize = 900;
 const MAX_NAME_CHARS: usize = 200;
+/// `X-Mailer` of whatever is sent from a CRM, the same for all: by it the sync of another tenant knows such mail (S32).
+pub const SENT_BY: &str = "Twinbox";
 
 /// A message to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,6 +185,7 @@ impl Outgoing {
         write_ids(&mut out, "Message-ID", std::slice::from_ref(&self.message_id))?;
         write_ids(&mut out, "In-Reply-To", self.in_reply_to.as_slice())?;
         write_ids(&mut out, "References", &self.references)?;
+        FieldWriter::new(&mut out, "X-Mailer").word(SENT_BY).end();
         FieldWriter::new(&mut out, "MIME-Version").word("1.0").end();
         Ok(out)
     }

@@ -19,6 +19,8 @@ pub const MAX_SUBJECT_CHARS: usize = 2_000;
 pub const MAX_REFERENCES: usize = 200;
 /// The longest message id kept, in bytes; a longer one counts as absent.
 pub const MAX_MESSAGE_ID_BYTES: usize = 998;
+/// The longest name of a mail program kept, in characters.
+const MAX_MAILER_CHARS: usize = 200;
 /// The longest other header value kept, in characters.
 const MAX_VALUE_CHARS: usize = 4_000;
 /// The most bytes of headers that are read; the rest is ignored.
@@ -64,6 +66,8 @@ pub struct Envelope {
     pub authentication_results: Option<String>,
     /// The addresses a delivery failure is about (`X-Failed-Recipients`, on Gmail's own notices; S18).
     pub failed_recipients: Vec<Mailbox>,
+    /// `X-Mailer`: what the sender wrote it with.
+    pub mailer: Option<String>,
     /// Whether this is a `multipart/report` (RFC 6522): a bounce, a receipt.
     pub is_report: bool,
 }
@@ -90,6 +94,7 @@ impl Envelope {
         "Content-Type",
         "Authentication-Results",
         "X-Failed-Recipients",
+        "X-Mailer",
     ];
 
     /// Reads Gmail's header fields (`payload.headers`: name and value, undecoded). Equal to [`Envelope::from_raw`] of
@@ -172,6 +177,11 @@ impl Envelope {
                 HeaderName::Other(name) if name.eq_ignore_ascii_case("X-Failed-Recipients") => {
                     let failed = super::address::parse_mailboxes(&value());
                     extend(&mut envelope.failed_recipients, failed, MAX_MAILBOXES);
+                }
+                HeaderName::Other(name) if name.eq_ignore_ascii_case("X-Mailer") => {
+                    keep_first(&mut envelope.mailer, || {
+                        Some(clean_line(&value(), MAX_MAILER_CHARS))
+                    });
                 }
                 _ => {}
             }

@@ -33,8 +33,8 @@ pub use address::{Mailbox, NormalAddress, normalise, parse_mailboxes};
 pub use attachment_decoder::{AttachmentDecoder, AttachmentError};
 pub use base64_lines::{Base64Lines, encoded_size};
 pub use compose::{
-    ComposeError, Composed, Outgoing, OutgoingAttachment, Piece, references_for_reply, reply_subject,
-    same_subject,
+    ComposeError, Composed, Outgoing, OutgoingAttachment, Piece, SENT_BY, references_for_reply,
+    reply_subject, same_subject,
 };
 pub use envelope::{Envelope, message_ids};
 pub use fold::{fold_html, quoted_from};

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    contract::{Contact, Direction},
+    contract::{Contact, Direction, Standing},
     gmail::Summary,
     mail::Envelope,
 };
@@ -27,10 +27,14 @@ pub mod s19_attachments;
 pub mod s20_one_to_one;
 pub mod s21_limits;
 pub mod s23_exactly_once;
+pub mod s30_everyone_first;
+pub mod s31_who_replies_keeps;
+pub mod s32_sent_from_one_crm;
 pub mod t04_gap;
 pub mod t08_authentication;
 
 pub use labels::LabelRule;
+pub use s30_everyone_first::AssignedUsers;
 
 /// A rule that links a message to a contact or keeps it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -47,6 +51,12 @@ pub enum Rule {
     S13,
     /// Mail sent by the CRM itself, which has it already.
     S20,
+    /// Mail of a contact that is another user's.
+    S30,
+    /// Mail of a contact that another tenant keeps.
+    S31,
+    /// Mail that another tenant's CRM sent.
+    S32,
     /// A draft, spam, trash or a chat.
     #[serde(untagged)]
     Label(LabelRule),
@@ -63,6 +73,9 @@ impl Rule {
             Self::S12 => "S12",
             Self::S13 => "S13",
             Self::S20 => "S20",
+            Self::S30 => "S30",
+            Self::S31 => "S31",
+            Self::S32 => "S32",
         }
     }
 
@@ -76,6 +89,9 @@ impl Rule {
             Self::S12 => "mail the user forwards is treated as sent",
             Self::S13 => "mail from a contact with the user in copy belongs to that contact",
             Self::S20 => "mail sent from the CRM is in the CRM already",
+            Self::S30 => "mail of a contact goes to the user it is assigned to",
+            Self::S31 => "the contact is released: the CRM account whose user replied to it keeps it",
+            Self::S32 => "mail sent from a CRM is logged in that CRM alone",
         }
     }
 }
@@ -100,6 +116,8 @@ pub enum Decision {
     Deliver {
         /// The contact.
         contact: Contact,
+        /// The [`address_key`] of its address that the message has.
+        address: String,
         /// Which way it went.
         direction: Direction,
         /// The rule that says so.
@@ -146,10 +164,11 @@ pub fn whose(evidence: &Evidence<'_>, contacts: &Contacts) -> Decision {
     };
     let owner = addresses_that_matter(evidence)
         .iter()
-        .find_map(|address| contacts.owner(address).cloned());
+        .find_map(|address| contacts.known(address));
     match owner {
-        Some(contact) => Decision::Deliver {
-            contact,
+        Some((address, contact)) => Decision::Deliver {
+            contact: contact.clone(),
+            address: address.to_owned(),
             direction,
             rule,
         },
@@ -159,6 +178,46 @@ pub fn whose(evidence: &Evidence<'_>, contacts: &Contacts) -> Decision {
         } else {
             rule
         }),
+    }
+}
+
+/// Whose contacts are synced, and who keeps them.
+#[derive(Clone, Copy, Debug)]
+pub struct Viewer<'a> {
+    /// The connected user.
+    pub user: &'a str,
+    /// Whose contacts are synced (S30).
+    pub whose: AssignedUsers,
+    /// Standings by [`address_key`] (S31); one that is absent is open.
+    pub standings: &'a [(String, Standing)],
+}
+
+/// The decision as far as it is this tenant's and this user's: of a shared mailbox not everything is (S30 to S32).
+pub fn shared(decision: Decision, evidence: &Evidence<'_>, viewer: &Viewer<'_>) -> Decision {
+    let Decision::Deliver {
+        contact,
+        address,
+        direction,
+        ..
+    } = &decision
+    else {
+        return decision;
+    };
+    let Summary {
+        label_ids,
+        internal_date,
+        ..
+    } = evidence.summary;
+    let standing = viewer.standings.iter().find(|(key, _)| key == address);
+    let standing = standing.map_or(Standing::Open, |(_, standing)| *standing);
+    if !s30_everyone_first::sees(contact, viewer.user, viewer.whose) {
+        Decision::Exclude(Rule::S30)
+    } else if s32_sent_from_one_crm::is_from_a_crm(label_ids, evidence.envelope) {
+        Decision::Exclude(Rule::S32)
+    } else if s31_who_replies_keeps::is_released(standing, *direction, *internal_date) {
+        Decision::Exclude(Rule::S31)
+    } else {
+        decision
     }
 }
 
@@ -195,13 +254,74 @@ impl Contacts {
 
     /// The contact that gets mail of this address.
     pub fn owner(&self, address: &str) -> Option<&Contact> {
-        self.by_key.get(&address_key(address)?)
+        self.known(address).map(|(_, contact)| contact)
+    }
+
+    /// The same, with the address's [`address_key`].
+    pub fn known(&self, address: &str) -> Option<(&str, &Contact)> {
+        let (key, contact) = self.by_key.get_key_value(&address_key(address)?)?;
+        Some((key, contact))
     }
 }
 
 /// What two spellings of one address have in common.
 pub fn address_key(address: &str) -> Option<String> {
     crate::mail::normalise(address).map(|normal| normal.as_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{s32_sent_from_one_crm::MESSAGE_ID_MARK, testing::*, *};
+
+    fn shared_with(labels: &[&str], mail: &Envelope, ann: &Contact, standing: Standing) -> Decision {
+        let summary = summary(labels);
+        let evidence = Evidence {
+            summary: &summary,
+            envelope: mail,
+            own_address: OWN,
+            since: SINCE,
+        };
+        let viewer = Viewer {
+            user: "mia",
+            whose: AssignedUsers::Own,
+            standings: &[("ann@client.example".to_owned(), standing)],
+        };
+        let decision = decide_with(&summary, mail, std::slice::from_ref(ann));
+        shared(decision, &evidence, &viewer)
+    }
+
+    #[test]
+    fn s31_the_primary_recipient_decides_and_nobody_comes_after_one_that_is_released() {
+        let ann = contact("ann", "ann@client.example");
+        let mail = envelope("ANN@client.example", OWN, "");
+        let released = shared_with(&["INBOX"], &mail, &ann, Standing::Released(SINCE));
+        assert_eq!(released, Decision::Exclude(Rule::S31));
+        for standing in [Standing::Open, Standing::Kept, Standing::Released(SINCE + 2)] {
+            let decision = shared_with(&["INBOX"], &mail, &ann, standing);
+            assert_eq!(delivered_to(&decision), Some(("ann", Rule::S10)));
+        }
+    }
+
+    #[test]
+    fn s32_mail_from_a_crm_stays_out_even_where_the_contact_is_kept_and_strangers_stay_strangers() {
+        let ann = contact("ann", "ann@client.example");
+        let mut mail = envelope(OWN, "ann@client.example", "");
+        mail.message_id = Some(format!("1{MESSAGE_ID_MARK}example.com"));
+        let kept = shared_with(&["SENT"], &mail, &ann, Standing::Kept);
+        assert_eq!(kept, Decision::Exclude(Rule::S32));
+        let stranger = contact("bob", "bob@b.example");
+        let decision = shared_with(&["SENT"], &mail, &stranger, Standing::Open);
+        assert_eq!(decision, Decision::Exclude(Rule::S11));
+    }
+
+    #[test]
+    fn s30_what_is_another_users_is_told_so_whoever_keeps_it() {
+        let mut ann = contact("ann", "ann@client.example");
+        ann.assigned_user = Some("tom".to_owned());
+        let mail = envelope("ann@client.example", OWN, "");
+        let decision = shared_with(&["INBOX"], &mail, &ann, Standing::Released(0));
+        assert_eq!(decision, Decision::Exclude(Rule::S30));
+    }
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod tests {
         );
         let expected = Decision::Deliver {
             contact: ann,
+            address: "ann@client.example".to_owned(),
             direction: Direction::Outbound,
             rule: Rule::S11,
         };

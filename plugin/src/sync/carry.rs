@@ -54,7 +54,7 @@ async fn carry_page<H: Host>(pass: &Pass<'_, H>, changes: Vec<RemoteChange>) -> 
     let mut answers = Vec::new();
     for ((id, wish), mut row) in wishes.into_iter().zip(known) {
         let delivered = match row.as_mut().map(|row| &mut row.fate) {
-            Some(Fate::Delivered(delivered)) if !delivered.deleted => Some(delivered),
+            Some(Fate::Delivered(delivered)) if delivered.is_synced() => Some(delivered),
             Some(_) => continue,
             // A pass that died put it there: it is known when it is delivered once more.
             None => None,

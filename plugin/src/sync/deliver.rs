@@ -10,13 +10,14 @@ mod rows;
 
 use std::collections::BTreeSet;
 
-use super::{Pass, Step, Stop, message::Delivery, sending, set_of};
+use super::{Pass, Step, Stop, message::Delivery, sending, set_of, sharing};
 use crate::{
+    contract::Standing as ContactStanding,
     gmail::{GmailError, Summary},
     ledger::{self, ConnectionRow, Fate, LedgerRow, Stuck, ThreadRow, thread_key},
     mail::{Envelope, Parsed},
     ports::Host,
-    rules::{self, Contacts, Decision, Evidence, addresses_that_matter},
+    rules::{self, Contacts, Decision, Evidence, Viewer, addresses_that_matter},
 };
 use hand_over::hand_over;
 use look::{Look, Looked, Reading, Standing, look_at};
@@ -83,10 +84,14 @@ async fn deliver_group<H: Host>(
         threads,
         ..Rows::default()
     };
-    let decided = decide(pass, looks, contacts, &mut rows).await?;
+    learn(pass, &looks, contacts).await?;
+    let standings = sharing::standings(pass, &contacts.met).await?;
+    let decided = decide(pass, looks, &contacts.contacts, &standings, &mut rows).await?;
     if let Err(stopped) = hand_over(pass, decided, &mut rows).await {
         stop = stop.or(Some(stopped));
     }
+    let releasing = sharing::releasing(pass, &standings, &rows.contacts).await?;
+    rows.more.extend(releasing);
     let connection = ConnectionRow {
         stuck: stuck(pass, stop.as_ref(), rows.settled > 0),
         ..pass.connection.clone()
@@ -155,16 +160,28 @@ async fn known_threads<H: Host>(
 struct KnownContacts {
     contacts: Contacts,
     asked: BTreeSet<String>,
+    /// The keys of the addresses asked for last that are of contacts.
+    met: Vec<String>,
 }
 
 impl KnownContacts {
-    async fn learn<H: Host>(&mut self, pass: &Pass<'_, H>, addresses: impl Iterator<Item = String>) -> Step {
-        let unknown: Vec<String> = addresses
-            .filter(|address| self.asked.insert(address.clone()))
-            .collect();
+    async fn learn<H: Host>(&mut self, pass: &Pass<'_, H>, addresses: Vec<String>) -> Step {
+        let mut unknown = Vec::new();
+        for address in &addresses {
+            if self.asked.insert(address.clone()) {
+                unknown.push(address.clone());
+            }
+        }
         for group in unknown.chunks(ADDRESSES_AT_ONCE) {
             self.contacts.add(pass.host.find_contacts(group.to_vec()).await?);
         }
+        let known = addresses
+            .iter()
+            .filter_map(|address| self.contacts.known(address));
+        self.met = set_of(known.map(|(key, _)| key))
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
         Ok(())
     }
 }
@@ -177,27 +194,37 @@ struct Wanted {
     delivery: Delivery,
 }
 
-async fn decide<H: Host>(
-    pass: &Pass<'_, H>,
-    looks: Vec<Looked>,
-    contacts: &mut KnownContacts,
-    rows: &mut Rows,
-) -> Step<Vec<Wanted>> {
-    let own_address = pass.connection.address.as_str();
-    let since = pass.since();
+/// Learns which addresses of a group's messages are of contacts.
+async fn learn<H: Host>(pass: &Pass<'_, H>, looks: &[Looked], contacts: &mut KnownContacts) -> Step {
     let mut addresses = Vec::new();
-    for looked in &looks {
+    for looked in looks {
         if let Look::Read(reading) = &looked.look {
             addresses.extend(addresses_that_matter(&Evidence {
                 summary: &reading.summary,
                 envelope: &reading.envelope,
-                own_address,
-                since,
+                own_address: &pass.connection.address,
+                since: pass.since(),
             }));
         }
     }
-    contacts.learn(pass, addresses.into_iter()).await?;
+    contacts.learn(pass, addresses).await
+}
 
+async fn decide<H: Host>(
+    pass: &Pass<'_, H>,
+    looks: Vec<Looked>,
+    contacts: &Contacts,
+    standings: &[(String, ContactStanding)],
+    rows: &mut Rows,
+) -> Step<Vec<Wanted>> {
+    let own_address = pass.connection.address.as_str();
+    let since = pass.since();
+    let user = pass.host.user();
+    let viewer = Viewer {
+        user: &user,
+        whose: pass.settings.assigned_users,
+        standings,
+    };
     let mut wanted = Vec::new();
     for Looked { id, thread, look } in looks {
         match look {
@@ -234,18 +261,20 @@ async fn decide<H: Host>(
                     since,
                 };
                 let decision = match standing {
-                    Standing::New => rules::decide(&evidence, &contacts.contacts),
-                    Standing::InCrm => rules::whose(&evidence, &contacts.contacts),
+                    Standing::New => rules::shared(rules::decide(&evidence, contacts), &evidence, &viewer),
+                    Standing::InCrm => rules::whose(&evidence, contacts),
                 };
                 match decision {
                     Decision::Exclude(rule) => rows.exclude(pass, &summary, &envelope, rule),
                     Decision::Deliver {
                         contact,
+                        address,
                         direction,
                         rule,
                     } => {
                         let delivery = Delivery {
                             contact,
+                            address,
                             direction,
                             rule,
                         };

@@ -5,7 +5,7 @@ use crate::{
     contract::{Explanation, Field, Problem, Subject},
     ledger::{self, CONNECTION, Conflict, ConnectionRow, Fate, LedgerRow, ledger_key},
     ports::Host,
-    rules::{address_key, s17_both_ways::from_bits},
+    rules::{Rule, address_key, s17_both_ways::from_bits},
 };
 
 /// The most messages of one contact that are explained.
@@ -57,6 +57,9 @@ fn explanation(id: &str, row: &LedgerRow) -> Explanation {
                 .conflict
                 .map(|conflict| field("changed-on-both-sides", &told(conflict))),
         );
+        if delivered.released {
+            inputs.push(field("released", Rule::S31.meaning()));
+        }
         inputs.extend(delivered.left_out.iter().map(|text| field("left-out", text)));
     }
     Explanation {

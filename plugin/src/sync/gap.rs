@@ -166,7 +166,7 @@ async fn mark_deleted<H: Host>(pass: &Pass<'_, H>, listed: &[MessageRef], before
     let mut deleted: Vec<(String, LedgerRow)> = Vec::new();
     ledger::for_each::<LedgerRow>(pass.host, "ledger/", None, |id, row| {
         let old_enough = row.received_at < before;
-        let is_live = matches!(&row.fate, Fate::Delivered(delivered) if !delivered.deleted);
+        let is_live = matches!(&row.fate, Fate::Delivered(delivered) if delivered.is_synced());
         if is_live && old_enough && !present.contains(id) {
             deleted.push((id.to_owned(), row));
         }

@@ -13,6 +13,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Delivery {
     pub(super) contact: Contact,
+    /// The key of its address that the message has.
+    pub(super) address: String,
     pub(super) direction: Direction,
     pub(super) rule: Rule,
 }

@@ -18,6 +18,7 @@ mod retry;
 mod run;
 mod send;
 mod sending;
+mod sharing;
 mod watch;
 
 pub use audit::audit;

@@ -189,6 +189,9 @@ pub(super) async fn update_crm<H: Host>(pass: &Pass<'_, H>, updates: Vec<Update>
 
 /// Whether the CRM may not know of it yet.
 fn is_news<H: Host>(pass: &Pass<'_, H>, Update { row, changed, .. }: &Update) -> bool {
+    if matches!(&row.fate, Fate::Delivered(delivered) if delivered.released) {
+        return false;
+    }
     if changed.deleted {
         return !pass.settings.has(Mutation::DeletionsIgnored);
     }

@@ -36,7 +36,7 @@ pub(super) async fn reflag<H: Host>(pass: &Pass<'_, H>, before: u64) -> Step {
         let Fate::Delivered(delivered) = &row.fate else {
             return;
         };
-        let is_live = !delivered.deleted && row.received_at < before;
+        let is_live = delivered.is_synced() && row.received_at < before;
         let listed = labels(labelled.get(&number(id)).copied().unwrap_or_default());
         if is_live && delivered.flags.is_some_and(|known| known != bits(flags(&listed))) {
             differing.push((id.to_owned(), row));

@@ -1,6 +1,6 @@
 //! One bounded pass: mail to send, what was done in the CRM, then mail that came.
 
-use super::{NOTHING, Pass, Step, Stop, carry, contacts, gap, pull, retry, send, watch};
+use super::{NOTHING, Pass, Step, Stop, carry, contacts, gap, pull, retry, send, sharing, watch};
 use crate::{
     contract::{Counts, Problem, Report, Trigger},
     ledger::ConnectionRow,
@@ -63,6 +63,10 @@ async fn work<H: Host>(pass: &mut Pass<'_, H>, trigger: &Trigger) -> Step<Done> 
     let mut progress = pull::pull(pass).await?;
     if progress == Progress::Complete {
         progress = gap::close(pass).await?;
+    }
+    sharing::review(pass, trigger).await?;
+    if sharing::tell_released(pass).await? == Progress::More {
+        progress = Progress::More;
     }
     let settles = pass.connection.gap.map(|gap| gap.settles_at());
     let early = is_ahead(trigger, &pass.connection.cursor).then(|| pass.host.now() + READABLE_AFTER);

@@ -9,7 +9,7 @@ mod settle;
 
 use std::fmt::Write;
 
-use super::{Pass, Step, send::Day};
+use super::{Pass, Step, send::Day, sharing};
 use crate::{
     contract::{Deferral, Outbound, OutboundKind, OutboundOutcome, Problem, SizeExcess, WhenLimited},
     gmail::{Draft, GmailError, Metadata, Outcome, Summary, Upload, UploadError},
@@ -23,6 +23,7 @@ use crate::{
     rules::{
         s21_limits,
         s23_exactly_once::{Likeness, compare},
+        s32_sent_from_one_crm::MESSAGE_ID_MARK,
     },
 };
 use compose::{Composition, compose, recipients};
@@ -105,25 +106,28 @@ impl<H: Host> Errand<'_, '_, H> {
             .to_owned();
         let row = OutboundRow {
             state: OutboundState::Preparing,
-            message_id: format!("{random}.twinbox@{domain}"),
+            message_id: format!("{random}{MESSAGE_ID_MARK}{domain}"),
             subject: self.outbound.subject.clone(),
             recipients: recipients(self.outbound),
             contact: self.outbound.contact_id.clone(),
             references: Vec::new(),
+            claims: Vec::new(),
             at: self.pass.host.now(),
         };
         let composition = match compose(self.pass, self.outbound, &row).await? {
             Ok(composition) => composition,
             Err(problem) => return Ok(failed(problem)),
         };
+        let (claims, mut changes) = sharing::to_claim(self.pass, self.outbound).await?;
         let row = OutboundRow {
             subject: composition.subject.clone(),
             references: composition.references.clone(),
+            claims,
             ..row
         };
         if !self.pass.settings.has(Mutation::IntentNotStored) {
-            let intent = ledger::put(outbound_key(&self.outbound.id), &row)?;
-            self.pass.commit(vec![intent]).await?;
+            changes.push(ledger::put(outbound_key(&self.outbound.id), &row)?);
+            self.pass.commit(changes).await?;
         }
         self.upload(row, composition).await
     }
@@ -247,6 +251,8 @@ impl<H: Host> Errand<'_, '_, H> {
 
     /// Sends a draft that exists.
     async fn dispatch(&mut self, row: OutboundRow, ids: DraftIds) -> Step<Fate> {
+        // Before anybody can see the mail in Sent (S32). Whoever keeps the contact, the mail goes.
+        sharing::claim(self.pass, &row.claims).await?;
         for _ in 0..TRIES {
             match self.pass.gmail.send_draft(&ids.draft).await {
                 Ok(summary) => return self.sent(row, &summary).await,

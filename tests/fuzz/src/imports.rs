@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream;
 use twinbox_host::{
+    Database,
     body::Body,
     capability::Capabilities,
     clock::Clock,
@@ -27,7 +28,7 @@ use twinbox_host::{
     random::SeededRandom,
     sandbox::{Limits, PassError, Plugin},
     scope::{ConnectionId, Scope, TenantId, UserId},
-    sharing::Solo,
+    sharing::{Sharing, SqliteSharing, Standing},
     store::{Change, Entry, Lease, SqliteStore, Store},
     vault::{Freshness, Grant, Holders, Vault, VaultError},
 };
@@ -47,6 +48,8 @@ const LIMITS: Limits = Limits {
 
 /// What the neighbour keeps.
 const KEY: &str = "secret";
+/// A contact that both tenants have, and that the one we guard keeps.
+const ANN: &str = "ann@client.example";
 
 /// Runs the target on a fuzzer's bytes.
 pub fn target(bytes: &[u8]) {
@@ -81,20 +84,26 @@ fn probe() -> &'static Arc<Plugin> {
 struct World {
     store: Arc<SqliteStore>,
     crm: EmbeddedCrm,
+    sharing: SqliteSharing,
     clock: Arc<Leaping>,
 }
 
 impl World {
     async fn new() -> Self {
+        let clock = Arc::new(Leaping(AtomicU64::new(1_790_000_000_000)));
+        let database = Database::in_memory().expect("a database");
         let world = Self {
             store: Arc::new(SqliteStore::in_memory().expect("a store")),
             crm: EmbeddedCrm::in_memory().expect("a CRM"),
-            clock: Arc::new(Leaping(AtomicU64::new(1_790_000_000_000))),
+            sharing: SqliteSharing::new(database, clock.clone()).expect("claims"),
+            clock,
         };
+        let kept = world.sharing.claim(&scope("ours"), ANN).await;
+        kept.expect("a claim");
         for tenant in ["ours", "theirs"] {
             let contact = NewContact {
                 name: "Ann".into(),
-                addresses: vec!["ann@client.example".into()],
+                addresses: vec![ANN.into()],
                 ..NewContact::default()
             };
             world
@@ -134,15 +143,17 @@ impl World {
     }
 
     /// What the other tenant has.
-    async fn neighbours(&self) -> (Vec<Entry>, Counts) {
+    async fn neighbours(&self) -> (Vec<Entry>, Counts, Vec<Standing>) {
         let page = self
             .store
             .scan(&scope("ours").connection, "", None, 1_000)
             .await
             .expect("a page");
+        let kept = self.sharing.standings(&scope("ours"), &[ANN.to_owned()]).await;
         (
             page.entries,
             self.crm.counts(&TenantId::new("ours")).await.expect("counts"),
+            kept.expect("standings"),
         )
     }
 
@@ -173,7 +184,7 @@ impl World {
                     project: 100_000,
                 },
             )),
-            sharing: Arc::new(Solo),
+            sharing: Arc::new(self.sharing.clone()),
             clock,
             random: Arc::new(SeededRandom::new(1)),
             http: Arc::new(egress().outlet(policy, Arc::new(OneGrant))),

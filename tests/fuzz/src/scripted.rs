@@ -84,6 +84,17 @@ impl Scripted {
         }
     }
 
+    /// How a tenant stands with a contact.
+    fn standing(&self) -> Result<Standing, SharingError> {
+        self.decide(|choices| match choices.below(16) {
+            0 => Err(SharingError::Unavailable("scripted".into())),
+            1 => Err(SharingError::Left),
+            2 | 3 => Ok(Standing::Released(choices.number())),
+            4..8 => Ok(Standing::Kept),
+            _ => Ok(Standing::Open),
+        })
+    }
+
     /// Decides something with the next bytes.
     pub(crate) fn decide<T>(&self, decide: impl FnOnce(&mut Choices<'_>) -> T) -> T {
         let mut used = lock(&self.used);
@@ -368,11 +379,25 @@ impl Quota for Scripted {
 #[async_trait]
 impl Sharing for Scripted {
     async fn claim(&self, _: &Scope, _: &str) -> Result<Standing, SharingError> {
-        Ok(Standing::Kept)
+        self.standing()
     }
 
     async fn standings(&self, _: &Scope, addresses: &[String]) -> Result<Vec<Standing>, SharingError> {
-        Ok(vec![Standing::Open; addresses.len()])
+        // Sometimes one too few.
+        let number = self.decide(|choices| addresses.len().saturating_sub(choices.once_in(8).into()));
+        (0..number).map(|_| self.standing()).collect()
+    }
+
+    async fn release(&self, _: &Scope, _: &str) -> Result<(), SharingError> {
+        self.standing().map(drop)
+    }
+
+    async fn join(&self, _: &Scope) -> Result<(), SharingError> {
+        Ok(())
+    }
+
+    async fn leave(&self, _: &Scope) -> Result<(), SharingError> {
+        Ok(())
     }
 }
 

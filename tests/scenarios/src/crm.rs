@@ -27,6 +27,8 @@ pub enum CrmFault {
     },
     /// Stores the messages of one put and then says it does not know.
     ForgetPut,
+    /// Fails one call that updates messages, after letting so many through.
+    FailUpdate(u32),
     /// Fails one report of what became of outbound mail, and takes no note of it.
     FailReport(CrmError),
 }
@@ -66,6 +68,23 @@ impl FaultyCrm {
     fn refuses(&self, message: &Message) -> bool {
         let refused = CrmFault::RefuseSubject(message.subject.clone());
         self.lock().contains(&refused)
+    }
+
+    /// Whether this call that updates messages fails.
+    fn fails_update(&self) -> bool {
+        let mut faults = self.lock();
+        let position = faults
+            .iter()
+            .position(|fault| matches!(fault, CrmFault::FailUpdate(_)));
+        let Some(position) = position else { return false };
+        if let CrmFault::FailUpdate(after) = &mut faults[position]
+            && *after > 0
+        {
+            *after -= 1;
+            return false;
+        }
+        faults.remove(position);
+        true
     }
 
     /// The error that strikes this put, if any.
@@ -137,6 +156,9 @@ impl Crm for FaultyCrm {
         scope: &Scope,
         updates: &[MessageUpdate],
     ) -> Result<Vec<UpdateOutcome>, CrmError> {
+        if self.fails_update() {
+            return Err(CrmError::Unavailable("down".into()));
+        }
         self.inner.update_messages(scope, updates).await
     }
 

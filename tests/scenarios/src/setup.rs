@@ -15,6 +15,7 @@ use twinbox_host::{
     egress::{Egress, Grants, Origin, StandIns},
     quota::{Quota, Rates, SqlitePenalties, TokenBuckets, Unmetered},
     scope::{TenantId, UserId},
+    sharing::SqliteSharing,
     store::SqliteStore,
     vault::{ClientConfig, Endpoints, OAuthVault, Provider, SealingKey, SealingKeys},
 };
@@ -185,6 +186,7 @@ async fn platform(setup: &Setup, sim: Sim, server: Server, clock: LeapingClock) 
     let crm = EmbeddedCrm::with_clock(database.clone(), shared_clock.clone()).expect("a CRM");
     let faulty = Arc::new(FaultyCrm::new(crm.clone()));
     let wire = Arc::new(Wire::new());
+    let sharing = SqliteSharing::new(database.clone(), shared_clock.clone()).expect("claims");
 
     let origin = server.origin();
     let mut stand_ins = StandIns::default();
@@ -226,6 +228,7 @@ async fn platform(setup: &Setup, sim: Sim, server: Server, clock: LeapingClock) 
     };
     parts.quota = quota(shared_clock, rates, &database).await;
     parts.audits = Arc::new(SqliteAudits::new(database.clone()).expect("a log"));
+    parts.sharing = Arc::new(sharing);
     let host = Host::new(parts).expect("a host");
     let accounts = Accounts::new(host.clone(), vault.clone(), setup.settings.clone());
     let browser = reqwest::Client::builder()

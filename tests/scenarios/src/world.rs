@@ -27,7 +27,7 @@ use twinbox_host::{
 };
 
 use crate::{
-    CrmFault, LeapingClock, Letter, Mail, Mailbox, Setup,
+    ANN, CrmFault, LeapingClock, Letter, Mail, Mailbox, Setup,
     crm::FaultyCrm,
     traces::Traces,
     wire::{Moment, Wire},
@@ -111,6 +111,59 @@ impl World {
             mailbox: self.seat.mailbox.clone(),
         };
         Self::new(self.platform.clone(), seat).await
+    }
+
+    /// Another tenant whose user has connected the same mailbox and has the contact Ann.
+    pub async fn sharing(&self, tenant: &str) -> Self {
+        let mut other = self.in_another_tenant(tenant).await;
+        other.create_contact(ann()).await;
+        other.connect().await.expect("a connection");
+        other
+    }
+
+    /// Another user of the same tenant, with the same mailbox; nothing is connected there yet.
+    pub async fn colleague(&self, user: &str) -> Self {
+        let seat = Seat {
+            tenant: self.seat.tenant.clone(),
+            user: UserId::new(user),
+            mailbox: self.seat.mailbox.clone(),
+        };
+        Self::new(self.platform.clone(), seat).await
+    }
+
+    /// Gives a contact to a user, or to nobody.
+    pub async fn assign(&self, who: &str, user: Option<&str>) {
+        let (contact, user) = (self.contact_id(who).await, user.map(UserId::new));
+        let crm = &self.platform.crm;
+        let assigned = crm
+            .assign_contact(&self.seat.tenant, &contact, user.as_ref())
+            .await;
+        assigned.expect("a contact and a user");
+    }
+
+    /// Deletes a contact in the CRM.
+    pub async fn delete_contact(&self, who: &str) {
+        let contact = self.contact_id(who).await;
+        let deleted = self
+            .platform
+            .crm
+            .delete_contact(&self.seat.tenant, &contact)
+            .await;
+        deleted.expect("a contact");
+    }
+
+    /// Another letter in the CRM to a contact, and the passes that send it; the id.
+    pub async fn writes_to(&self, who: &str) -> String {
+        let letter = self.letter(who).await.queued().await;
+        self.sync().await;
+        letter
+    }
+
+    /// The messages of a conversation that are marked as released, by subject.
+    pub async fn released(&self, who: &str) -> Vec<String> {
+        let mut conversation = self.conversation(who).await;
+        conversation.retain(|message| message.released);
+        subjects(&conversation)
     }
 
     /// A mailbox that nothing is connected to yet, and the contact Ann.
@@ -539,6 +592,15 @@ impl World {
             }
             all.extend(page);
         }
+    }
+}
+
+fn ann() -> NewContact {
+    NewContact {
+        name: "Ann".to_owned(),
+        addresses: vec![ANN.to_owned()],
+        created_at: Some(1),
+        ..NewContact::default()
     }
 }
 

@@ -10,12 +10,16 @@ use crate::{
 };
 
 /// What happens beside faults and traps.
-const EVENTS: [&str; 16] = [
+const EVENTS: [&str; 20] = [
     "CRM outage",
     "Gmail outage",
     "access tokens expired",
     "changed in the CRM",
     "clock jumped",
+    "contact claimed",
+    "contact claimed in vain",
+    "contact free again",
+    "contact released",
     "commit fenced",
     "commit stale",
     "connection changed meanwhile",

@@ -21,8 +21,7 @@ use twinbox_host::{
     random::SeededRandom,
     release::Plugins,
     sandbox::{Limits, Plugin},
-    scope::TenantId,
-    sharing::Solo,
+    scope::{TenantId, UserId},
     store::Connection,
 };
 
@@ -31,10 +30,11 @@ use crate::{
     laboratory::{Laboratory, Outcome, Telling},
     model::{self, Generation, History},
     mutation::Mutation,
-    plan::{Plan, Shape},
+    plan::{Assigned, Plan, Shape},
     ports::{
         Ports, TrueTime,
         crm::{CrmState, TenantCrm},
+        sharing::NotAtomic,
         vault::Uncounted,
         wire::{OneAddress, WireState},
     },
@@ -97,12 +97,18 @@ enum Work {
     Connect,
     Pass,
     Disconnect,
+    /// A host that begins finishes the disconnects that another did not live to finish.
+    Finish,
 }
+
+/// Whose work it is when it is all tenants'.
+const NOBODYS: usize = usize::MAX;
 
 enum Ended {
     Connect(Result<Connection, HostError>),
     Pass(Result<Ran, HostError>),
     Disconnect(Result<(), HostError>),
+    Finish(Result<usize, HostError>),
 }
 
 /// Whether a task has something to do.
@@ -236,6 +242,7 @@ impl<'p> Director<'p> {
         let mut history = self.history;
         let hits = self.world.sim.faults_hit();
         history.clock_jumps = hits.get("clock-backward").copied().unwrap_or_default();
+        history.clock_leaps = hits.get("clock-forward").copied().unwrap_or_default();
         history.grants_ended |= model::ENDS_GRANTS.iter().any(|name| hits.contains_key(name));
         if self.world.lock().violations.is_empty() {
             model::check(&self.world, self.plan, &self.lives, &history);
@@ -297,7 +304,7 @@ impl<'p> Director<'p> {
                     Work::Connect => state.schedule(back + 5_000, Due::Connect { tenant }),
                     // The user sees an error and tries again.
                     Work::Disconnect => state.schedule(back + 5_000, Due::Disconnect { tenant }),
-                    Work::Pass => {}
+                    Work::Pass | Work::Finish => {}
                 }
             }
             drop(state);
@@ -316,6 +323,7 @@ impl<'p> Director<'p> {
             state.store.release_all();
         }
         drop(state);
+        self.finish_disconnects(host);
         for tenant in 0..self.lives.len() {
             self.poll_at(host, tenant, |state| state.now + 1_000);
         }
@@ -342,7 +350,10 @@ impl<'p> Director<'p> {
             egress: Arc::new(egress),
             quota: self.quota.clone(),
             audits: Arc::new(MemoryAudits::default()),
-            sharing: Arc::new(Solo),
+            sharing: match self.mutation {
+                Some(Mutation::ClaimNotAtomic) => Arc::new(NotAtomic(ports.clone())),
+                _ => all.clone(),
+            },
             clock: all.clone(),
             random: Arc::new(SeededRandom::new(self.world.lock().between(0, u64::MAX))),
             log: all,
@@ -371,7 +382,11 @@ fn crm(shape: &Shape) -> CrmState {
                     address.to_uppercase()
                 }],
                 created_at: contact.created_at,
-                assigned_user: None,
+                assigned_user: match contact.assigned {
+                    Assigned::Nobody => None,
+                    Assigned::TheUser => Some(user_id(number).as_str().to_owned()),
+                    Assigned::AColleague => Some("colleague".to_owned()),
+                },
             }
         });
         (tenant_id(number), TenantCrm::new(shape.crm, contacts.collect()))
@@ -379,6 +394,11 @@ fn crm(shape: &Shape) -> CrmState {
     CrmState {
         tenants: tenants.collect(),
     }
+}
+
+/// The user of a tenant who has its connection.
+pub(crate) fn user_id(number: usize) -> UserId {
+    UserId::new(format!("u{number}"))
 }
 
 pub(crate) fn tenant_id(number: usize) -> TenantId {

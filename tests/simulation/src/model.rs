@@ -12,10 +12,13 @@ use twinbox_host::{
 };
 
 use crate::{
-    director::tenant_id,
+    director::{tenant_id, user_id},
     gmail::mark_in,
-    plan::{AddressBook, Plan, Shape},
-    ports::crm::{Delivery, Queued, Row, TenantCrm},
+    plan::{AddressBook, Plan, Sees, Shape},
+    ports::{
+        crm::{Delivery, Queued, Row, TenantCrm},
+        sharing::Reign,
+    },
     world::{State, World},
 };
 
@@ -61,6 +64,8 @@ pub(crate) struct History {
     pub(crate) deleted: Vec<(usize, MessageView)>,
     /// How often Gmail's clock jumped back.
     pub(crate) clock_jumps: u64,
+    /// How often Gmail's clock jumped forward.
+    pub(crate) clock_leaps: u64,
     /// Messages whose labels were changed, by mailbox.
     pub(crate) relabelled: BTreeSet<(usize, String)>,
     /// Messages that were deleted in a CRM, by mailbox.
@@ -87,6 +92,20 @@ enum Expected {
     /// It depends on what was quicker.
     May,
 }
+
+impl Expected {
+    /// What is left of it if something else holds as well.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::MustNot, _) | (_, Self::MustNot) => Self::MustNot,
+            (Self::May, _) | (_, Self::May) => Self::May,
+            (Self::Must, Self::Must) => Self::Must,
+        }
+    }
+}
+
+/// How far the clocks of the host and of Gmail may be apart by the rule S31, ms.
+const CLOCKS_APART: u64 = 120_000;
 
 /// Judges a world at rest.
 pub(crate) fn check(world: &World, plan: &Plan, lives: &[Vec<Generation>], history: &History) {
@@ -178,6 +197,7 @@ struct Judge<'w> {
 
 impl Judge<'_> {
     fn judge(&self, found: &mut Found) {
+        self.judge_sharing(found);
         let mut rows: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
         for row in &self.crm.rows {
             rows.entry(&row.message.key).or_default().push(row);
@@ -255,7 +275,7 @@ impl Judge<'_> {
         let wanted = self.contact(message);
         let expected = match &wanted {
             None => Expected::MustNot,
-            Some(_) => self.expected(message, presence),
+            Some(owner) => self.expected(message, presence).and(self.share(owner, message)),
         };
         let id = &message.id;
         let here = format!("tenant {}, message {id} ({:?})", self.tenant, message.labels);
@@ -276,11 +296,14 @@ impl Judge<'_> {
         message: &MessageView,
         presence: Presence,
         row: &Row,
-        wanted: Option<&(Contact, Direction)>,
+        wanted: Option<&Owner>,
         found: &mut Found,
     ) {
         let here = format!("tenant {}, message {}", self.tenant, message.id);
-        if let Some((contact, direction)) = wanted {
+        if let Some(Owner {
+            contact, direction, ..
+        }) = wanted
+        {
             if row.message.contact_id != contact.id {
                 let got = &row.message.contact_id;
                 found.push(("S15", format!("{here} is with {got} instead of {}", contact.id)));
@@ -310,6 +333,9 @@ impl Judge<'_> {
                     }
                 }
             }
+        }
+        if row.is_released {
+            return;
         }
         match presence {
             Presence::Deleted if !row.is_deleted => {
@@ -366,6 +392,105 @@ impl Judge<'_> {
         if row.echoes > 0 {
             found.push(("S17", format!("{here} came back to the CRM where it was changed")));
         }
+    }
+
+    /// Who keeps what, seen from this tenant (S31).
+    fn judge_sharing(&self, found: &mut Found) {
+        for queued in &self.crm.outbound {
+            let Delivery::Sent(report) = &queued.state else {
+                continue;
+            };
+            let address = queued.outbound.to[0].address.to_lowercase();
+            let is_seen = self.owner_of(&address).is_some_and(|contact| self.sees(contact));
+            let before = report.at + self.time_slack();
+            let is_kept = self.reigns(&address).iter().any(|reign| reign.from <= before);
+            if is_seen && !is_kept {
+                let text = format!("tenant {} wrote to {address}, and nobody keeps it", self.tenant);
+                found.push(("S31", text));
+            }
+        }
+        // No lease can keep a host that stood still from putting what it was told before.
+        if self.state.coverage.has_stalled() {
+            return;
+        }
+        let own = |row: &&Row| self.active() == Some(&row.by);
+        for row in self.crm.rows.iter().filter(own) {
+            let Some(address) = self.address_of(row) else {
+                continue;
+            };
+            let mut others = self
+                .reigns(&address)
+                .iter()
+                .filter(|reign| self.is_anothers(reign));
+            let is_kept_by_another = others.clone().any(|reign| reign.to.is_none());
+            let here = format!("tenant {}, {} of {address}", self.tenant, row.message.key);
+            if is_kept_by_another && !row.is_released {
+                found.push(("S31", format!("{here} is not marked as released")));
+            }
+            if row.is_released && others.next().is_none() {
+                found.push((
+                    "S31",
+                    format!("{here} is marked as released, and nobody else kept it"),
+                ));
+            }
+        }
+    }
+
+    /// The address of the contact that the message of a row has.
+    fn address_of(&self, row: &Row) -> Option<String> {
+        let message = self.view.messages.iter();
+        let message = message
+            .chain(self.history.deleted.iter().map(|(_, view)| view))
+            .find(|message| row.message.key == format!("gmail/{}/{}", self.view.email, message.id))?;
+        Some(self.contact(message)?.address)
+    }
+
+    /// What was claimed of an address in this mailbox, in order.
+    fn reigns(&self, address: &str) -> &[Reign] {
+        let key = (self.view.email.clone(), address.to_owned());
+        self.state.sharing.reigns.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    fn is_anothers(&self, reign: &Reign) -> bool {
+        reign.tenant != tenant_id(self.tenant)
+    }
+
+    /// Whether this tenant has a share in a message whose contact others may keep (S31, S32).
+    fn share(&self, owner: &Owner, message: &MessageView) -> Expected {
+        if self.is_own(message) == Own::AnotherTenant {
+            return Expected::MustNot;
+        }
+        let (at, slack) = (date(message), self.time_slack());
+        // What was sent about the time of a claim may be what it was claimed for.
+        let early = match owner.direction {
+            Direction::Inbound => 0,
+            Direction::Outbound => CLOCKS_APART,
+        };
+        let mut share = Expected::Must;
+        for reign in self
+            .reigns(&owner.address)
+            .iter()
+            .filter(|reign| self.is_anothers(reign))
+        {
+            let is_before = at + early + slack < reign.from;
+            let is_after = reign.to.is_some_and(|to| at > to + slack);
+            if is_before || is_after {
+                continue;
+            }
+            let is_surely_within = at >= reign.from + slack && reign.to.is_none();
+            share = share.and(if is_surely_within {
+                Expected::MustNot
+            } else {
+                Expected::May
+            });
+        }
+        share
+    }
+
+    /// By how much the clocks of hosts and Gmail may be apart, ms; Gmail tells its time in whole seconds.
+    fn time_slack(&self) -> u64 {
+        let skew = self.state.skew.iter().map(|skew| skew.unsigned_abs()).max();
+        self.clock_slack() + skew.unwrap_or_default() + self.history.clock_leaps * 90_000 + 1_000
     }
 
     /// Exactly once, or reported as failed (S23).
@@ -557,8 +682,8 @@ impl Judge<'_> {
         Own::No
     }
 
-    /// S10 to S16: whose conversation it belongs to.
-    fn contact(&self, message: &MessageView) -> Option<(Contact, Direction)> {
+    /// S10 to S16, S30: whose conversation it belongs to.
+    fn contact(&self, message: &MessageView) -> Option<Owner> {
         let own = self.view.email.as_str();
         let raw = String::from_utf8_lossy(&message.raw);
         let (direction, addresses) = if message.has("SENT") {
@@ -567,19 +692,45 @@ impl Judge<'_> {
         } else {
             (Direction::Inbound, header(&raw, "From"))
         };
-        let owner = |address: &String| {
-            let contacts = self.crm.contacts.iter();
-            let with_address = contacts.filter(|contact| {
-                contact
-                    .addresses
-                    .iter()
-                    .any(|known| known.eq_ignore_ascii_case(address))
-            });
-            with_address.min_by_key(|contact| contact.created_at)
-        };
-        let mut addresses = addresses.iter().filter(|address| *address != own);
-        Some((addresses.find_map(owner)?.clone(), direction))
+        let mut addresses = addresses.into_iter().filter(|address| *address != own);
+        let owner = addresses.find_map(|address| {
+            let contact = self.owner_of(&address)?.clone();
+            Some(Owner {
+                contact,
+                direction,
+                address,
+            })
+        });
+        owner.filter(|owner| self.sees(&owner.contact))
     }
+
+    /// Who of the contacts with this address gets the mail (S16).
+    fn owner_of(&self, address: &str) -> Option<&Contact> {
+        let contacts = self.crm.contacts.iter();
+        let with_address = contacts.filter(|contact| {
+            contact
+                .addresses
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(address))
+        });
+        with_address.min_by_key(|contact| contact.created_at)
+    }
+
+    /// Whether the connected user's sync brings a contact's mail (S30).
+    fn sees(&self, contact: &Contact) -> bool {
+        let is_anybodys = self.plan.shape.tenants[self.tenant].sees == Sees::Any;
+        let user = user_id(self.tenant);
+        let assigned = contact.assigned_user.as_ref();
+        is_anybodys || assigned.is_none_or(|assigned| assigned == user.as_str())
+    }
+}
+
+/// Whose conversation a message belongs to.
+struct Owner {
+    contact: Contact,
+    direction: Direction,
+    /// The contact's address that the message has.
+    address: String,
 }
 
 /// How often Gmail answered so about a message.

@@ -10,11 +10,13 @@ pub enum Mutation {
     StaleLease,
     /// The vault revokes a grant that another tenant's connection needs, and says that none does (S06).
     RevokeIgnoresOthers,
+    /// To look who keeps a contact and to take it are two steps (S31).
+    ClaimNotAtomic,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Component("cursor-before-messages"),
         Self::Component("row-dropped-on-error"),
         Self::Component("anchor-after-listing"),
@@ -34,6 +36,7 @@ impl Mutation {
         Self::Component("past-mail-taken"),
         Self::StaleLease,
         Self::RevokeIgnoresOthers,
+        Self::ClaimNotAtomic,
     ];
 
     /// Its name.
@@ -42,6 +45,7 @@ impl Mutation {
             Self::Component(name) => name,
             Self::StaleLease => "stale-lease",
             Self::RevokeIgnoresOthers => "revoke-ignores-others",
+            Self::ClaimNotAtomic => "claim-not-atomic",
         }
     }
 

@@ -5,6 +5,7 @@ use gmail_sim::{Behaviour, Fault};
 
 mod address_book;
 mod generate;
+mod sharing;
 
 pub(crate) use generate::is_reachable;
 
@@ -51,6 +52,28 @@ pub struct Tenant {
     pub daily_limit: u32,
     /// Whether the contacts of the account come along (S08).
     pub book: AddressBook,
+    /// Whose contacts are synced (S30).
+    pub sees: Sees,
+}
+
+/// Whose contacts a tenant's connection syncs (S30).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sees {
+    /// Its user's and nobody's.
+    Own,
+    /// Anybody's.
+    Any,
+}
+
+/// Whom a contact is assigned to (S30).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Assigned {
+    /// Nobody.
+    Nobody,
+    /// The tenant's user who has the connection.
+    TheUser,
+    /// Another user of the tenant.
+    AColleague,
 }
 
 /// Whether a user ticked that the contacts of the account come along (S08).
@@ -69,6 +92,8 @@ pub struct Contact {
     pub person: usize,
     /// When it was created; of several for one person the first gets the mail (S16).
     pub created_at: u64,
+    /// Whom it is assigned to.
+    pub assigned: Assigned,
 }
 
 /// How a CRM takes a message twice.
@@ -413,6 +438,8 @@ pub enum Port {
     CrmNext,
     /// What became of mail is reported.
     CrmReport,
+    /// Who keeps a contact.
+    Sharing,
     /// A grant or a token.
     Vault,
     /// A request to Gmail.
@@ -423,7 +450,7 @@ pub enum Port {
 
 impl Port {
     /// Each call, without [`Port::Any`].
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::StoreRead,
         Self::Commit,
         Self::Lease,
@@ -435,6 +462,7 @@ impl Port {
         Self::CrmChanges,
         Self::CrmNext,
         Self::CrmReport,
+        Self::Sharing,
         Self::Vault,
         Self::Http,
         Self::Sleep,

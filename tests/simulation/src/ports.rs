@@ -12,6 +12,7 @@ use twinbox_host::{
 use crate::{plan::Port, world::World};
 
 pub(crate) mod crm;
+pub(crate) mod sharing;
 pub(crate) mod store;
 pub(crate) mod vault;
 pub(crate) mod wire;

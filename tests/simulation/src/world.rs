@@ -23,7 +23,7 @@ use crate::{
     coverage::Coverage,
     model::Violation,
     plan::{Port, Trap, TrapKind},
-    ports::{crm::CrmState, store::StoreState, vault::VaultState, wire::WireState},
+    ports::{crm::CrmState, sharing::SharingState, store::StoreState, vault::VaultState, wire::WireState},
 };
 
 /// When every world starts, ms since the epoch.
@@ -52,6 +52,7 @@ pub(crate) struct State {
     pub(crate) now: u64,
     pub(crate) store: StoreState,
     pub(crate) crm: CrmState,
+    pub(crate) sharing: SharingState,
     pub(crate) vault: VaultState,
     pub(crate) wire: WireState,
     pub(crate) traps: Vec<Trap>,
@@ -220,6 +221,7 @@ impl State {
             now: START,
             store: StoreState::default(),
             crm,
+            sharing: SharingState::default(),
             vault: VaultState::default(),
             wire,
             traps: Vec::new(),
@@ -272,6 +274,7 @@ impl State {
     fn latency(&mut self, port: Port) -> u64 {
         match port {
             Port::StoreRead | Port::Commit | Port::Lease | Port::Registry => self.between(0, 4),
+            Port::Sharing => self.between(0, 40),
             Port::Http => self.between(5, 250),
             Port::Vault => self.between(0, 30),
             _ => self.between(1, 80),
@@ -385,6 +388,7 @@ pub(crate) fn is_possible(kind: TrapKind, port: Port) -> bool {
         TrapKind::FailAfter => matches!(
             port,
             Port::Commit
+                | Port::Sharing
                 | Port::CrmPut
                 | Port::CrmUpdate
                 | Port::CrmReport

@@ -244,6 +244,21 @@ impl<T: Sharing + ?Sized> Sharing for Recording<T> {
         let standings = self.inner.standings(scope, addresses);
         asked.told_within(ANSWER_WITHIN, sharing_late, standings).await
     }
+
+    async fn release(&self, scope: &Scope, address: &str) -> Result<(), SharingError> {
+        let asked = self.recorder.ask(Question::release_contact(address));
+        let release = self.inner.release(scope, address);
+        asked.told_within(ANSWER_WITHIN, sharing_late, release).await
+    }
+
+    // Not a guest's calls.
+    async fn join(&self, scope: &Scope) -> Result<(), SharingError> {
+        self.inner.join(scope).await
+    }
+
+    async fn leave(&self, scope: &Scope) -> Result<(), SharingError> {
+        self.inner.leave(scope).await
+    }
 }
 
 #[async_trait]

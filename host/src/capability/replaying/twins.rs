@@ -186,6 +186,18 @@ impl Sharing for Replaying {
     async fn standings(&self, _: &Scope, addresses: &[String]) -> Result<Vec<Standing>, SharingError> {
         self.told(Question::standings(addresses)).await
     }
+
+    async fn release(&self, _: &Scope, address: &str) -> Result<(), SharingError> {
+        self.told(Question::release_contact(address)).await
+    }
+
+    async fn join(&self, _: &Scope) -> Result<(), SharingError> {
+        Ok(())
+    }
+
+    async fn leave(&self, _: &Scope) -> Result<(), SharingError> {
+        Ok(())
+    }
 }
 
 #[async_trait]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection as Sql, OptionalExtension};
 
-use super::{CrmError, EmbeddedCrm, Paging, pages::PAGE_LIMIT, records::new_id};
+use super::{CrmError, EmbeddedCrm, Paging, attachments, pages::PAGE_LIMIT, records::new_id};
 use crate::{
     contract::Contact,
     scope::{TenantId, UserId},
@@ -101,6 +101,61 @@ impl EmbeddedCrm {
             .await
     }
 
+    /// Gives a contact to a user of the tenant, or to nobody (S30).
+    pub async fn assign_contact(
+        &self,
+        tenant: &TenantId,
+        id: &str,
+        user: Option<&UserId>,
+    ) -> Result<(), CrmError> {
+        let (tenant, id, user) = (tenant.clone(), id.to_owned(), user.cloned());
+        self.database
+            .write(move |sql| {
+                user_exists(sql, &tenant, user.as_ref())?;
+                let changed = sql
+                    .prepare_cached(
+                        "UPDATE crm_contact SET assigned_user = ?3 WHERE tenant = ?1 AND id = ?2",
+                    )?
+                    .execute((tenant.as_str(), &id, user.as_ref().map(UserId::as_str)))?;
+                if changed == 0 {
+                    Err(CrmError::NotFound)
+                } else {
+                    Ok(())
+                }
+            })
+            .await
+    }
+
+    /// Deletes a contact with its conversation. `Refused` while mail to it waits to be sent.
+    pub async fn delete_contact(&self, tenant: &TenantId, id: &str) -> Result<(), CrmError> {
+        let (tenant, id) = (tenant.clone(), id.to_owned());
+        self.database
+            .write(move |sql| {
+                by_id(sql, &tenant, &id)?.ok_or(CrmError::NotFound)?;
+                let owner = (tenant.as_str(), id.as_str());
+                let mut statement = sql
+                    .prepare_cached("SELECT id, waits FROM crm_message WHERE tenant = ?1 AND contact = ?2")?;
+                let messages: Vec<(String, bool)> = statement
+                    .query_map(owner, |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .collect::<Result<_, _>>()?;
+                if messages.iter().any(|(_, waits)| *waits) {
+                    return Err(CrmError::Refused("mail to the contact waits to be sent".into()));
+                }
+                for (message, _) in &messages {
+                    attachments::remove_all(sql, message)?;
+                }
+                for table in ["crm_message", "crm_person", "crm_address"] {
+                    sql.execute(
+                        &format!("DELETE FROM {table} WHERE tenant = ?1 AND contact = ?2"),
+                        owner,
+                    )?;
+                }
+                sql.execute("DELETE FROM crm_contact WHERE tenant = ?1 AND id = ?2", owner)?;
+                Ok(())
+            })
+            .await
+    }
+
     /// A tenant's contacts, the one created first before the others.
     pub async fn list_contacts(&self, tenant: &TenantId, paging: Paging) -> Result<Vec<Contact>, CrmError> {
         let tenant = tenant.clone();
@@ -190,14 +245,7 @@ pub(super) fn insert(
     now: u64,
 ) -> Result<String, CrmError> {
     tenant_exists(sql, tenant)?;
-    if let Some(user) = &contact.assigned_user {
-        let known = sql
-            .prepare_cached("SELECT 1 FROM crm_user WHERE tenant = ?1 AND id = ?2")?
-            .exists((tenant.as_str(), user.as_str()))?;
-        if !known {
-            return Err(CrmError::Refused("the tenant has no such user".into()));
-        }
-    }
+    user_exists(sql, tenant, contact.assigned_user.as_ref())?;
     let id = new_id();
     let assigned_user = contact.assigned_user.as_ref().map(UserId::as_str);
     sql.prepare_cached(
@@ -239,6 +287,18 @@ pub(super) fn within_limits(name: &str, addresses: &[String]) -> Result<(), CrmE
         return Err(CrmError::Refused("too many addresses, or a text too long".into()));
     }
     Ok(())
+}
+
+fn user_exists(sql: &Sql, tenant: &TenantId, user: Option<&UserId>) -> Result<(), CrmError> {
+    let Some(user) = user else { return Ok(()) };
+    let known = sql
+        .prepare_cached("SELECT 1 FROM crm_user WHERE tenant = ?1 AND id = ?2")?
+        .exists((tenant.as_str(), user.as_str()))?;
+    if known {
+        Ok(())
+    } else {
+        Err(CrmError::Refused("the tenant has no such user".into()))
+    }
 }
 
 fn tenant_exists(sql: &Sql, tenant: &TenantId) -> Result<(), CrmError> {

@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{
     Outcome, answer,
     args::{Demo, QuotaMode},
-    config::QuotaTable,
+    config::{AssignedUsers, QuotaTable},
     failure::{Failure, MISSING},
     runtime::{Plan, Runtime, TENANT, USER},
     simulator::Simulator,
@@ -79,7 +79,7 @@ fn plan(options: &Demo, simulator: &Simulator) -> Plan {
         redirect_uri: format!("http://{}/oauth/callback", options.listen),
         api: Some(simulator.origin().to_owned()),
         rates: (options.quota != QuotaMode::Off).then(|| table.rates()),
-        settings: table.settings(500, None),
+        settings: table.settings(500, None, AssignedUsers::default()),
         record: options.record.clone(),
     }
 }

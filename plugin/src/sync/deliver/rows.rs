@@ -5,13 +5,13 @@ use crate::{
     contract::Change,
     gmail::Summary,
     ledger::{
-        self, Delivered, Fate, LedgerRow, ThreadRow, VERSION, ledger_key, quarantine_key, sent_key,
+        self, Delivered, Fate, LedgerRow, ThreadRow, VERSION, held_key, ledger_key, quarantine_key, sent_key,
         thread_key,
     },
     mail::Envelope,
     ports::Host,
     rules::{Rule, s11_sent, s17_both_ways::bits},
-    sync::{Pass, Step, message::flags},
+    sync::{Pass, Step, message::flags, sharing::contact_row},
 };
 
 /// What a group's commit will hold.
@@ -21,6 +21,8 @@ pub(super) struct Rows {
     pub(super) threads: Vec<(String, Option<ThreadRow>)>,
     pub(super) sent: Vec<String>,
     pub(super) more: Vec<Change>,
+    /// The addresses of contacts that messages were delivered to.
+    pub(super) contacts: Vec<String>,
     pub(super) settled: usize,
 }
 
@@ -51,7 +53,7 @@ impl Rows {
         envelope: &Envelope,
         rule: Rule,
     ) {
-        if rule == Rule::S10
+        if matches!(rule, Rule::S10 | Rule::S30 | Rule::S31 | Rule::S32)
             && let Some(thread) = self.thread(&summary.thread_id)
         {
             thread.strangers = true;
@@ -82,7 +84,15 @@ impl Rows {
             carried: false,
             conflict: None,
             deleted: false,
+            released: false,
         };
+        self.more
+            .push(ledger::mark(held_key(&delivery.address, &summary.id)));
+        if !self.contacts.contains(&delivery.address) {
+            self.more
+                .extend(contact_row(&delivery.contact, &delivery.address));
+            self.contacts.push(delivery.address.clone());
+        }
         let row = LedgerRow {
             received_at: summary.internal_date,
             sender: envelope.sender.as_ref().map(|sender| sender.address.clone()),

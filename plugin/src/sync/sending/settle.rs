@@ -5,7 +5,7 @@ use crate::{
     gmail::Summary,
     ledger::{
         self, Delivered, DraftIds, Fate, INTENTS, LedgerRow, OutboundRow, OutboundState, SentIds, ThreadRow,
-        VERSION, intent_key, outbound_key, thread_key,
+        VERSION, held_key, intent_key, outbound_key, thread_key,
     },
     mail::Envelope,
     ports::Host,
@@ -34,11 +34,14 @@ pub(in crate::sync) fn settled<H: Host>(
         state: OutboundState::Sent(ids.clone()),
         ..row
     };
-    Ok(vec![
+    let mut changes = vec![
         ledger::put(outbound_key(outbound_id), &row)?,
         ledger::remove(intent_key(outbound_id)),
         ledger::put(thread_key(&ids.thread), &thread)?,
-    ])
+    ];
+    let held = row.claims.first().map(|address| held_key(address, &ids.message));
+    changes.extend(held.map(ledger::mark));
+    Ok(changes)
 }
 
 pub(in crate::sync) fn ledger_row<H: Host>(
@@ -58,6 +61,7 @@ pub(in crate::sync) fn ledger_row<H: Host>(
         carried: false,
         conflict: None,
         deleted: false,
+        released: false,
     };
     LedgerRow {
         fate: Fate::Delivered(delivered),

@@ -119,6 +119,8 @@ async fn call(kind: usize, choices: &mut Choices) {
         19 => {
             drop(sharing::claim(choices.text()).await);
             drop(sharing::standings(list(choices, Choices::text)).await);
+            drop(sharing::release(choices.text()).await);
+            drop(crm::user());
         }
         20 => {
             let class = [

@@ -24,5 +24,7 @@ mod releases;
 mod replay;
 mod safety;
 mod sending;
+mod sharing;
+mod sharing_real_mail;
 mod switches;
 mod watching;

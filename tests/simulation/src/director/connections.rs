@@ -8,16 +8,16 @@ use std::{
 use twinbox_host::{
     Host, HostError, Ran,
     contract::Trigger,
-    scope::{ConnectionId, Scope, UserId},
+    scope::{ConnectionId, Scope},
     store::ConnectionStatus,
 };
 
-use super::{BUSY, Director, Ended, Flag, IDLE, LAG, POLL, SELDOM, Task, Work, tenant_id};
+use super::{BUSY, Director, Ended, Flag, IDLE, LAG, NOBODYS, POLL, SELDOM, Task, Work, tenant_id, user_id};
 use crate::{
     gmail::TOPIC,
     model::Generation,
     mutation::Mutation,
-    plan::{AddressBook, Shape},
+    plan::{AddressBook, Sees, Shape},
     ports::vault::scopes,
     world::{Due, State},
 };
@@ -37,8 +37,8 @@ impl Director<'_> {
         let (Some(host_at_work), Some(id)) = (self.hosts[host].clone(), self.current(tenant)) else {
             return;
         };
-        // Address books are asked for seldom, unless a person wants it.
-        let has_book = self.plan.shape.tenants[tenant].book == AddressBook::Ticked;
+        // Address books and who keeps what are asked for seldom, unless a person wants it.
+        let has_book = self.plan.shape.tenants[tenant].book == AddressBook::Ticked || self.is_shared(tenant);
         let trigger = match announced {
             Some(history) => Trigger::Push(history.to_string()),
             None if has_book && (self.is_calm || self.world.lock().one_in(2)) => Trigger::Manual,
@@ -71,7 +71,7 @@ impl Director<'_> {
         self.world.consent(&id, &mailbox, scopes(shape.book));
         let scope = Scope {
             tenant: tenant_id(tenant),
-            user: UserId::new(format!("u{tenant}")),
+            user: user_id(tenant),
             connection: id,
             account: mailbox,
         };
@@ -85,6 +85,9 @@ impl Director<'_> {
         let mut settings = serde_json::json!({ "daily-limit": limit, "push-topic": TOPIC });
         if self.plan.shape.tenants[tenant].book == AddressBook::Ticked {
             settings["google-contacts"] = true.into();
+        }
+        if self.plan.shape.tenants[tenant].sees == Sees::Any {
+            settings["assigned-users"] = "any".into();
         }
         if let Some(Mutation::Component(name)) = self.mutation {
             settings["mutation"] = name.into();
@@ -110,6 +113,22 @@ impl Director<'_> {
         };
         let future = async move { Ended::Disconnect(host_at_work.disconnect(&id).await) };
         self.start(host, tenant, Work::Disconnect, Box::pin(future));
+    }
+
+    /// What a host does when it begins.
+    pub(super) fn finish_disconnects(&mut self, host: usize) {
+        let Some(host_at_work) = self.hosts[host].clone() else {
+            return;
+        };
+        let future = async move { Ended::Finish(host_at_work.finish_disconnects().await) };
+        self.start(host, NOBODYS, Work::Finish, Box::pin(future));
+    }
+
+    /// Whether another tenant has the mailbox as well.
+    pub(super) fn is_shared(&self, tenant: usize) -> bool {
+        let tenants = &self.plan.shape.tenants;
+        let is_same = |other: &&crate::plan::Tenant| other.mailbox == tenants[tenant].mailbox;
+        tenants.iter().filter(is_same).count() > 1
     }
 
     pub(super) fn start(
@@ -179,6 +198,9 @@ impl Director<'_> {
                         life.ended = Some(ended);
                     }
                 }
+            }
+            Ended::Finish(result) => {
+                state.trace.line(now, || format!("finish: {result:?}"));
             }
             Ended::Pass(result) => {
                 state.trace.line(now, || match &result {

@@ -283,6 +283,9 @@ impl Director<'_> {
             crm.down_until = 0;
         }
         drop(state);
+        for host in 0..self.hosts.len() {
+            self.finish_disconnects(host);
+        }
         for tenant in 0..self.lives.len() {
             self.idle[tenant] = 0;
             self.poll_at(0, tenant, |state| state.now + 1_000);

@@ -5,8 +5,8 @@ use gmail_sim::{Behaviour, Fault, FaultKind};
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 
 use super::{
-    Act, AddressBook, Blocked, BodyKind, Contact, CrmAct, CrmKind, Event, Folder, Mail, Patience, Place,
-    Plan, Port, Shape, Tenant, Threading, Trap, TrapKind, What, Writing, address_book,
+    Act, AddressBook, Assigned, Blocked, BodyKind, Contact, CrmAct, CrmKind, Event, Folder, Mail, Patience,
+    Place, Plan, Port, Sees, Shape, Tenant, Threading, Trap, TrapKind, What, Writing, address_book, sharing,
 };
 use crate::world::is_possible;
 
@@ -66,6 +66,7 @@ pub(super) fn plan(seed: u64) -> Plan {
         events.push(event);
     }
     events.extend(address_book::draw(seed, &mut shape, HORIZON));
+    events.extend(sharing::draw(seed, &mut shape, HORIZON));
     events.sort_by_key(|event| event.at);
     Plan { seed, shape, events }
 }
@@ -113,7 +114,11 @@ impl Draw {
         for person in 0..everybody {
             for _ in 0..self.pick(&[0, 1, 1, 1, 2]) {
                 let created_at = self.0.random_range(1..1_000_000);
-                contacts.push(Contact { person, created_at });
+                contacts.push(Contact {
+                    person,
+                    created_at,
+                    assigned: Assigned::Nobody,
+                });
             }
         }
         Tenant {
@@ -121,6 +126,7 @@ impl Draw {
             contacts,
             daily_limit: self.pick(&[500, 500, 500, 2]),
             book: AddressBook::Unticked,
+            sees: Sees::Own,
         }
     }
 
@@ -412,6 +418,7 @@ impl Draw {
                     Port::CrmAttachment,
                     Port::CrmChanges,
                     Port::CrmNext,
+                    Port::Sharing,
                     Port::Vault,
                 ]),
                 TrapKind::FailBefore,

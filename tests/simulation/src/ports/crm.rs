@@ -56,6 +56,8 @@ pub(crate) struct Row {
     pub(crate) message: Message,
     /// The sync said that it is gone from the mailbox.
     pub(crate) is_deleted: bool,
+    /// The sync said that another tenant keeps the contact (S31).
+    pub(crate) is_released: bool,
     /// A person deleted it here.
     pub(crate) is_removed: bool,
     /// What a person made of it here last.
@@ -119,6 +121,7 @@ impl TenantCrm {
             by: by.clone(),
             message: message.clone(),
             is_deleted: false,
+            is_released: false,
             is_removed: false,
             wanted: None,
             echoes: 0,
@@ -167,6 +170,7 @@ impl TenantCrm {
                 row.message.flags = flags;
             }
             row.is_deleted |= update.deleted;
+            row.is_released |= update.released;
             outcome = UpdateOutcome::Done;
         }
         outcome
@@ -362,6 +366,9 @@ impl Crm for Ports {
             format!("{} {keys:?}", scope.tenant)
         };
         self.crm(scope, Port::CrmUpdate, line, |state, scope| {
+            if updates.iter().any(|update| update.released) {
+                state.coverage.hit("contact released");
+            }
             let tenant = tenant(state, scope)?;
             Ok(updates.iter().map(|update| tenant.update(update)).collect())
         })

@@ -51,6 +51,7 @@ mutations! {
     past_mail_that_is_taken_is_found "past-mail-taken" ["S10"];
     a_stale_lease_that_may_commit_is_found "stale-lease" ["lease", "cursor"];
     a_revoke_that_ignores_another_connection_is_found "revoke-ignores-others" ["S06"];
+    a_claim_that_is_not_atomic_is_found "claim-not-atomic" ["S31"];
 }
 
 #[test]

@@ -14,7 +14,8 @@ use twinbox_plugin::{
     contract::{
         Attachment, Change, ChangePage, Class, CommitError, Contact, CrmError, Entry, Expectation, Features,
         Field, Granted, Level, Message, MessageUpdate, OauthError, Outbound, OutboundOutcome, Page, Penalty,
-        Person, PersonOutcome, PutOutcome, QuotaError, Report, StorageError, Trigger, UpdateOutcome,
+        Person, PersonOutcome, PutOutcome, QuotaError, Report, SharingError, Standing, StorageError, Trigger,
+        UpdateOutcome,
     },
     ports, sync,
 };
@@ -163,6 +164,10 @@ impl ports::Crm for Native {
         }
     }
 
+    fn user(&self) -> String {
+        "user".to_owned()
+    }
+
     async fn find_contacts(&self, addresses: Vec<String>) -> Result<Vec<Contact>, CrmError> {
         Ok(self.outside(|memory| {
             let found = memory.find(&addresses).into_iter().map(|contact| Contact {
@@ -232,6 +237,20 @@ impl ports::Crm for Native {
     }
 
     async fn report_outbound(&self, _: &str, _: OutboundOutcome) -> Result<(), CrmError> {
+        Ok(())
+    }
+}
+
+impl ports::Sharing for Native {
+    async fn claim(&self, _: &str) -> Result<Standing, SharingError> {
+        Ok(Standing::Kept)
+    }
+
+    async fn standings(&self, addresses: Vec<String>) -> Result<Vec<Standing>, SharingError> {
+        Ok(vec![Standing::Open; addresses.len()])
+    }
+
+    async fn release_contact(&self, _: &str) -> Result<(), SharingError> {
         Ok(())
     }
 }
