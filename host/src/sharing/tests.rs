@@ -1,6 +1,11 @@
 //! Claims in SQLite: one owner, whoever is how fast; free with the last who holds it; silent about others.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use super::{Sharing, SharingError, SqliteSharing, Standing};
 use crate::{
@@ -156,5 +161,116 @@ async fn s33_limits_and_errors_are_the_same_whoever_else_is_there() {
         sharing.leave(&a).await.unwrap();
         assert_eq!(sharing.claim(&a, ANN).await, Err(SharingError::Left));
         assert_eq!(sharing.release(&a, ANN).await, Err(SharingError::Left));
+    }
+}
+
+/// What claims should be, told in the simplest way: who holds each contact.
+#[derive(Default)]
+struct Model {
+    holders: BTreeMap<&'static str, BTreeSet<(usize, u32)>>,
+    left: BTreeSet<(usize, u32)>,
+}
+
+impl Model {
+    fn owner(&self, address: &str) -> Option<usize> {
+        self.holders.get(address)?.first().map(|(tenant, _)| *tenant)
+    }
+
+    fn claims(&mut self, who: (usize, u32), address: &'static str) {
+        let is_free = self.owner(address).is_none_or(|owner| owner == who.0);
+        if is_free && !self.left.contains(&who) {
+            self.holders.entry(address).or_default().insert(who);
+        }
+    }
+
+    fn leaves(&mut self, who: (usize, u32)) {
+        if !self.left.insert(who) {
+            return;
+        }
+        let colleague = (who.0, 3 - who.1);
+        let heir = Some(colleague).filter(|colleague| !self.left.contains(colleague));
+        for holders in self.holders.values_mut() {
+            if holders.remove(&who) {
+                holders.extend(heir);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn s31_of_a_thousand_random_interleavings_none_has_two_owners_or_a_leak_and_all_end_as_the_model_says()
+{
+    const TENANTS: [&str; 3] = ["a", "b", "c"];
+    const CONTACTS: [&str; 2] = [ANN, BOB];
+    let sharing = sharing();
+    for seed in 0..1_000 {
+        let mut random = SmallRng::seed_from_u64(seed);
+        let mut model = Model::default();
+        let scope = |(tenant, user): (usize, u32)| Scope {
+            connection: ConnectionId::new(format!("{seed}.{tenant}.{user}")),
+            account: format!("google-{seed}"),
+            ..scope(TENANTS[tenant], user)
+        };
+        for tenant in 0..3 {
+            for user in 1..3 {
+                sharing.join(&scope((tenant, user))).await.unwrap();
+            }
+        }
+        for _ in 0..40 {
+            let who = (random.random_range(0..3), random.random_range(1..3));
+            let address = CONTACTS[random.random_range(0..2)];
+            match random.random_range(0..10) {
+                0..5 => {
+                    model.claims(who, address);
+                    let claimed = sharing.claim(&scope(who), address).await;
+                    let kept = claimed == Ok(Standing::Kept);
+                    let has_left = model.left.contains(&who);
+                    assert_eq!(
+                        kept,
+                        !has_left && model.owner(address) == Some(who.0),
+                        "seed {seed}"
+                    );
+                    assert_eq!(claimed == Err(SharingError::Left), has_left, "seed {seed}");
+                }
+                5 | 6 => {
+                    if let Some(holders) = model.holders.get_mut(address)
+                        && !model.left.contains(&who)
+                    {
+                        holders.remove(&who);
+                    }
+                    let released = sharing.release(&scope(who), address).await;
+                    assert_eq!(released.is_err(), model.left.contains(&who), "seed {seed}");
+                }
+                7 | 8 => {
+                    model.leaves(who);
+                    sharing.leave(&scope(who)).await.unwrap();
+                }
+                _ => {
+                    model.left.remove(&who);
+                    sharing.join(&scope(who)).await.unwrap();
+                }
+            }
+            for address in CONTACTS {
+                let mut owners = 0;
+                for tenant in 0..3 {
+                    let seen = standing(&sharing, &scope((tenant, 1)), address).await;
+                    owners += u32::from(seen == Standing::Kept);
+                    let expected = match model.owner(address) {
+                        None => seen == Standing::Open,
+                        Some(owner) if owner == tenant => seen == Standing::Kept,
+                        Some(_) => is_released(seen),
+                    };
+                    assert!(expected, "seed {seed}: {seen:?} of tenant {tenant}");
+                }
+                assert!(owners <= 1, "seed {seed}: two owners");
+            }
+        }
+        for tenant in 0..3 {
+            for user in 1..3 {
+                sharing.leave(&scope((tenant, user))).await.unwrap();
+            }
+        }
+        let left = standing(&sharing, &scope((0, 1)), ANN).await;
+        assert_eq!(left, Standing::Open, "seed {seed}: what nobody holds is free");
     }
 }

@@ -334,7 +334,7 @@ impl Judge<'_> {
                 }
             }
         }
-        if row.is_released {
+        if row.is_released() {
             return;
         }
         match presence {
@@ -402,7 +402,12 @@ impl Judge<'_> {
             };
             let address = queued.outbound.to[0].address.to_lowercase();
             let is_seen = self.owner_of(&address).is_some_and(|contact| self.sees(contact));
-            let before = report.at + self.time_slack();
+            // A draft that keeps its id when it is sent keeps its date as well.
+            let before = if self.plan.shape.behaviour.draft_send_keeps_id {
+                u64::MAX
+            } else {
+                report.at + self.time_slack()
+            };
             let is_kept = self.reigns(&address).iter().any(|reign| reign.from <= before);
             if is_seen && !is_kept {
                 let text = format!("tenant {} wrote to {address}, and nobody keeps it", self.tenant);
@@ -424,10 +429,10 @@ impl Judge<'_> {
                 .filter(|reign| self.is_anothers(reign));
             let is_kept_by_another = others.clone().any(|reign| reign.to.is_none());
             let here = format!("tenant {}, {} of {address}", self.tenant, row.message.key);
-            if is_kept_by_another && !row.is_released {
+            if is_kept_by_another && !row.is_released() {
                 found.push(("S31", format!("{here} is not marked as released")));
             }
-            if row.is_released && others.next().is_none() {
+            if row.is_released() && others.next().is_none() {
                 found.push((
                     "S31",
                     format!("{here} is marked as released, and nobody else kept it"),

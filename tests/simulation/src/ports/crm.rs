@@ -56,8 +56,8 @@ pub(crate) struct Row {
     pub(crate) message: Message,
     /// The sync said that it is gone from the mailbox.
     pub(crate) is_deleted: bool,
-    /// The sync said that another tenant keeps the contact (S31).
-    pub(crate) is_released: bool,
+    /// Whether the sync goes on with it (S31).
+    pub(crate) bond: Bond,
     /// A person deleted it here.
     pub(crate) is_removed: bool,
     /// What a person made of it here last.
@@ -66,6 +66,21 @@ pub(crate) struct Row {
     pub(crate) echoes: u32,
     /// It was put or looked for again: whoever does not know that it is here says how it is, which is no echo.
     is_met_again: bool,
+}
+
+/// What ties a message to the mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bond {
+    /// What becomes of it on one side shows on the other.
+    Synced,
+    /// The sync said that another tenant keeps the contact.
+    Released,
+}
+
+impl Row {
+    pub(crate) fn is_released(&self) -> bool {
+        self.bond == Bond::Released
+    }
 }
 
 /// Mail that was written in the CRM.
@@ -121,7 +136,7 @@ impl TenantCrm {
             by: by.clone(),
             message: message.clone(),
             is_deleted: false,
-            is_released: false,
+            bond: Bond::Synced,
             is_removed: false,
             wanted: None,
             echoes: 0,
@@ -170,7 +185,9 @@ impl TenantCrm {
                 row.message.flags = flags;
             }
             row.is_deleted |= update.deleted;
-            row.is_released |= update.released;
+            if update.released {
+                row.bond = Bond::Released;
+            }
             outcome = UpdateOutcome::Done;
         }
         outcome

@@ -148,16 +148,12 @@ impl Sharing for Ports {
                 state.coverage.hit("claim of one that had left");
                 return Err(SharingError::Left);
             }
-            match state.sharing.standing(scope, address) {
-                Standing::Released(since) => {
-                    state.coverage.hit("contact claimed in vain");
-                    Ok(Standing::Released(since))
-                }
-                _ => {
-                    let since = state.now.saturating_add_signed(state.skew[host]);
-                    Ok(state.take(scope, address, since))
-                }
+            if let standing @ Standing::Released(_) = state.sharing.standing(scope, address) {
+                state.coverage.hit("contact claimed in vain");
+                return Ok(standing);
             }
+            let since = state.now.saturating_add_signed(state.skew[host]);
+            Ok(state.take(scope, address, since))
         })
         .await?
     }
