@@ -1,7 +1,7 @@
 //! From consent to connection and back: the vault's flow and the host's calls in the order that leaves
 //! nothing half-connected.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -12,12 +12,16 @@ use crate::{
     choices::{Choices, Wanted},
     contract::{OptionalScope, Problem, Trigger},
     host::{Host, HostError},
+    privacy::Privacy,
     schedule::Schedule,
     scope::{ConnectionId, Scope, TenantId, UserId},
     store::{Connection, ConnectionStatus},
     vault::{Begin, Callback, Consent, ConsentError, Lasting, OAuthVault, VaultError},
     web::{Connections, Trouble},
 };
+
+/// How long a retract waits for passes that are under way.
+const RETRACT_WITHIN: Duration = Duration::from_mins(10);
 
 /// Connects mailboxes of users.
 #[derive(Clone)]
@@ -196,6 +200,21 @@ impl Connections for Connected {
         let mut connections = listed.map_err(|error| Trouble::from(&HostError::from(error).problem()))?;
         connections.retain(|connection| connection.scope.tenant == *tenant);
         Ok(connections)
+    }
+
+    async fn set_privacy(&self, connection: &ConnectionId, privacy: &Privacy) -> Result<(), Trouble> {
+        let set = self.accounts.host.set_privacy(connection, privacy).await;
+        set.map(drop).map_err(|error| Trouble::from(&error.problem()))
+    }
+
+    fn retract(&self, connection: &ConnectionId) {
+        let (host, id) = (self.accounts.host.clone(), connection.clone());
+        tokio::spawn(async move {
+            match host.retract(&id, RETRACT_WITHIN).await {
+                Ok(retracted) => tracing::info!(connection = %id, retracted, "retracted"),
+                Err(error) => tracing::warn!(connection = %id, %error, "a retract did not end"),
+            }
+        });
     }
 
     async fn lasting(&self, connection: &ConnectionId) -> Lasting {

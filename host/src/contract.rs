@@ -57,7 +57,7 @@ pub use records::twinbox::sync::{
     },
     passes::{
         AuditMode, AuditReport, Budget, Connected, Counts, Explanation, OptionalScope, Outcome,
-        PluginManifest, Quarantined, Report, RuleCount, SettingsError, Subject, Trigger,
+        PluginManifest, PreviewRange, Quarantined, Report, RuleCount, SettingsError, Subject, Trigger,
     },
     types::{AddressMismatch, Field, Mailbox, Problem, SizeExcess},
 };
@@ -74,7 +74,7 @@ pub(crate) struct Exports {
     pub(crate) run: Export<(Trigger, String), Report>,
     pub(crate) ingest: Export<(IngestedMail, String), Result<Outcome, Problem>>,
     pub(crate) audit: Export<(AuditMode, String), Result<AuditReport, Problem>>,
-    pub(crate) explain: Export<(Subject,), Result<Vec<Explanation>, Problem>>,
+    pub(crate) explain: Export<(Subject, String), Result<Vec<Explanation>, Problem>>,
     pub(crate) disconnect: Export<(), Result<(), Problem>>,
 }
 

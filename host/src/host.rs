@@ -15,6 +15,7 @@ use crate::{
     capability::TooLarge,
     choices::Choices,
     contract::{AuditMode, AuditReport, Explanation, OptionalScope, Problem, Report, Subject, Trigger},
+    privacy::Privacy,
     release::Shadow,
     sandbox::{Ended, PassError, Usage},
     scope::{ConnectionId, Scope},
@@ -26,6 +27,7 @@ use crate::{
 
 mod check;
 mod parts;
+mod privacy;
 mod turn;
 
 pub use parts::{Parts, Witness};
@@ -133,6 +135,7 @@ impl Host {
     ) -> Result<Connection, HostError> {
         let id = scope.connection.clone();
         let known = self.parts.registry.find(&id).await?;
+        let settings = self.with_lists(&scope, &settings).await?;
         let lease = self.lease(&id).await?;
         let call = Call::Connect {
             expected_address: expected_address.clone(),
@@ -156,11 +159,18 @@ impl Host {
         let now = self.parts.clock.now();
         loop {
             let known = self.parts.registry.find(&id).await?;
+            // The user may have changed the lists meanwhile.
+            let settings = match &known {
+                Some(known) => Privacy::of(&known.settings)
+                    .beside(&settings)
+                    .in_settings(&settings),
+                None => settings.clone(),
+            };
             let mut connection = Connection {
                 scope: scope.clone(),
                 address: connected.address.clone(),
                 status: ConnectionStatus::Active,
-                settings: settings.clone(),
+                settings,
                 created_at: known.as_ref().map_or(now, |known| known.created_at),
                 last_run_at: known.as_ref().and_then(|known| known.last_run_at),
                 next_run_at: Some(now),
@@ -171,6 +181,7 @@ impl Host {
                 revision: known.map_or(0, |known| known.revision),
             };
             if self.put(&mut connection).await? == Put::Written {
+                self.introduce(&connection).await?;
                 return Ok(connection);
             }
         }
@@ -267,15 +278,27 @@ impl Host {
     /// Says which rule decided (T02). Needs no lease: it writes nothing.
     pub async fn explain(&self, id: &ConnectionId, subject: Subject) -> Result<Vec<Explanation>, HostError> {
         let connection = self.known(id).await?;
+        let settings = connection.settings.clone();
+        self.explain_with(connection, subject, settings).await
+    }
+
+    async fn explain_with(
+        &self,
+        connection: Connection,
+        subject: Subject,
+        settings: String,
+    ) -> Result<Vec<Explanation>, HostError> {
+        // No lease was ever given this fence: nothing can be written.
         let lease = Lease {
-            connection: id.clone(),
+            connection: connection.scope.connection.clone(),
             fence: 0,
         };
         let call = Call::Explain {
             subject: subject.clone(),
+            settings: settings.clone(),
         };
         let (pass, turn) = self.turn(connection.scope, lease, call).await?;
-        let ended = turn.drive(pass.explain(subject)).await;
+        let ended = turn.drive(pass.explain(subject, settings)).await;
         self.end(turn, &ended).await;
         ended.result?.map_err(HostError::Refused)
     }
@@ -332,12 +355,15 @@ impl Host {
     }
 
     /// Gives all connections that were not ended these settings, JSON, from their next pass on, beside what
-    /// their users have ticked; how many had others. For a platform whose settings are its configuration's,
+    /// their users have ticked and listed; how many had others. For a platform whose settings are its configuration's,
     /// when it starts.
     pub async fn set_settings(&self, settings: &str) -> Result<usize, HostError> {
         let offers = self.offers().await;
         let of = |connection: &Connection| {
-            Choices::of(&offers, &connection.settings).in_settings(&offers, settings)
+            let ticked = Choices::of(&offers, &connection.settings).in_settings(&offers, settings);
+            Privacy::of(&connection.settings)
+                .beside(settings)
+                .in_settings(&ticked)
         };
         let mut changed = 0;
         for connection in self.parts.registry.list().await? {

@@ -28,6 +28,7 @@ mod host;
 mod key_file;
 pub mod mailbox;
 pub mod people;
+pub mod privacy;
 pub mod problem;
 #[cfg(feature = "program")]
 #[doc(hidden)]

@@ -35,8 +35,8 @@ impl Guest for Component {
         sync::audit(&Imports, mode, &settings).await
     }
 
-    async fn explain(subject: Subject) -> Result<Vec<Explanation>, Problem> {
-        sync::explain(&Imports, subject).await
+    async fn explain(subject: Subject, settings: String) -> Result<Vec<Explanation>, Problem> {
+        sync::explain(&Imports, subject, &settings).await
     }
 
     async fn disconnect() -> Result<(), Problem> {

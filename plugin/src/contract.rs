@@ -42,7 +42,7 @@ pub use bindings::{
         oauth::{Granted, OauthError},
         passes::{
             AuditMode, AuditReport, Budget, Connected, Counts, Explanation, OptionalScope, Outcome,
-            PluginManifest, Quarantined, Report, RuleCount, SettingsError, Subject, Trigger,
+            PluginManifest, PreviewRange, Quarantined, Report, RuleCount, SettingsError, Subject, Trigger,
         },
         quota::{Class, Penalty, QuotaError},
         sharing::{SharingError, Standing},

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{
     contract::{Change, CommitError, Entry, Expectation, Outcome, Problem, StorageError},
     ports::Storage,
-    rules::{Rule, t04_gap::Gap},
+    rules::{Inputs, Rule, t04_gap::Gap},
 };
 
 /// The component's version, kept with what it decided.
@@ -66,6 +66,21 @@ pub struct ConnectionRow {
     /// Where the CRM's changes were read up to (S17).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crm_cursor: Option<String>,
+    /// The other addresses that the mailbox may send from, as far as they were ever read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aliases: Option<Aliases>,
+    /// The row after which to look for what the rules no longer allow, if that is under way (T06).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retract: Option<String>,
+}
+
+/// The accepted send-as aliases of the mailbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Aliases {
+    /// Their addresses.
+    pub addresses: Vec<String>,
+    /// When to read them again, ms since the epoch.
+    pub due_at: u64,
 }
 
 /// Gmail publishes to a topic what happens to the mailbox.
@@ -100,6 +115,9 @@ pub struct LedgerRow {
     /// Who sent it, as far as that was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sender: Option<String>,
+    /// What the rule looked at (T02).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Inputs,
     /// Version of the component that decided.
     pub version: String,
 }
@@ -321,9 +339,12 @@ impl AddressBookRow {
     }
 }
 
+/// Prefix of [`ledger_key`].
+pub const LEDGER: &str = "ledger/";
+
 /// Key of a message's row.
 pub fn ledger_key(id: &str) -> String {
-    format!("ledger/{id}")
+    format!("{LEDGER}{id}")
 }
 
 /// Key of a quarantined message.
@@ -456,6 +477,35 @@ pub async fn rows_of(
     Ok(rows.into_iter().map(|row| row.map(|(row, _)| row)).collect())
 }
 
+/// Rows under a prefix, each with its key's rest.
+pub struct Rows<T> {
+    /// In the order of their keys.
+    pub rows: Vec<(String, T)>,
+    /// The key after which there are more.
+    pub next: Option<String>,
+}
+
+/// At most so many rows under a prefix, after a key.
+pub async fn page<T: DeserializeOwned>(
+    host: &impl Storage,
+    prefix: &str,
+    after: Option<String>,
+    limit: u32,
+) -> Result<Rows<T>, Problem> {
+    let page = host.scan(prefix, after, limit).await.map_err(storage_problem)?;
+    let next = page
+        .entries
+        .last()
+        .filter(|_| page.more)
+        .map(|last| last.key.clone());
+    let mut rows = Vec::with_capacity(page.entries.len());
+    for entry in &page.entries {
+        let key = entry.key.strip_prefix(prefix).unwrap_or(&entry.key);
+        rows.push((key.to_owned(), decode(entry)?.0));
+    }
+    Ok(Rows { rows, next })
+}
+
 /// Every row under a prefix, a page at a time, in the order of their keys.
 pub async fn for_each<T: DeserializeOwned>(
     host: &impl Storage,
@@ -465,17 +515,13 @@ pub async fn for_each<T: DeserializeOwned>(
 ) -> Result<(), Problem> {
     let mut after = after;
     loop {
-        let page = host
-            .scan(prefix, after.take(), 500)
-            .await
-            .map_err(storage_problem)?;
-        for entry in &page.entries {
-            let (row, _) = decode(entry)?;
-            visit(entry.key.strip_prefix(prefix).unwrap_or(&entry.key), row);
+        let page = page::<T>(host, prefix, after.take(), 500).await?;
+        for (key, row) in page.rows {
+            visit(&key, row);
         }
-        match page.entries.last() {
-            Some(last) if page.more => after = Some(last.key.clone()),
-            _ => return Ok(()),
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
         }
     }
 }

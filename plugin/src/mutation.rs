@@ -45,4 +45,6 @@ pub enum Mutation {
     AddressBookBeforeContacts,
     /// Mail from before the connection is taken in.
     PastMailTaken,
+    /// An alias of the mailbox is taken for an address like any other.
+    AliasTakenForContact,
 }

@@ -5,9 +5,13 @@ use serde::Deserialize;
 use crate::{
     contract::{Problem, SettingsError},
     gmail::UnitTable,
+    mail::{MAX_ADDRESS_BYTES, domain, normalise},
     mutation::Mutation,
-    rules::{AssignedUsers, s21_limits::CONSUMER_MESSAGES},
+    rules::{AssignedUsers, s21_limits::CONSUMER_MESSAGES, t06_privacy::Listed},
 };
+
+/// The most entries of one list.
+const MOST_ENTRIES: usize = 1_000;
 
 /// The setting that brings the contacts of the Google account (S08).
 pub const GOOGLE_CONTACTS: &str = "google-contacts";
@@ -26,6 +30,12 @@ pub struct Settings {
     pub assigned_users: AssignedUsers,
     /// Whether the contacts of the Google account are brought into the CRM (S08).
     pub google_contacts: bool,
+    /// Addresses and domains of which no mail is ever synced (T06).
+    pub never_sync: Vec<String>,
+    /// Domains whose people are colleagues: mail among them alone is not synced (T06). None: the mailbox's own.
+    pub internal_domains: Option<Vec<String>>,
+    /// Further addresses of the user, beside the mailbox's and its aliases.
+    pub own_addresses: Vec<String>,
     /// A deliberate bug.
     #[cfg(feature = "mutations")]
     pub mutation: Option<Mutation>,
@@ -53,6 +63,9 @@ impl Default for Settings {
             push_topic: None,
             assigned_users: AssignedUsers::default(),
             google_contacts: false,
+            never_sync: Vec::new(),
+            internal_domains: None,
+            own_addresses: Vec::new(),
             #[cfg(feature = "mutations")]
             mutation: None,
         }
@@ -74,7 +87,13 @@ pub const SCHEMA: &str = r#"{
     "assigned-users": { "enum": ["own", "any"], "default": "own",
       "description": "Whose contacts are synced: the connected user's and those that are nobody's, or any user's" },
     "google-contacts": { "type": "boolean", "default": false,
-      "description": "Whether the contacts of the Google account are brought into the CRM" }
+      "description": "Whether the contacts of the Google account are brought into the CRM" },
+    "never-sync": { "type": "array", "items": { "type": "string", "maxLength": 320 }, "maxItems": 1000, "default": [],
+      "description": "Addresses, and domains with their subdomains, of which no mail is ever synced" },
+    "internal-domains": { "type": "array", "items": { "type": "string", "maxLength": 320 }, "maxItems": 1000,
+      "description": "Domains with their subdomains: mail among their people alone is not synced; the mailbox's own unless told otherwise" },
+    "own-addresses": { "type": "array", "items": { "type": "string", "maxLength": 320 }, "maxItems": 1000, "default": [],
+      "description": "Further addresses of the user" }
   }
 }"#;
 
@@ -105,7 +124,53 @@ pub fn parse(text: &str) -> Result<Settings, Vec<SettingsError>> {
             message,
         }]);
     }
-    Ok(settings)
+    let errors = unusable(&settings);
+    if errors.is_empty() {
+        Ok(settings)
+    } else {
+        Err(errors)
+    }
+}
+
+/// The entries of lists that name nobody.
+fn unusable(settings: &Settings) -> Vec<SettingsError> {
+    let internal = settings.internal_domains.as_deref().unwrap_or_default();
+    let is_address = |entry: &str| normalise(entry).is_some();
+    let is_domain = |entry: &str| domain(entry).is_some();
+    let is_either = |entry: &str| Listed::of(entry).is_some();
+    let lists: [(&str, &[String], &str, &dyn Fn(&str) -> bool); 3] = [
+        (
+            "never-sync",
+            &settings.never_sync,
+            "an address or a domain",
+            &is_either,
+        ),
+        ("internal-domains", internal, "a domain", &is_domain),
+        (
+            "own-addresses",
+            &settings.own_addresses,
+            "an address",
+            &is_address,
+        ),
+    ];
+    let mut errors = Vec::new();
+    for (name, entries, wanted, is_usable) in lists {
+        if entries.len() > MOST_ENTRIES {
+            errors.push(SettingsError {
+                pointer: format!("/{name}"),
+                message: format!("must have at most {MOST_ENTRIES} entries"),
+            });
+        }
+        for (place, entry) in entries.iter().enumerate() {
+            if entry.len() > MAX_ADDRESS_BYTES || !is_usable(entry) {
+                errors.push(SettingsError {
+                    pointer: format!("/{name}/{place}"),
+                    message: format!("must be {wanted}"),
+                });
+            }
+        }
+    }
+    errors
 }
 
 fn is_topic(text: &str) -> bool {
@@ -156,9 +221,29 @@ mod tests {
                 "assigned-users",
                 "daily-limit",
                 GOOGLE_CONTACTS,
+                "internal-domains",
+                "never-sync",
+                "own-addresses",
                 "push-topic",
                 "quota-table"
             ]
         );
+    }
+
+    #[test]
+    fn t06_an_entry_that_names_nobody_is_refused_at_its_place() {
+        let refused = |text: &str| -> Vec<String> {
+            let errors = parse(text).unwrap_err();
+            errors.into_iter().map(|error| error.pointer).collect()
+        };
+        assert_eq!(
+            refused(r#"{"never-sync": ["bob@x.example", "bob", "x.example"]}"#),
+            ["/never-sync/1"]
+        );
+        assert_eq!(
+            refused(r#"{"internal-domains": ["a@x.example"], "own-addresses": ["x.example"]}"#),
+            ["/internal-domains/0", "/own-addresses/0"]
+        );
+        assert!(parse(r#"{"never-sync": ["@x.example", "bücher.example"], "internal-domains": []}"#).is_ok());
     }
 }

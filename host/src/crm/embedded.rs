@@ -34,7 +34,7 @@ mod schema;
 
 pub use outbound::{NewAttachment, NewOutbound};
 pub use pages::{Conversation, Counts, Paging};
-pub use people::NewContact;
+pub use people::{NewContact, Secrecy};
 pub use records::{Delivery, StoredMessage};
 
 /// The longest text or HTML body, in bytes.
@@ -109,6 +109,7 @@ impl EmbeddedCrm {
     pub fn with_clock(database: Database, clock: Arc<dyn Clock>) -> Result<Self, CrmError> {
         database.migrate("crm", schema::MIGRATIONS)?;
         database.call_blocking(content::remove_pending)?;
+        database.call_blocking(people::index)?;
         Ok(Self {
             database,
             clock,
@@ -159,7 +160,7 @@ impl Crm for EmbeddedCrm {
         within_call_limit(addresses)?;
         let (tenant, addresses) = (scope.tenant.clone(), addresses.to_vec());
         self.database
-            .call(move |sql| people::with_addresses(sql, &tenant, &addresses))
+            .call(move |sql| people::alike(sql, &tenant, &addresses))
             .await
     }
 

@@ -16,7 +16,7 @@ mod embedded;
 
 pub use embedded::{
     Conversation, Counts, CrmEvent, Delivery, EmbeddedCrm, NewAttachment, NewContact, NewOutbound, Paging,
-    StoredMessage,
+    Secrecy, StoredMessage,
 };
 
 /// Why the CRM did not answer.
@@ -47,7 +47,8 @@ pub trait Crm: Send + Sync {
     /// What this platform can do.
     fn features(&self) -> Features;
 
-    /// All contacts of the tenant that have one of these addresses, in any case.
+    /// All contacts of the tenant that have one of these addresses, in any case. It may answer with more of what may be
+    /// the same mailbox: the sync decides what is the same.
     async fn find_contacts(&self, scope: &Scope, addresses: &[String]) -> Result<Vec<Contact>, CrmError>;
 
     /// Puts persons of the user's address book, in order; an outcome each (S08). Unsupported unless

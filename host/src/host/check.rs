@@ -81,7 +81,7 @@ impl Host {
     }
 
     /// Does it when the connection's lease is free.
-    async fn patiently<T, F>(&self, until: u64, call: impl Fn() -> F) -> Result<T, HostError>
+    pub(super) async fn patiently<T, F>(&self, until: u64, call: impl Fn() -> F) -> Result<T, HostError>
     where
         F: Future<Output = Result<T, HostError>>,
     {

@@ -38,6 +38,14 @@ pub(super) enum Command {
     Sync(OneConnection),
     /// Compares mailboxes with what became of their messages, and says what is missing.
     Audit(Audit),
+    /// Says why a message is (not) in the CRM, or all of a contact's.
+    Explain(Explain),
+    /// Shows and changes what is kept out of the CRM: lists, and private conversations.
+    Privacy(PrivacyOptions),
+    /// A dry run: which of the mailbox's newest mail would be synced, and why. Writes nothing.
+    Preview(Preview),
+    /// Takes out of the CRM what the lists no longer allow.
+    Retract(OneConnection),
     /// Ends a connection. What was synced stays.
     Disconnect(OneConnection),
     /// Looks at what a domain publishes (SPF, DKIM, DMARC, MX) and says why its mail may land in spam.
@@ -346,6 +354,60 @@ pub(super) struct CheckDomain {
     /// The name server to ask, such as 192.0.2.1 or 192.0.2.1:53; by default those of the system.
     #[arg(long, value_name = "ADDRESS")]
     pub(super) dns: Option<String>,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Explain {
+    #[command(flatten)]
+    pub(super) configured: Configured,
+    /// A message by Gmail's id or its Message-ID (`<…@…>`), or a contact by address.
+    pub(super) subject: String,
+    /// The connection's id or address; not needed when there is only one.
+    #[arg(long, value_name = "ID")]
+    pub(super) connection: Option<String>,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct PrivacyOptions {
+    #[command(flatten)]
+    pub(super) configured: Configured,
+    /// The connection's id or address; not needed when there is only one.
+    pub(super) connection: Option<String>,
+    /// No mail of this address, or of this domain and its subdomains, is synced any more.
+    #[arg(long, value_name = "ENTRY")]
+    pub(super) never_sync: Vec<String>,
+    /// Takes an entry off that list.
+    #[arg(long, value_name = "ENTRY")]
+    pub(super) allow: Vec<String>,
+    /// Mail among people of these domains alone is not synced; `none` for no domain, `default` for the mailbox's own.
+    #[arg(long, value_name = "DOMAIN", value_delimiter = ',')]
+    pub(super) internal: Vec<String>,
+    /// An address that is the user's own: it is never the contact.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) own: Vec<String>,
+    /// Makes the conversation with this contact private: none of its mail comes in.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) private: Vec<String>,
+    /// Opens the conversation with this contact again, for mail from now on.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) open: Vec<String>,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Preview {
+    #[command(flatten)]
+    pub(super) configured: Configured,
+    /// The connection's id or address; not needed when there is only one.
+    pub(super) connection: Option<String>,
+    /// So many messages at most, the newest first; up to 500.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(super) last: u32,
+    /// Of so many days.
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub(super) days: u32,
+    /// As if this were on the never-sync list too.
+    #[arg(long, value_name = "ENTRY")]
+    pub(super) never_sync: Vec<String>,
 }
 
 #[derive(Debug, Group)]

@@ -11,6 +11,7 @@ mod folder;
 mod keys;
 mod people;
 mod plugin;
+mod privacy;
 mod runtime;
 mod serve;
 mod simulator;
@@ -35,6 +36,10 @@ pub async fn run() -> ExitCode {
         Command::Status(options) => commands::status(options, json).await,
         Command::Sync(options) => commands::sync(options, json).await,
         Command::Audit(options) => Box::pin(audit::audit(options, json)).await,
+        Command::Explain(options) => Box::pin(privacy::explain(options, json)).await,
+        Command::Privacy(options) => Box::pin(privacy::privacy(options, json)).await,
+        Command::Preview(options) => Box::pin(privacy::preview(options, json)).await,
+        Command::Retract(options) => Box::pin(privacy::retract(options, json)).await,
         Command::Disconnect(options) => commands::disconnect(options, json).await,
         Command::CheckDomain(options) => domain::check(options, json).await,
         Command::Inspect(options) => commands::inspect(options, json).await,

@@ -151,10 +151,14 @@ impl Pass {
         .await
     }
 
-    /// Says which rule decided.
-    pub async fn explain(self, subject: Subject) -> Ended<Result<Vec<Explanation>, Problem>> {
+    /// Says which rule decided, or would decide.
+    pub async fn explain(
+        self,
+        subject: Subject,
+        settings: String,
+    ) -> Ended<Result<Vec<Explanation>, Problem>> {
         self.call(async |program, store, instance| {
-            answer(&program.exports.explain, store, instance, (subject,)).await
+            answer(&program.exports.explain, store, instance, (subject, settings)).await
         })
         .await
     }

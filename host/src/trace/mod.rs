@@ -159,6 +159,9 @@ pub enum Call {
     Explain {
         /// Of what.
         subject: Subject,
+        /// The settings, JSON.
+        #[serde(default)]
+        settings: String,
     },
     /// A connection ends.
     Disconnect,

@@ -122,7 +122,7 @@ pub(super) async fn perform(call: &Call, pass: Pass) -> Ended<Value> {
         } => value(pass.connect(expected_address, settings).await),
         Call::Run { trigger, settings } => value(pass.run(trigger, settings).await),
         Call::Audit { mode, settings } => value(pass.audit(mode, settings).await),
-        Call::Explain { subject } => value(pass.explain(subject).await),
+        Call::Explain { subject, settings } => value(pass.explain(subject, settings).await),
         Call::Disconnect => value(pass.disconnect().await),
     }
 }

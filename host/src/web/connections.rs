@@ -11,6 +11,7 @@ use crate::{
     choices::{Choices, Wanted},
     clock::{Clock, SystemClock},
     contract::{OptionalScope, Problem, Trigger},
+    privacy::Privacy,
     problem::{Described, describe},
     scope::{ConnectionId, TenantId, UserId},
     store::Connection,
@@ -62,6 +63,12 @@ impl From<&Problem> for Trouble {
 pub trait Connections: Send + Sync {
     /// The tenant's connections, of all its users, ended ones included.
     async fn list(&self, tenant: &TenantId) -> Result<Vec<Connection>, Trouble>;
+
+    /// Sets the lists of a connection, from its next pass on (T06).
+    async fn set_privacy(&self, connection: &ConnectionId, privacy: &Privacy) -> Result<(), Trouble>;
+
+    /// Begins to take out what the rules no longer allow (T06); it goes on by itself.
+    fn retract(&self, connection: &ConnectionId);
 
     /// How long the grant of a connection lasts; nothing is known of it unless this is implemented.
     async fn lasting(&self, _connection: &ConnectionId) -> Lasting {

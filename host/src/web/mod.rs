@@ -11,6 +11,7 @@
 //! POST /send  /contacts  /messages/{id}/mark|delete|cancel  /conversations/{contact}/read
 //! POST /settings/sync|contacts|disconnect|password  /oauth/connect        GET /oauth/callback
 //! GET  POST /sign-in  POST /sign-out
+//! GET  /settings/privacy        POST /settings/privacy  /settings/privacy/contact|retract
 //! ```
 //!
 //! Where push is configured, [`push_router`] is merged with them: `POST /push/gmail`, for Pub/Sub alone.
@@ -49,6 +50,7 @@ mod metrics;
 mod oauth;
 mod outbox;
 mod parts;
+mod privacy;
 mod push;
 mod sanitise;
 mod send;
@@ -152,6 +154,9 @@ pub fn router(state: WebState) -> Router {
         .route("/settings/password", post(sign_in::change_password))
         .route("/settings/sync", post(settings::sync))
         .route("/settings/contacts", post(settings::contacts))
+        .route("/settings/privacy", get(privacy::page).post(privacy::save))
+        .route("/settings/privacy/contact", post(privacy::contact))
+        .route("/settings/privacy/retract", post(privacy::retract))
         .route(
             "/settings/disconnect",
             get(settings::confirm_disconnect).post(settings::disconnect),

@@ -159,7 +159,8 @@ fn card(
         "<p class=\"muted\">" (whose(connection)) " " (checked(audit)) "</p>" (access) (problem) (reconnect)
         "<div class=\"row\"><form method=\"post\" action=\"/settings/sync\">" (visitor.field()) (id_field(connection))
         "<button>Sync now</button></form><form method=\"get\" action=\"/settings/disconnect\">" (id_field(connection))
-        "<button>Disconnect…</button></form></div>"
+        "<button>Disconnect…</button></form><form method=\"get\" action=\"/settings/privacy\">" (id_field(connection))
+        "<button>Privacy…</button></form></div>"
         (contacts_form(connection, offers, &choices, visitor))
         "<details><summary>Update the address</summary><p>New mail syncs with the new address; ongoing conversations stop "
         "syncing from this one; messages that are here stay.</p>" (connect_form(visitor, "Update", offers, &choices))
@@ -213,6 +214,6 @@ fn checked(audit: Option<&AuditStanding>) -> Html {
     html!((found)(failed))
 }
 
-fn id_field(connection: &Connection) -> Html {
+pub(super) fn id_field(connection: &Connection) -> Html {
     html!("<input type=\"hidden\" name=\"connection\" value=\"" (connection.scope.connection.as_str()) "\">")
 }

@@ -19,6 +19,7 @@ use crate::{
         OutboundOutcome, Problem, PutOutcome, Trigger, WhenLimited,
     },
     crm::{Crm, NewContact},
+    privacy::Privacy,
     scope::{ConnectionId, Scope, TenantId, UserId},
     sqlite::Database,
     store::{Announced, Connection, ConnectionStatus},
@@ -28,6 +29,7 @@ use crate::{
 mod api;
 mod audits;
 mod connecting;
+mod privacy;
 mod reading;
 mod safety;
 mod signing_in;
@@ -50,6 +52,19 @@ struct Links {
 impl Connections for Links {
     async fn list(&self, _: &TenantId) -> Result<Vec<Connection>, Trouble> {
         Ok(self.list.lock().unwrap().clone())
+    }
+
+    async fn set_privacy(&self, id: &ConnectionId, privacy: &Privacy) -> Result<(), Trouble> {
+        for known in self.list.lock().unwrap().iter_mut() {
+            if known.scope.connection == *id {
+                known.settings = privacy.in_settings(&known.settings);
+            }
+        }
+        Ok(())
+    }
+
+    fn retract(&self, id: &ConnectionId) {
+        self.wake(id, Trigger::Retract);
     }
 
     async fn begin(&self, _: &TenantId, _: &UserId, session: &str, wanted: Wanted) -> Result<Url, Trouble> {

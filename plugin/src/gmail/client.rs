@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use futures_util::{StreamExt, stream};
 use mail_parser::DateTime;
 use serde::{Serialize, de::DeserializeOwned};
 use url::form_urlencoded::byte_serialize;
@@ -10,8 +11,8 @@ use super::{
     API_ORIGIN,
     error::{GmailError, Outcome, RateScope, classify},
     model::{
-        Draft, DraftList, Folders, FullAnswer, FullMessage, HistoryPage, ListPage, Metadata, Profile,
-        RawAnswer, SendAs, SendAsList, Summary, ThreadAnswer,
+        Draft, DraftList, Folders, FullAnswer, FullMessage, HistoryPage, ListPage, MessageRef, Metadata,
+        Profile, RawAnswer, SendAs, SendAsList, Summary, ThreadAnswer,
     },
     units::{Call, UnitTable},
 };
@@ -145,6 +146,14 @@ impl<'h, H: Host> Gmail<'h, H> {
         .await
     }
 
+    /// Ids of the messages with this Message-ID (without brackets), wherever they are.
+    pub async fn with_message_id(&self, message_id: &str) -> Result<Vec<MessageRef>, GmailError> {
+        let wanted = query(&format!("rfc822msgid:{message_id}"));
+        let path = format!("/messages?maxResults=50&includeSpamTrash=true&q={wanted}");
+        let page: ListPage = self.json(Call::MessagesList, get(&path), PAGE_LIMIT).await?;
+        Ok(page.messages)
+    }
+
     /// Headers only: what the rules decide on.
     pub async fn metadata(&self, id: &str) -> Result<Metadata, GmailError> {
         let names: String = Envelope::HEADER_NAMES
@@ -153,6 +162,12 @@ impl<'h, H: Host> Gmail<'h, H> {
             .collect();
         let path = format!("/messages/{}?format=metadata{names}", query(id));
         parse(self.message(get(&path), ANSWER_LIMIT).await?.body)
+    }
+
+    /// The headers of several, as many at a time as may be in flight; answers in the order of the ids.
+    pub async fn metadata_of(&self, ids: &[&str]) -> Vec<Result<Metadata, GmailError>> {
+        let answers = stream::iter(ids).map(|id| self.metadata(id));
+        answers.buffered(self.in_flight()).collect().await
     }
 
     /// The message itself, unless its answer is longer than `limit` bytes (about 4/3 of the message).

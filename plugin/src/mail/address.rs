@@ -172,6 +172,11 @@ pub fn normalise(text: &str) -> Option<NormalAddress> {
     })
 }
 
+/// The comparable form of a domain that people typed, such as `example.com`; `None` when it is none, or has no dot.
+pub fn domain(text: &str) -> Option<String> {
+    normal_domain(text).filter(|domain| domain.contains('.') && !domain.starts_with('['))
+}
+
 fn is_plain_local(c: char) -> bool {
     c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c)
 }
@@ -231,7 +236,8 @@ impl NormalAddress {
     #[must_use]
     pub fn without_tag(&self) -> Self {
         let local = match self.local.split_once('+') {
-            Some((name, _)) if !name.is_empty() && !name.starts_with('"') => name.to_owned(),
+            // What is left has to be a local part.
+            Some((name, _)) if !name.chars().all(|c| c == '.') && !name.starts_with('"') => name.to_owned(),
             _ => self.local.clone(),
         };
         Self {
@@ -240,9 +246,51 @@ impl NormalAddress {
         }
     }
 
-    fn is_gmail(&self) -> bool {
-        matches!(self.domain.as_str(), "gmail.com" | "googlemail.com")
+    /// The ways to write this address and [the same without its tag](Self::without_tag) that can be named, itself
+    /// first: what to ask somebody for who compares addresses letter by letter. Where people put dots into the
+    /// local part of a Gmail address cannot be named.
+    pub fn spellings(&self) -> Vec<String> {
+        let mut spellings = Vec::new();
+        for address in [self.clone(), self.without_tag()] {
+            let domains = if address.is_gmail() {
+                vec![
+                    address.domain.clone(),
+                    "gmail.com".to_owned(),
+                    "googlemail.com".to_owned(),
+                ]
+            } else if address.domain.contains("xn--") {
+                let shown = url::quirks::domain_to_unicode(&address.domain);
+                vec![address.domain.clone(), shown]
+            } else {
+                vec![address.domain.clone()]
+            };
+            let key = address.key();
+            let undotted = key.rsplit_once('@').map_or("", |(local, _)| local);
+            for domain in &domains {
+                for local in [address.local.as_str(), undotted] {
+                    let spelling = format!("{local}@{domain}");
+                    if !spellings.contains(&spelling) {
+                        spellings.push(spelling);
+                    }
+                }
+            }
+        }
+        spellings
     }
+
+    /// Whether mail to this address comes to the mailbox of `other`: a tag does not count.
+    pub fn is_of_mailbox(&self, other: &Self) -> bool {
+        self.key() == other.key() || self.without_tag().key() == other.key()
+    }
+
+    fn is_gmail(&self) -> bool {
+        is_consumer(&self.domain)
+    }
+}
+
+/// Whether a domain is one that Gmail gives to anybody, so that people who share it have nothing to do with each other.
+pub fn is_consumer(domain: &str) -> bool {
+    matches!(domain, "gmail.com" | "googlemail.com")
 }
 
 impl fmt::Display for NormalAddress {

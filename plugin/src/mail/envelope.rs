@@ -56,6 +56,10 @@ pub struct Envelope {
     pub date_ms: Option<i64>,
     /// `List-Id` without brackets, lower case (RFC 2919).
     pub list_id: Option<String>,
+    /// Where to write to the list it came through: `List-Post` (RFC 2369) or `Mailing-list`.
+    pub list_address: Option<String>,
+    /// Who wrote it, where a list has put itself into `From` (`X-Original-From`, of Google Groups).
+    pub original_from: Vec<Mailbox>,
     /// `Auto-Submitted`, lower case, without parameters (RFC 3834): `no`, `auto-replied`, `auto-generated`.
     pub auto_submitted: Option<String>,
     /// `Precedence`, lower case: `bulk`, `list`, `junk`, `auto_reply`.
@@ -89,6 +93,9 @@ impl Envelope {
         "Subject",
         "Date",
         "List-Id",
+        "List-Post",
+        "Mailing-list",
+        "X-Original-From",
         "Auto-Submitted",
         "Precedence",
         "Content-Type",
@@ -153,6 +160,7 @@ impl Envelope {
                 }
                 HeaderName::Date => keep_first(&mut envelope.date_ms, || date_ms(&header.value)),
                 HeaderName::ListId => keep_first(&mut envelope.list_id, || list_id(&value())),
+                HeaderName::ListPost => keep_first(&mut envelope.list_address, || list_address(&value())),
                 HeaderName::AutoSubmitted => {
                     keep_first(&mut envelope.auto_submitted, || keyword(&value()));
                 }
@@ -174,6 +182,13 @@ impl Envelope {
                 HeaderName::Other(name) if name.eq_ignore_ascii_case("Precedence") => {
                     keep_first(&mut envelope.precedence, || keyword(&value()));
                 }
+                HeaderName::Other(name) if name.eq_ignore_ascii_case("Mailing-list") => {
+                    keep_first(&mut envelope.list_address, || list_address(&value()));
+                }
+                HeaderName::Other(name) if name.eq_ignore_ascii_case("X-Original-From") => {
+                    let authors = super::address::parse_mailboxes(&value());
+                    extend(&mut envelope.original_from, authors, MAX_MAILBOXES);
+                }
                 HeaderName::Other(name) if name.eq_ignore_ascii_case("X-Failed-Recipients") => {
                     let failed = super::address::parse_mailboxes(&value());
                     extend(&mut envelope.failed_recipients, failed, MAX_MAILBOXES);
@@ -190,6 +205,11 @@ impl Envelope {
         envelope.is_report = envelope.content_type.as_deref() == Some("multipart/report");
         envelope.sender = envelope.from.first().cloned().or(sender_header);
         envelope
+    }
+
+    /// Whether it came through a mailing list or a group.
+    pub fn is_of_list(&self) -> bool {
+        self.list_id.is_some() || self.list_address.is_some()
     }
 
     /// The ids this message refers to, oldest first, each once: `References`, then what only `In-Reply-To` names.
@@ -297,6 +317,14 @@ fn list_id(value: &str) -> Option<String> {
         .take(500)
         .collect();
     (!id.is_empty()).then(|| id.to_lowercase())
+}
+
+/// The first address in `<mailto:list@example.com>`, or in `list list@example.com; contact …`.
+fn list_address(value: &str) -> Option<String> {
+    let mut words = value.split([' ', '\t', '\r', '\n', ',', ';', '<', '>', '?']);
+    let word = words.find(|word| word.contains('@'))?;
+    let address = word.strip_prefix("mailto:").unwrap_or(word);
+    super::address::normalise(address).map(|address| address.as_string())
 }
 
 fn keyword(value: &str) -> Option<String> {

@@ -29,7 +29,9 @@ pub mod sanitise;
 mod style;
 pub mod text;
 
-pub use address::{Mailbox, NormalAddress, normalise, parse_mailboxes};
+pub use address::{
+    MAX_ADDRESS_BYTES, Mailbox, NormalAddress, domain, is_consumer, normalise, parse_mailboxes,
+};
 pub use attachment_decoder::{AttachmentDecoder, AttachmentError};
 pub use base64_lines::{Base64Lines, encoded_size};
 pub use compose::{

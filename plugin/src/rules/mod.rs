@@ -11,7 +11,9 @@ use crate::{
     mail::Envelope,
 };
 
+pub mod contacts;
 pub mod labels;
+pub mod own;
 pub mod s03_right_mailbox;
 pub mod s04_no_past_mail;
 pub mod s08_google_contacts;
@@ -31,10 +33,17 @@ pub mod s30_everyone_first;
 pub mod s31_who_replies_keeps;
 pub mod s32_sent_from_one_crm;
 pub mod t04_gap;
+pub mod t06_privacy;
 pub mod t08_authentication;
 
+pub use contacts::{Contacts, Owner, address_key};
 pub use labels::LabelRule;
+pub use own::Own;
 pub use s30_everyone_first::AssignedUsers;
+pub use t06_privacy::Privacy;
+
+/// The most addresses that are named as those of no contact.
+const NAMED: usize = 5;
 
 /// A rule that links a message to a contact or keeps it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -57,6 +66,8 @@ pub enum Rule {
     S31,
     /// Mail that another tenant's CRM sent.
     S32,
+    /// Mail that people want to keep out.
+    T06,
     /// A draft, spam, trash or a chat.
     #[serde(untagged)]
     Label(LabelRule),
@@ -76,6 +87,7 @@ impl Rule {
             Self::S30 => "S30",
             Self::S31 => "S31",
             Self::S32 => "S32",
+            Self::T06 => "T06",
         }
     }
 
@@ -92,6 +104,62 @@ impl Rule {
             Self::S30 => "mail of a contact goes to the user it is assigned to",
             Self::S31 => "the contact is released: the CRM account whose user replied to it keeps it",
             Self::S32 => "mail sent from a CRM is logged in that CRM alone",
+            Self::T06 => {
+                "mail of the never-sync list, among colleagues, or of a private conversation stays out"
+            }
+        }
+    }
+}
+
+/// What a rule looked at, each `name: value`: for an explanation (T02). Never anything of a body.
+pub type Inputs = Vec<String>;
+
+/// One of [`Inputs`].
+pub fn input(name: &str, value: &str) -> String {
+    format!("{name}{IS}{value}")
+}
+
+/// The name and the value of an [`input`].
+pub fn name_and_value(input: &str) -> (&str, &str) {
+    input.split_once(IS).unwrap_or((input, ""))
+}
+
+/// Nothing that a local part may have in it: a trace without names finds the address behind it (T05).
+const IS: &str = ": ";
+
+/// Where an address stands in a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `X-Original-From`, of a list.
+    OriginalFrom,
+    /// `From`.
+    From,
+    /// `Sender`, where there is no `From`.
+    Sender,
+    /// `Reply-To`.
+    ReplyTo,
+    /// The list it came through.
+    List,
+    /// `To`.
+    To,
+    /// `Cc`.
+    Cc,
+    /// Nowhere, or `Bcc`.
+    Bcc,
+}
+
+impl Place {
+    /// Its name as people are shown it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OriginalFrom => "original-from",
+            Self::From => "from",
+            Self::Sender => "sender",
+            Self::ReplyTo => "reply-to",
+            Self::List => "list",
+            Self::To => "to",
+            Self::Cc => "cc",
+            Self::Bcc => "bcc",
         }
     }
 }
@@ -103,8 +171,10 @@ pub struct Evidence<'a> {
     pub summary: &'a Summary,
     /// The headers.
     pub envelope: &'a Envelope,
-    /// The connection's own address.
-    pub own_address: &'a str,
+    /// The user's own addresses.
+    pub own: &'a Own,
+    /// What people want to keep out.
+    pub privacy: &'a Privacy,
     /// Mail accepted before this is past mail, ms since the epoch.
     pub since: u64,
 }
@@ -122,9 +192,11 @@ pub enum Decision {
         direction: Direction,
         /// The rule that says so.
         rule: Rule,
+        /// What it looked at.
+        inputs: Inputs,
     },
-    /// It stays out.
-    Exclude(Rule),
+    /// It stays out, by this rule, which looked at this.
+    Exclude(Rule, Inputs),
 }
 
 /// What can be decided before any contact is looked up.
@@ -135,20 +207,23 @@ pub fn exclude_early(summary: &Summary, since: u64) -> Option<Rule> {
 }
 
 /// The addresses whose contacts [`decide`] needs to know, in the order in which they count.
-pub fn addresses_that_matter(evidence: &Evidence<'_>) -> Vec<String> {
+pub fn addresses_that_matter<'a>(evidence: &Evidence<'a>) -> Vec<(Place, &'a str)> {
+    let mut addresses = candidates(evidence);
+    addresses.retain(|(_, address)| !evidence.own.has(address));
+    addresses
+}
+
+fn candidates<'a>(evidence: &Evidence<'a>) -> Vec<(Place, &'a str)> {
     match direction(evidence.summary) {
         Direction::Inbound => s10_inbound::senders(evidence.envelope),
         Direction::Outbound => s15_primary_recipient::candidates(evidence.envelope),
     }
-    .into_iter()
-    .filter(|address| !s03_right_mailbox::same(address, evidence.own_address))
-    .collect()
 }
 
 /// Decides. `contacts` holds at least the contacts of [`addresses_that_matter`].
 pub fn decide(evidence: &Evidence<'_>, contacts: &Contacts) -> Decision {
     if let Some(rule) = exclude_early(evidence.summary, evidence.since) {
-        return Decision::Exclude(rule);
+        return Decision::Exclude(rule, Inputs::new());
     }
     whose(evidence, contacts)
 }
@@ -156,29 +231,75 @@ pub fn decide(evidence: &Evidence<'_>, contacts: &Contacts) -> Decision {
 /// Decides whose conversation a message belongs to, whatever its labels and time say.
 pub fn whose(evidence: &Evidence<'_>, contacts: &Contacts) -> Decision {
     let direction = direction(evidence.summary);
+    let mut found = Inputs::new();
     let rule = match direction {
-        Direction::Inbound if s13_user_in_copy::applies(evidence.envelope, evidence.own_address) => Rule::S13,
-        Direction::Inbound => Rule::S10,
-        Direction::Outbound if s12_forwarded::is_forwarded(evidence.envelope) => Rule::S12,
-        Direction::Outbound => Rule::S11,
-    };
-    let owner = addresses_that_matter(evidence)
-        .iter()
-        .find_map(|address| contacts.known(address));
-    match owner {
-        Some((address, contact)) => Decision::Deliver {
-            contact: contact.clone(),
-            address: address.to_owned(),
-            direction,
-            rule,
+        Direction::Inbound => match s13_user_in_copy::place(evidence.envelope, evidence.own) {
+            Some(place) => {
+                found.push(input("user-in", place.name()));
+                Rule::S13
+            }
+            None => Rule::S10,
         },
+        Direction::Outbound => match s12_forwarded::prefix(evidence.envelope) {
+            Some(prefix) => {
+                found.push(input("subject-begins-with", prefix));
+                Rule::S12
+            }
+            None => Rule::S11,
+        },
+    };
+    let addresses = addresses_that_matter(evidence);
+    let owner = addresses
+        .iter()
+        .find_map(|(place, address)| Some((*place, *address, contacts.known(address)?)));
+    let Some((place, address, (key, owner))) = owner else {
         // A stranger stays a stranger, whoever else is in copy.
-        None => Decision::Exclude(if direction == Direction::Inbound {
+        let rule = if direction == Direction::Inbound {
             Rule::S10
         } else {
             rule
-        }),
+        };
+        return Decision::Exclude(rule, nobodys(evidence, &addresses));
+    };
+    if let Some(inputs) = evidence
+        .privacy
+        .bars(evidence.envelope, evidence.own, Some(&owner.contact))
+    {
+        return Decision::Exclude(Rule::T06, inputs);
     }
+    let mut inputs = vec![input("address", address), input("in", place.name())];
+    inputs.extend(found);
+    inputs.extend(
+        owner
+            .others
+            .iter()
+            .take(NAMED)
+            .map(|id| input("created-later", id)),
+    );
+    Decision::Deliver {
+        contact: owner.contact.clone(),
+        address: key.to_owned(),
+        direction,
+        rule,
+        inputs,
+    }
+}
+
+/// What was looked at when nobody was found.
+fn nobodys(evidence: &Evidence<'_>, addresses: &[(Place, &str)]) -> Inputs {
+    if addresses.is_empty() {
+        let own = candidates(evidence);
+        return own
+            .iter()
+            .take(NAMED)
+            .map(|(_, address)| input("own-address", address))
+            .collect();
+    }
+    addresses
+        .iter()
+        .take(NAMED)
+        .map(|(_, address)| input("no-contact", address))
+        .collect()
 }
 
 /// Whose contacts are synced, and who keeps them.
@@ -210,12 +331,18 @@ pub fn shared(decision: Decision, evidence: &Evidence<'_>, viewer: &Viewer<'_>) 
     } = evidence.summary;
     let standing = viewer.standings.iter().find(|(key, _)| key == address);
     let standing = standing.map_or(Standing::Open, |(_, standing)| *standing);
+    let contact_id = input("contact", &contact.id);
     if !s30_everyone_first::sees(contact, viewer.user, viewer.whose) {
-        Decision::Exclude(Rule::S30)
+        let assigned = contact.assigned_user.as_deref().unwrap_or_default();
+        Decision::Exclude(Rule::S30, vec![contact_id, input("assigned-user", assigned)])
     } else if s32_sent_from_one_crm::is_from_a_crm(label_ids, evidence.envelope) {
-        Decision::Exclude(Rule::S32)
+        Decision::Exclude(Rule::S32, vec![contact_id])
     } else if s31_who_replies_keeps::is_released(standing, *direction, *internal_date) {
-        Decision::Exclude(Rule::S31)
+        let Standing::Released(since) = standing else {
+            return decision;
+        };
+        let since = input("released-at", &since.to_string());
+        Decision::Exclude(Rule::S31, vec![contact_id, since])
     } else {
         decision
     }
@@ -230,45 +357,6 @@ pub fn direction(summary: &Summary) -> Direction {
     }
 }
 
-/// Contacts by address.
-#[derive(Clone, Debug, Default)]
-pub struct Contacts {
-    by_key: std::collections::BTreeMap<String, Contact>,
-}
-
-impl Contacts {
-    /// Adds contacts under all their addresses; one that was created earlier wins an address (S16).
-    pub fn add(&mut self, contacts: impl IntoIterator<Item = Contact>) {
-        for contact in contacts {
-            for address in &contact.addresses {
-                let Some(key) = address_key(address) else { continue };
-                match self.by_key.get(&key) {
-                    Some(known) if !s16_duplicates::goes_before(&contact, known) => {}
-                    _ => {
-                        self.by_key.insert(key, contact.clone());
-                    }
-                }
-            }
-        }
-    }
-
-    /// The contact that gets mail of this address.
-    pub fn owner(&self, address: &str) -> Option<&Contact> {
-        self.known(address).map(|(_, contact)| contact)
-    }
-
-    /// The same, with the address's [`address_key`].
-    pub fn known(&self, address: &str) -> Option<(&str, &Contact)> {
-        let (key, contact) = self.by_key.get_key_value(&address_key(address)?)?;
-        Some((key, contact))
-    }
-}
-
-/// What two spellings of one address have in common.
-pub fn address_key(address: &str) -> Option<String> {
-    crate::mail::normalise(address).map(|normal| normal.as_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::{s32_sent_from_one_crm::MESSAGE_ID_MARK, testing::*, *};
@@ -278,7 +366,8 @@ mod tests {
         let evidence = Evidence {
             summary: &summary,
             envelope: mail,
-            own_address: OWN,
+            own: &Own::of([OWN].into_iter()),
+            privacy: &Privacy::default(),
             since: SINCE,
         };
         let viewer = Viewer {
@@ -295,7 +384,7 @@ mod tests {
         let ann = contact("ann", "ann@client.example");
         let mail = envelope("ANN@client.example", OWN, "");
         let released = shared_with(&["INBOX"], &mail, &ann, Standing::Released(SINCE));
-        assert_eq!(released, Decision::Exclude(Rule::S31));
+        assert_eq!(excluded_by(&released), Some(Rule::S31));
         for standing in [Standing::Open, Standing::Kept, Standing::Released(SINCE + 2)] {
             let decision = shared_with(&["INBOX"], &mail, &ann, standing);
             assert_eq!(delivered_to(&decision), Some(("ann", Rule::S10)));
@@ -308,10 +397,10 @@ mod tests {
         let mut mail = envelope(OWN, "ann@client.example", "");
         mail.message_id = Some(format!("1{MESSAGE_ID_MARK}example.com"));
         let kept = shared_with(&["SENT"], &mail, &ann, Standing::Kept);
-        assert_eq!(kept, Decision::Exclude(Rule::S32));
+        assert_eq!(excluded_by(&kept), Some(Rule::S32));
         let stranger = contact("bob", "bob@b.example");
         let decision = shared_with(&["SENT"], &mail, &stranger, Standing::Open);
-        assert_eq!(decision, Decision::Exclude(Rule::S11));
+        assert_eq!(excluded_by(&decision), Some(Rule::S11));
     }
 
     #[test]
@@ -320,7 +409,7 @@ mod tests {
         ann.assigned_user = Some("tom".to_owned());
         let mail = envelope("ann@client.example", OWN, "");
         let decision = shared_with(&["INBOX"], &mail, &ann, Standing::Released(0));
-        assert_eq!(decision, Decision::Exclude(Rule::S30));
+        assert_eq!(excluded_by(&decision), Some(Rule::S30));
     }
 }
 
@@ -341,6 +430,7 @@ pub(crate) mod testing {
             addresses: vec![address.to_owned()],
             created_at: 1,
             assigned_user: None,
+            private: false,
         }
     }
 
@@ -373,17 +463,30 @@ pub(crate) mod testing {
             &Evidence {
                 summary,
                 envelope,
-                own_address: OWN,
+                own: &Own::of([OWN].into_iter()),
+                privacy: &Privacy::default(),
                 since: SINCE,
             },
             &known,
         )
     }
 
+    pub(crate) fn excluded_by(decision: &Decision) -> Option<Rule> {
+        match decision {
+            Decision::Exclude(rule, _) => Some(*rule),
+            Decision::Deliver { .. } => None,
+        }
+    }
+
+    pub(crate) fn inputs_of(decision: &Decision) -> &[String] {
+        let (Decision::Deliver { inputs, .. } | Decision::Exclude(_, inputs)) = decision;
+        inputs
+    }
+
     pub(crate) fn delivered_to(decision: &Decision) -> Option<(&str, Rule)> {
         match decision {
             Decision::Deliver { contact, rule, .. } => Some((&contact.id, *rule)),
-            Decision::Exclude(_) => None,
+            Decision::Exclude(..) => None,
         }
     }
 }

@@ -1,11 +1,11 @@
 //! S08: contacts of the Google account are brought into the CRM when the user ticks that choice.
 
-use super::s03_right_mailbox;
+use super::Own;
 use crate::{contract::Person, mail::normalise, people::GooglePerson};
 
 /// Who the CRM is to have; `None` for an entry that is deleted, or by whom nobody could be written to. The
 /// user is no contact of themselves: mail to oneself would have a conversation.
-pub fn wanted(person: &GooglePerson, mailbox: &str) -> Option<Person> {
+pub fn wanted(person: &GooglePerson, own: &Own) -> Option<Person> {
     if person.metadata.deleted {
         return None;
     }
@@ -13,7 +13,7 @@ pub fn wanted(person: &GooglePerson, mailbox: &str) -> Option<Person> {
     for address in &person.email_addresses {
         let address = address.value.trim();
         let is_known = addresses.iter().any(|known| known.eq_ignore_ascii_case(address));
-        if normalise(address).is_some() && !s03_right_mailbox::same(address, mailbox) && !is_known {
+        if normalise(address).is_some() && !own.has(address) && !is_known {
             addresses.push(address.to_owned());
         }
     }
@@ -29,6 +29,10 @@ pub fn wanted(person: &GooglePerson, mailbox: &str) -> Option<Person> {
 mod tests {
     use super::*;
 
+    fn own(address: &str) -> Own {
+        Own::of([address].into_iter())
+    }
+
     fn person(json: &str) -> GooglePerson {
         serde_json::from_str(json).unwrap()
     }
@@ -39,7 +43,7 @@ mod tests {
             r#"{"resourceName": "people/c1", "etag": "x", "names": [{"displayName": "Ada"}],
                 "emailAddresses": [{"value": "ada@example.com", "type": "home"}, {"value": " Ada@Example.com"}]}"#,
         );
-        let wanted = wanted(&ada, "me@example.com").unwrap();
+        let wanted = wanted(&ada, &own("me@example.com")).unwrap();
         assert_eq!(wanted.key, "people/c1");
         assert_eq!(wanted.name, "Ada");
         assert_eq!(wanted.addresses, ["ada@example.com"]);
@@ -51,7 +55,7 @@ mod tests {
         let nameless = person(r#"{"resourceName": "people/c2", "names": [{"displayName": "Bo"}]}"#);
         let broken = person(r#"{"resourceName": "people/c3", "emailAddresses": [{"value": "call him"}]}"#);
         for person in [deleted, nameless, broken] {
-            assert_eq!(wanted(&person, "me@example.com"), None);
+            assert_eq!(wanted(&person, &own("me@example.com")), None);
         }
     }
 
@@ -61,7 +65,7 @@ mod tests {
             r#"{"resourceName": "people/c1", "emailAddresses": [{"value": "m.e@googlemail.com"}, {"value": "me@work.example"}]}"#,
         );
         assert_eq!(
-            wanted(&me, "me@gmail.com").unwrap().addresses,
+            wanted(&me, &own("me@gmail.com")).unwrap().addresses,
             ["me@work.example"]
         );
     }

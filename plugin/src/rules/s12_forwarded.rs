@@ -2,15 +2,15 @@
 
 use crate::mail::Envelope;
 
-/// Whether a sent message forwards another: Gmail and most clients prefix the subject, in the language
-/// of the user.
-pub fn is_forwarded(envelope: &Envelope) -> bool {
+/// The prefix by which a sent message forwards another: Gmail and most clients write one before the subject, in the
+/// language of the user.
+pub fn prefix(envelope: &Envelope) -> Option<&'static str> {
     let subject = envelope.subject.trim_start().to_lowercase();
     [
         "fwd:", "fw:", "wg:", "tr:", "rv:", "i:", "enc:", "doorst:", "vs:", "vb:", "转发:", "転送:",
     ]
-    .iter()
-    .any(|prefix| subject.starts_with(prefix))
+    .into_iter()
+    .find(|prefix| subject.starts_with(prefix))
 }
 
 #[cfg(test)]

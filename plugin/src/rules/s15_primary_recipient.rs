@@ -1,15 +1,14 @@
 //! S15: the conversation belongs to the primary recipient: the first To address that is a contact;
 //! without one, the first CC that is.
 
+use super::Place;
 use crate::mail::Envelope;
 
 /// The addresses whose contact gets a sent message, in the order in which they count.
-pub fn candidates(envelope: &Envelope) -> Vec<String> {
-    envelope
-        .to
-        .iter()
-        .chain(&envelope.cc)
-        .map(|mailbox| mailbox.address.clone())
+pub fn candidates(envelope: &Envelope) -> Vec<(Place, &str)> {
+    let to = envelope.to.iter().map(|mailbox| (Place::To, mailbox));
+    let all = to.chain(envelope.cc.iter().map(|mailbox| (Place::Cc, mailbox)));
+    all.map(|(place, mailbox)| (place, mailbox.address.as_str()))
         .collect()
 }
 

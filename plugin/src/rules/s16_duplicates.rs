@@ -22,7 +22,9 @@ mod tests {
             let mut contacts = Contacts::default();
             contacts.add(order);
             assert_eq!(
-                contacts.owner("ann@a.example").map(|owner| owner.id.as_str()),
+                contacts
+                    .owner("ann@a.example")
+                    .map(|owner| owner.contact.id.as_str()),
                 Some("old")
             );
         }

@@ -40,7 +40,7 @@ pub async fn audit<H: Host>(host: &H, mode: AuditMode, settings: &str) -> Result
         healed,
     };
     let mut excluded: BTreeMap<&'static str, u32> = BTreeMap::new();
-    ledger::for_each::<LedgerRow>(host, "ledger/", None, |id, row| match row.fate {
+    ledger::for_each::<LedgerRow>(host, ledger::LEDGER, None, |id, row| match row.fate {
         Fate::Delivered(_) => report.delivered += 1,
         Fate::Excluded(rule) => *excluded.entry(rule.name()).or_default() += 1,
         Fate::Gone => report.gone += 1,

@@ -1,6 +1,7 @@
 //! S01 to S04: a connection begins. The anchor is stored before anything is listed, so that nothing
 //! can fall between the anchor and the first listing.
 
+use super::aliases;
 use crate::{
     contract::{Connected, Expectation, OauthError, Problem},
     gmail::{Gmail, GmailError, SCOPE_MODIFY},
@@ -33,11 +34,12 @@ pub async fn connect<H: Host>(
     if settings.google_contacts && !people::is_granted(&grant.scopes) {
         return Err(Problem::ScopeMissing(vec![people::SCOPE.to_owned()]));
     }
-    let profile = Gmail::new(host, settings.quota_table)
-        .profile()
-        .await
-        .map_err(GmailError::into_problem)?;
+    let gmail = Gmail::new(host, settings.quota_table);
+    let profile = gmail.profile().await.map_err(GmailError::into_problem)?;
     s03_right_mailbox::check(expected, &grant.email, &profile.email_address)?;
+    // What is not read now, the first pass reads.
+    let aliases = gmail.send_as().await.ok();
+    let aliases = aliases.map(|all| aliases::accepted(all, host.now()));
 
     let stored = ledger::read::<ConnectionRow>(host, CONNECTION).await?;
     if let Some((row, _)) = &stored
@@ -47,6 +49,7 @@ pub async fn connect<H: Host>(
         // A watch may have ended with the old grant.
         let row = ConnectionRow {
             watch: None,
+            aliases: aliases.or_else(|| row.aliases.clone()),
             ..row.clone()
         };
         store(host, stored.as_ref(), &row).await?;
@@ -65,6 +68,8 @@ pub async fn connect<H: Host>(
         stuck: None,
         watch: None,
         crm_cursor: None,
+        aliases,
+        retract: None,
     };
     store(host, stored.as_ref(), &row).await?;
     Ok(Connected {

@@ -62,8 +62,9 @@ pub(super) async fn bring<H: Host>(pass: &Pass<'_, H>, trigger: &Trigger) -> Ste
 /// Gives the CRM a page, and keeps how far this is together with whom it was given.
 async fn take<H: Host>(pass: &Pass<'_, H>, book: &mut AddressBookRow, page: PeoplePage) -> Step {
     let (mut persons, mut left) = (Vec::new(), Vec::new());
+    let own = pass.own();
     for person in &page.connections {
-        match wanted(person, &pass.connection.address) {
+        match wanted(person, &own) {
             Some(wanted) => persons.push(wanted),
             None => left.push(person.resource_name.clone()),
         }

@@ -8,16 +8,14 @@ mod in_crm;
 mod look;
 mod rows;
 
-use std::collections::BTreeSet;
-
-use super::{Pass, Step, Stop, message::Delivery, sending, set_of, sharing};
+use super::{Pass, Step, Stop, matching::Matching, message::Delivery, sending, set_of, sharing};
 use crate::{
     contract::Standing as ContactStanding,
     gmail::{GmailError, Summary},
     ledger::{self, ConnectionRow, Fate, LedgerRow, Stuck, ThreadRow, thread_key},
     mail::{Envelope, Parsed},
     ports::Host,
-    rules::{self, Contacts, Decision, Evidence, Viewer, addresses_that_matter},
+    rules::{self, Decision, Rule, Viewer},
 };
 use hand_over::hand_over;
 use look::{Look, Looked, Reading, Standing, look_at};
@@ -25,8 +23,6 @@ use rows::{Rows, row};
 
 /// Messages looked at together.
 const GROUP: usize = 32;
-/// Most addresses of one look-up of contacts.
-const ADDRESSES_AT_ONCE: usize = 1_000;
 
 /// A message that may belong here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,9 +61,9 @@ impl Candidate {
 
 /// Delivers candidates, group by group, each group committed.
 pub(super) async fn deliver<H: Host>(pass: &mut Pass<'_, H>, candidates: Vec<Candidate>) -> Step {
-    let mut contacts = KnownContacts::default();
+    let mut matching = Matching::of(pass);
     for group in candidates.chunks(GROUP) {
-        deliver_group(pass, group, &mut contacts).await?;
+        deliver_group(pass, group, &mut matching).await?;
     }
     Ok(())
 }
@@ -75,7 +71,7 @@ pub(super) async fn deliver<H: Host>(pass: &mut Pass<'_, H>, candidates: Vec<Can
 async fn deliver_group<H: Host>(
     pass: &mut Pass<'_, H>,
     group: &[Candidate],
-    contacts: &mut KnownContacts,
+    matching: &mut Matching,
 ) -> Step {
     let threads = known_threads(pass, group).await?;
     let (looks, mut stop) = look_at(pass, group, &threads).await;
@@ -84,9 +80,13 @@ async fn deliver_group<H: Host>(
         threads,
         ..Rows::default()
     };
-    learn(pass, &looks, contacts).await?;
-    let standings = sharing::standings(pass, &contacts.met).await?;
-    let decided = decide(pass, looks, &contacts.contacts, &standings, &mut rows).await?;
+    let read = looks.iter().filter_map(|looked| match &looked.look {
+        Look::Read(reading) => Some((&reading.summary, &reading.envelope)),
+        _ => None,
+    });
+    matching.learn(pass, &read.collect::<Vec<_>>()).await?;
+    let standings = sharing::standings(pass, &matching.met).await?;
+    let decided = decide(pass, looks, matching, &standings, &mut rows).await?;
     if let Err(stopped) = hand_over(pass, decided, &mut rows).await {
         stop = stop.or(Some(stopped));
     }
@@ -155,37 +155,6 @@ async fn known_threads<H: Host>(
         .collect())
 }
 
-/// Contacts looked up in this pass, and addresses that have none.
-#[derive(Default)]
-struct KnownContacts {
-    contacts: Contacts,
-    asked: BTreeSet<String>,
-    /// The keys of the addresses asked for last that are of contacts.
-    met: Vec<String>,
-}
-
-impl KnownContacts {
-    async fn learn<H: Host>(&mut self, pass: &Pass<'_, H>, addresses: Vec<String>) -> Step {
-        let mut unknown = Vec::new();
-        for address in &addresses {
-            if self.asked.insert(address.clone()) {
-                unknown.push(address.clone());
-            }
-        }
-        for group in unknown.chunks(ADDRESSES_AT_ONCE) {
-            self.contacts.add(pass.host.find_contacts(group.to_vec()).await?);
-        }
-        let known = addresses
-            .iter()
-            .filter_map(|address| self.contacts.known(address));
-        self.met = set_of(known.map(|(key, _)| key))
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
-        Ok(())
-    }
-}
-
 /// A message that belongs here.
 struct Wanted {
     summary: Summary,
@@ -194,37 +163,21 @@ struct Wanted {
     delivery: Delivery,
 }
 
-/// Learns which addresses of a group's messages are of contacts.
-async fn learn<H: Host>(pass: &Pass<'_, H>, looks: &[Looked], contacts: &mut KnownContacts) -> Step {
-    let mut addresses = Vec::new();
-    for looked in looks {
-        if let Look::Read(reading) = &looked.look {
-            addresses.extend(addresses_that_matter(&Evidence {
-                summary: &reading.summary,
-                envelope: &reading.envelope,
-                own_address: &pass.connection.address,
-                since: pass.since(),
-            }));
-        }
-    }
-    contacts.learn(pass, addresses).await
-}
-
 async fn decide<H: Host>(
     pass: &Pass<'_, H>,
     looks: Vec<Looked>,
-    contacts: &Contacts,
+    matching: &Matching,
     standings: &[(String, ContactStanding)],
     rows: &mut Rows,
 ) -> Step<Vec<Wanted>> {
-    let own_address = pass.connection.address.as_str();
-    let since = pass.since();
     let user = pass.host.user();
     let viewer = Viewer {
         user: &user,
         whose: pass.settings.assigned_users,
         standings,
     };
+    let contacts = &matching.contacts;
+    let mut barred = Vec::new();
     let mut wanted = Vec::new();
     for Looked { id, thread, look } in looks {
         match look {
@@ -254,29 +207,31 @@ async fn decide<H: Host>(
                     rows.settle(pass, &id, found.row);
                     continue;
                 }
-                let evidence = Evidence {
-                    summary: &summary,
-                    envelope: &envelope,
-                    own_address,
-                    since,
-                };
+                let evidence = matching.evidence(&summary, &envelope);
                 let decision = match standing {
                     Standing::New => rules::shared(rules::decide(&evidence, contacts), &evidence, &viewer),
                     Standing::InCrm => rules::whose(&evidence, contacts),
                 };
                 match decision {
-                    Decision::Exclude(rule) => rows.exclude(pass, &summary, &envelope, rule),
+                    Decision::Exclude(rule, inputs) => {
+                        if rule == Rule::T06 {
+                            barred.push(pass.retraction(&id));
+                        }
+                        rows.exclude(pass, &summary, &envelope, rule, inputs);
+                    }
                     Decision::Deliver {
                         contact,
                         address,
                         direction,
                         rule,
+                        inputs,
                     } => {
                         let delivery = Delivery {
                             contact,
                             address,
                             direction,
                             rule,
+                            inputs,
                         };
                         wanted.push(Wanted {
                             summary,
@@ -289,5 +244,7 @@ async fn decide<H: Host>(
             }
         }
     }
+    // A pass that died when the rules were others may have put it there.
+    pass.tell_crm(barred).await?;
     Ok(wanted)
 }

@@ -1,56 +1,273 @@
-//! T02: which rule decided, and on what.
+//! T02: which rule decided, and on what. T06: what the rules would decide, as a dry run. Headers alone are read, and
+//! nothing is written.
 
-use super::crm_problem;
+use super::{Pass, Step, crm_problem, matching::Matching};
 use crate::{
-    contract::{Explanation, Field, Problem, Subject},
-    ledger::{self, CONNECTION, Conflict, ConnectionRow, Fate, LedgerRow, ledger_key},
+    contract::{Class, Explanation, Field, Outcome, PreviewRange, Problem, Subject},
+    gmail::{Folders, GmailError, MessageRef, Metadata},
+    ledger::{self, CONNECTION, Conflict, ConnectionRow, Fate, LEDGER, LedgerRow, VERSION},
+    mail::{Envelope, message_ids, normalise},
     ports::Host,
-    rules::{Rule, address_key, s17_both_ways::from_bits},
+    rules::{self, Contacts, Decision, Inputs, Rule, input, name_and_value, s17_both_ways::from_bits},
+    settings,
 };
 
 /// The most messages of one contact that are explained.
 const MOST: usize = 500;
+/// The most messages of one dry run, at 20 units each.
+const MOST_PREVIEWED: u32 = 500;
 
-/// Explains a message, or all of a contact.
-pub async fn explain<H: Host>(host: &H, subject: Subject) -> Result<Vec<Explanation>, Problem> {
-    if ledger::read::<ConnectionRow>(host, CONNECTION).await?.is_none() {
+/// Explains a message, all of a contact, or what would become of mail.
+pub async fn explain<H: Host>(
+    host: &H,
+    subject: Subject,
+    settings: &str,
+) -> Result<Vec<Explanation>, Problem> {
+    let Some((connection, _)) = ledger::read::<ConnectionRow>(host, CONNECTION).await? else {
         return Err(Problem::NotConnected);
+    };
+    let pass = match Pass::load(host, settings::require(settings)?).await {
+        Ok(pass) => Some(pass),
+        // The ledger of a connection that was ended still tells what it did.
+        Err(Problem::NotConnected) => None,
+        Err(problem) => return Err(problem),
+    };
+    if let Some(pass) = &pass {
+        pass.gmail.set_class(Class::Audit);
     }
-    match subject {
-        Subject::Message(id) => {
-            let row = ledger::read::<LedgerRow>(host, &ledger_key(&id)).await?;
-            Ok(row.map(|(row, _)| explanation(&id, &row)).into_iter().collect())
+    let explained = match (subject, &pass) {
+        (Subject::Message(id), _) => by_ids(host, pass.as_ref(), &connection, vec![id]).await,
+        (Subject::MessageId(message_id), _) => {
+            let ids = with_message_id(host, pass.as_ref(), &message_id).await;
+            match ids {
+                Ok(ids) => by_ids(host, pass.as_ref(), &connection, ids).await,
+                Err(stop) => Err(stop),
+            }
         }
-        Subject::Contact(address) => {
-            let wanted = address_key(&address);
-            let contacts = host.find_contacts(vec![address]).await.map_err(crm_problem)?;
-            let mut explanations = Vec::new();
-            ledger::for_each::<LedgerRow>(host, "ledger/", None, |id, row| {
-                let sender = row.sender.as_deref().and_then(address_key);
-                let is_contact = matches!(&row.fate, Fate::Delivered(delivered)
-                    if contacts.iter().any(|contact| contact.id == delivered.contact));
-                if explanations.len() < MOST && (is_contact || (wanted.is_some() && sender == wanted)) {
-                    explanations.push(explanation(id, &row));
-                }
-            })
-            .await?;
-            Ok(explanations)
+        (Subject::Contact(address), _) => Ok(of_contact(host, &connection, address).await?),
+        (Subject::Preview(range), Some(pass)) => preview(pass, range).await,
+        (Subject::Preview(_), None) => return Err(Problem::NotConnected),
+    };
+    explained.map_err(|stop| stop.problem)
+}
+
+/// These messages: from the ledger, and from the mailbox what the ledger lacks.
+async fn by_ids<H: Host>(
+    host: &H,
+    pass: Option<&Pass<'_, H>>,
+    connection: &ConnectionRow,
+    ids: Vec<String>,
+) -> Step<Vec<Explanation>> {
+    let rows = ledger::rows_of(host, &ids).await?;
+    let mut explained = Vec::with_capacity(ids.len());
+    for (id, row) in ids.into_iter().zip(rows) {
+        match (row, pass) {
+            (Some(row), _) => explained.push(explanation(&id, &row, connection)),
+            (None, Some(pass)) => explained.extend(unseen(pass, &id).await?),
+            (None, None) => {}
         }
+    }
+    Ok(explained)
+}
+
+/// A message without a row, if the mailbox has it: missing, unless it is past mail, which needs no row.
+async fn unseen<H: Host>(pass: &Pass<'_, H>, id: &str) -> Step<Option<Explanation>> {
+    let metadata = match pass.gmail.metadata(id).await {
+        Ok(metadata) => metadata,
+        // Not there, or no id of Gmail's.
+        Err(GmailError::Gone | GmailError::Refused { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let mut matching = Matching::of(pass);
+    let mut foreseen = foresee(pass, &mut matching, vec![metadata]).await?;
+    let Some(mut explanation) = foreseen.pop() else {
+        return Ok(None);
+    };
+    let would_be = match &explanation.outcome {
+        Outcome::Excluded(rule) if *rule == Rule::S04.name() => return Ok(Some(explanation)),
+        Outcome::Delivered(contact) => format!("delivered to {contact}"),
+        _ => format!("excluded by {}", explanation.rule),
+    };
+    explanation.inputs.push(field("would-be", &would_be));
+    explanation.outcome = Outcome::Missing;
+    Ok(Some(explanation))
+}
+
+/// The ids of the messages with a Message-ID: as Gmail finds them, and as the ledger remembers what is gone.
+async fn with_message_id<H: Host>(
+    host: &H,
+    pass: Option<&Pass<'_, H>>,
+    message_id: &str,
+) -> Step<Vec<String>> {
+    let Some(wanted) = message_ids(message_id).into_iter().next() else {
+        return Ok(Vec::new());
+    };
+    let searched = match pass {
+        Some(pass) => pass.gmail.with_message_id(&wanted).await,
+        None => Ok(Vec::new()),
+    };
+    let mut ids = Vec::new();
+    ids.extend(searched.iter().flatten().map(|message| message.id.clone()));
+    ledger::for_each::<LedgerRow>(host, LEDGER, None, |id, row| {
+        let is_it = matches!(&row.fate, Fate::Delivered(delivered)
+            if delivered.message_id.as_ref() == Some(&wanted));
+        if is_it && !ids.iter().any(|known| known == id) {
+            ids.push(id.to_owned());
+        }
+    })
+    .await?;
+    match searched {
+        Err(error) if ids.is_empty() => Err(error.into()),
+        _ => Ok(ids),
     }
 }
 
-fn explanation(id: &str, row: &LedgerRow) -> Explanation {
+/// All that was delivered to the contacts with an address, and what is about the address or was kept out for its sake.
+async fn of_contact<H: Host>(
+    host: &H,
+    connection: &ConnectionRow,
+    address: String,
+) -> Result<Vec<Explanation>, Problem> {
+    let mut contacts = Contacts::default();
+    let mut wanted = None;
+    if let Some(address) = normalise(&address) {
+        contacts.add(
+            host.find_contacts(address.spellings())
+                .await
+                .map_err(crm_problem)?,
+        );
+        wanted = Some(address);
+    }
+    let owner = contacts.owner(&address);
+    let ids: Vec<&str> = owner
+        .iter()
+        .flat_map(|owner| std::iter::once(&owner.contact.id).chain(&owner.others))
+        .map(String::as_str)
+        .collect();
+    let is_it = |text: &str| {
+        let address = normalise(text);
+        address
+            .zip(wanted.as_ref())
+            .is_some_and(|(address, wanted)| address.is_of_mailbox(wanted) || wanted.is_of_mailbox(&address))
+    };
+    let mut explanations = Vec::new();
+    ledger::for_each::<LedgerRow>(host, LEDGER, None, |id, row| {
+        let is_delivered = matches!(&row.fate, Fate::Delivered(delivered)
+            if ids.contains(&delivered.contact.as_str()));
+        let is_about = || {
+            row.sender.as_deref().is_some_and(is_it)
+                || row.inputs.iter().any(|input| match name_and_value(input) {
+                    ("contact" | "retracted-from" | "created-later", id) => ids.contains(&id),
+                    (_, value) => is_it(value),
+                })
+        };
+        if explanations.len() < MOST && (is_delivered || is_about()) {
+            explanations.push(explanation(id, &row, connection));
+        }
+    })
+    .await?;
+    Ok(explanations)
+}
+
+/// The newest mail, as the rules would decide if it came now.
+async fn preview<H: Host>(pass: &Pass<'_, H>, range: PreviewRange) -> Step<Vec<Explanation>> {
+    let most = range.most.min(MOST_PREVIEWED) as usize;
+    let mut listed: Vec<MessageRef> = Vec::new();
+    let mut token: Option<String> = None;
+    while listed.len() < most {
+        let after = range.since / 1_000;
+        let page = pass.gmail.list(after, Folders::All, token.as_deref()).await?;
+        listed.extend(page.messages);
+        token = page.next_page_token;
+        if token.is_none() {
+            break;
+        }
+    }
+    listed.truncate(most);
+    let ids: Vec<&str> = listed.iter().map(|message| message.id.as_str()).collect();
+    let mut messages = Vec::with_capacity(ids.len());
+    for answer in pass.gmail.metadata_of(&ids).await {
+        match answer {
+            Ok(metadata) => messages.push(metadata),
+            Err(GmailError::Gone) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let mut matching = Matching::of(pass);
+    // What came before the connection shows as well as the rest what the rules do.
+    matching.since = 0;
+    foresee(pass, &mut matching, messages).await
+}
+
+/// What the rules would decide now; what the CRM sent is there already.
+async fn foresee<H: Host>(
+    pass: &Pass<'_, H>,
+    matching: &mut Matching,
+    messages: Vec<Metadata>,
+) -> Step<Vec<Explanation>> {
+    let mut read = Vec::with_capacity(messages.len());
+    for metadata in messages {
+        let envelope = Envelope::from_headers(&metadata.headers());
+        read.push((metadata.summary, envelope));
+    }
+    let known: Vec<_> = read
+        .iter()
+        .map(|(summary, envelope)| (summary, envelope))
+        .collect();
+    matching.learn(pass, &known).await?;
+    let rows = ledger::rows_of(pass.host, read.iter().map(|(summary, _)| &summary.id)).await?;
+    let mut explanations = Vec::with_capacity(read.len());
+    for ((summary, envelope), row) in read.into_iter().zip(rows) {
+        let row = row.filter(|row| matches!(&row.fate, Fate::Delivered(it) if it.rule == Rule::S20));
+        if let Some(row) = row {
+            explanations.push(explanation(&summary.id, &row, &pass.connection));
+            continue;
+        }
+        let evidence = matching.evidence(&summary, &envelope);
+        let (outcome, rule, mut inputs) = match rules::decide(&evidence, &matching.contacts) {
+            Decision::Deliver {
+                contact,
+                rule,
+                inputs,
+                ..
+            } => (Outcome::Delivered(contact.id), rule, inputs),
+            Decision::Exclude(rule, inputs) => (Outcome::Excluded(rule.name().to_owned()), rule, inputs),
+        };
+        inputs.push(input("subject", &envelope.subject));
+        explanations.push(Explanation {
+            id: summary.id,
+            outcome,
+            rule: rule.name().to_owned(),
+            inputs: told_inputs(
+                Known {
+                    thread: &summary.thread_id,
+                    received_at: summary.internal_date,
+                    sender: envelope.sender.as_ref().map(|sender| sender.address.as_str()),
+                    rule: Some(rule),
+                },
+                &inputs,
+                &pass.connection,
+            ),
+            decided_at: pass.host.now(),
+            version: VERSION.to_owned(),
+        });
+    }
+    Ok(explanations)
+}
+
+fn explanation(id: &str, row: &LedgerRow, connection: &ConnectionRow) -> Explanation {
     let rule = match &row.fate {
         Fate::Delivered(delivered) => Some(delivered.rule),
         Fate::Excluded(rule) => Some(*rule),
         Fate::Gone | Fate::Quarantined(_) => None,
     };
-    let mut inputs = vec![
-        field("thread", &row.thread),
-        field("received-at", &row.received_at.to_string()),
-    ];
-    inputs.extend(row.sender.as_deref().map(|sender| field("sender", sender)));
-    inputs.extend(rule.map(|rule| field("meaning", rule.meaning())));
+    let known = Known {
+        thread: &row.thread,
+        received_at: row.received_at,
+        sender: row.sender.as_deref(),
+        rule,
+    };
+    let mut inputs = told_inputs(known, &row.inputs, connection);
     if let Fate::Delivered(delivered) = &row.fate {
         inputs.extend(
             delivered
@@ -61,6 +278,9 @@ fn explanation(id: &str, row: &LedgerRow) -> Explanation {
             inputs.push(field("released", Rule::S31.meaning()));
         }
         inputs.extend(delivered.left_out.iter().map(|text| field("left-out", text)));
+        if delivered.deleted {
+            inputs.push(field("deleted-in-the-mailbox", "yes"));
+        }
     }
     Explanation {
         id: id.to_owned(),
@@ -70,6 +290,31 @@ fn explanation(id: &str, row: &LedgerRow) -> Explanation {
         decided_at: row.decided_at,
         version: row.version.clone(),
     }
+}
+
+/// What is told of every message.
+struct Known<'k> {
+    thread: &'k str,
+    received_at: u64,
+    sender: Option<&'k str>,
+    rule: Option<Rule>,
+}
+
+fn told_inputs(known: Known<'_>, looked_at: &Inputs, connection: &ConnectionRow) -> Vec<Field> {
+    let mut inputs = vec![
+        field("thread", known.thread),
+        field("received-at", &known.received_at.to_string()),
+    ];
+    inputs.extend(known.sender.map(|sender| field("sender", sender)));
+    if known.rule == Some(Rule::S04) {
+        inputs.push(field("connected-at", &connection.since.to_string()));
+    }
+    inputs.extend(looked_at.iter().map(|input| {
+        let (name, value) = name_and_value(input);
+        field(name, value)
+    }));
+    inputs.extend(known.rule.map(|rule| field("meaning", rule.meaning())));
+    inputs
 }
 
 /// A conflict in words.

@@ -164,7 +164,7 @@ async fn come_back<H: Host>(pass: &Pass<'_, H>) -> Step<Vec<Candidate>> {
 async fn mark_deleted<H: Host>(pass: &Pass<'_, H>, listed: &[MessageRef], before: u64) -> Step {
     let present = set_of(listed.iter().map(|message| message.id.as_str()));
     let mut deleted: Vec<(String, LedgerRow)> = Vec::new();
-    ledger::for_each::<LedgerRow>(pass.host, "ledger/", None, |id, row| {
+    ledger::for_each::<LedgerRow>(pass.host, ledger::LEDGER, None, |id, row| {
         let old_enough = row.received_at < before;
         let is_live = matches!(&row.fate, Fate::Delivered(delivered) if delivered.is_synced());
         if is_live && old_enough && !present.contains(id) {

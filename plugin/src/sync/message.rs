@@ -6,7 +6,7 @@ use crate::{
     gmail::{Summary, label},
     mail::{self, Mailbox, Parsed, fold_html, quoted_from, text::cut_at_boundary},
     ports::Host,
-    rules::{Rule, s14_copies, t08_authentication::authentication},
+    rules::{Inputs, Rule, s14_copies, t08_authentication::authentication},
 };
 
 /// What was decided of a message.
@@ -17,6 +17,7 @@ pub(super) struct Delivery {
     pub(super) address: String,
     pub(super) direction: Direction,
     pub(super) rule: Rule,
+    pub(super) inputs: Inputs,
 }
 
 /// The message for the CRM; its attachments' bytes follow.

@@ -2,6 +2,7 @@
 //! connection's row, does bounded work, and commits what became of each message together with the
 //! cursor, so that a crash at any point repeats work but never loses or doubles any.
 
+mod aliases;
 mod audit;
 mod carry;
 mod changes;
@@ -11,9 +12,11 @@ mod deliver;
 mod disconnect;
 mod explain;
 mod gap;
+mod matching;
 mod message;
 mod pull;
 mod reflag;
+mod retract;
 mod retry;
 mod run;
 mod send;
@@ -41,6 +44,7 @@ use crate::{
     mail::Sanitiser,
     mutation::Mutation,
     ports::Host,
+    rules::{Own, Privacy, Rule},
     settings::Settings,
 };
 
@@ -119,6 +123,7 @@ pub(crate) const NOTHING: Counts = Counts {
     unsent: 0,
     updates_in: 0,
     updates_out: 0,
+    retracted: 0,
     requests: 0,
     units: 0,
 };
@@ -178,6 +183,23 @@ impl<'h, H: Host> Pass<'h, H> {
         self.connection.since
     }
 
+    /// The user's own addresses, as they are known now.
+    pub(crate) fn own(&self) -> Own {
+        let aliases = self.connection.aliases.iter().flat_map(|known| &known.addresses);
+        let aliases = aliases.filter(|_| !self.settings.has(Mutation::AliasTakenForContact));
+        let others = aliases.chain(&self.settings.own_addresses);
+        Own::of(
+            std::iter::once(&self.connection.address)
+                .chain(others)
+                .map(String::as_str),
+        )
+    }
+
+    /// What people want to keep out (T06).
+    pub(crate) fn privacy(&self) -> Privacy {
+        Privacy::of(&self.settings, &self.connection.address)
+    }
+
     pub(crate) fn features(&self) -> &Features {
         self.features.get_or_init(|| self.host.supported())
     }
@@ -216,6 +238,7 @@ impl<'h, H: Host> Pass<'h, H> {
             flags,
             deleted: false,
             released: false,
+            retracted: None,
         }
     }
 
@@ -223,6 +246,14 @@ impl<'h, H: Host> Pass<'h, H> {
     pub(crate) fn deletion(&self, id: &str) -> MessageUpdate {
         MessageUpdate {
             deleted: true,
+            ..self.update(id, None)
+        }
+    }
+
+    /// A message that a rule no longer allows in the CRM (T06).
+    pub(crate) fn retraction(&self, id: &str) -> MessageUpdate {
+        MessageUpdate {
+            retracted: Some(Rule::T06.name().to_owned()),
             ..self.update(id, None)
         }
     }

@@ -32,7 +32,7 @@ const AT_ONCE: usize = 50;
 pub(super) async fn reflag<H: Host>(pass: &Pass<'_, H>, before: u64) -> Step {
     let labelled = labelled(pass).await?;
     let mut differing = Vec::new();
-    ledger::for_each::<LedgerRow>(pass.host, "ledger/", None, |id, row| {
+    ledger::for_each::<LedgerRow>(pass.host, ledger::LEDGER, None, |id, row| {
         let Fate::Delivered(delivered) = &row.fate else {
             return;
         };

@@ -1,6 +1,8 @@
 //! One bounded pass: mail to send, what was done in the CRM, then mail that came.
 
-use super::{NOTHING, Pass, Step, Stop, carry, contacts, gap, pull, retry, send, sharing, watch};
+use super::{
+    NOTHING, Pass, Step, Stop, aliases, carry, contacts, gap, pull, retract, retry, send, sharing, watch,
+};
 use crate::{
     contract::{Counts, Problem, Report, Trigger},
     ledger::ConnectionRow,
@@ -55,8 +57,10 @@ async fn work<H: Host>(pass: &mut Pass<'_, H>, trigger: &Trigger) -> Step<Done> 
         };
         pass.commit_connection(connection, Vec::new()).await?;
     }
+    retract::begin(pass, trigger).await?;
     watch::keep(pass).await?;
     let waiting = send::send_waiting(pass).await?;
+    aliases::refresh(pass, trigger).await?;
     retry::retry_quarantined(pass).await?;
     carry::carry(pass).await?;
     let again = contacts::bring(pass, trigger).await?;
@@ -67,6 +71,9 @@ async fn work<H: Host>(pass: &mut Pass<'_, H>, trigger: &Trigger) -> Step<Done> 
     sharing::review(pass, trigger).await?;
     if sharing::tell_released(pass).await? == Progress::More {
         progress = Progress::More;
+    }
+    if progress == Progress::Complete {
+        progress = retract::go_on(pass).await?;
     }
     let settles = pass.connection.gap.map(|gap| gap.settles_at());
     let early = is_ahead(trigger, &pass.connection.cursor).then(|| pass.host.now() + READABLE_AFTER);

@@ -2,7 +2,7 @@
 //! before the mail that claims it is sent; and what the CRM holds of a contact that was released is marked so, page by
 //! page, each committed, so that an interruption repeats a page at most.
 
-use super::{Pass, Step, run::Progress};
+use super::{Pass, Step, matching::find_contacts, run::Progress};
 use crate::{
     contract::{Change, Contact, MessageUpdate, Outbound, Problem, SharingError, Standing, Trigger},
     ledger::{
@@ -56,7 +56,7 @@ pub(super) async fn to_claim<H: Host>(
     let recipients = [&outbound.to, &outbound.cc, &outbound.bcc].into_iter().flatten();
     let mut recipients: Vec<String> = recipients.map(|mailbox| mailbox.address.clone()).collect();
     recipients.truncate(ADDRESSES_AT_ONCE);
-    let found = pass.host.find_contacts(recipients.clone()).await?;
+    let found = find_contacts(pass, &recipients).await?;
     let Some(contact) = found.iter().find(|contact| contact.id == outbound.contact_id) else {
         return Ok((Vec::new(), Vec::new()));
     };
@@ -84,7 +84,7 @@ pub(super) async fn claim<H: Host>(pass: &Pass<'_, H>, addresses: &[String]) -> 
 /// Whether mail of this address is brought to this user, who then may keep it.
 fn is_kept<H: Host>(pass: &Pass<'_, H>, contacts: &Contacts, address: &str) -> bool {
     let owner = contacts.owner(address);
-    owner.is_some_and(|contact| sees(contact, &pass.host.user(), pass.settings.assigned_users))
+    owner.is_some_and(|owner| sees(&owner.contact, &pass.host.user(), pass.settings.assigned_users))
 }
 
 /// The row of one address of a contact.

@@ -10,7 +10,7 @@ use std::{
 use tokio::runtime::Runtime;
 use twinbox_host::{
     body::Body,
-    contract::{AuditMode, Subject, Trigger},
+    contract::{AuditMode, PreviewRange, Subject, Trigger},
     sandbox::{Ended, Limits, PassError, Plugin, Refusal, Sandbox, SandboxConfig},
 };
 
@@ -80,13 +80,19 @@ async fn call(world: &Arc<Scripted>, tally: &mut Tally) {
         1 => answered(pass.audit(AuditMode::Heal, settings(world)).await),
         2 => answered(pass.audit(AuditMode::ReportOnly, settings(world)).await),
         3 => {
-            let subject = world.decide(|choices| match choices.below(4) {
+            let subject = world.decide(|choices| match choices.below(7) {
                 0 => Subject::Message(choices.text()),
                 1 => Subject::Message("1002".into()),
                 2 => Subject::Contact(choices.text()),
+                3 => Subject::MessageId(choices.text()),
+                4 => Subject::MessageId("<m1@client.example>".into()),
+                5 => Subject::Preview(PreviewRange {
+                    since: choices.number(),
+                    most: choices.number32(),
+                }),
                 _ => Subject::Contact("ann@client.example".into()),
             });
-            answered(pass.explain(subject).await);
+            answered(pass.explain(subject, settings(world)).await);
         }
         4 => {
             let (recipient, raw, at) =
@@ -113,12 +119,13 @@ async fn call(world: &Arc<Scripted>, tally: &mut Tally) {
 }
 
 fn trigger(choices: &mut Choices<'_>) -> Trigger {
-    match choices.below(6) {
+    match choices.below(7) {
         0 => Trigger::Schedule,
         1 => Trigger::Outbound,
         2 => Trigger::CrmChange,
         3 => Trigger::Manual,
         4 => Trigger::Reconnected,
+        5 => Trigger::Retract,
         _ => Trigger::Push(choices.text()),
     }
 }
@@ -127,6 +134,8 @@ fn settings(world: &Scripted) -> String {
     const SETTINGS: &[&str] = &[
         "{\"daily-limit\":1}",
         "{\"quota-table\":\"old\"}",
+        "{\"never-sync\":[\"client.example\",\"bob@x.example\"],\"internal-domains\":[]}",
+        "{\"never-sync\":[\"@\",7]}",
         "{\"daily-limit\":-1}",
         "{\"daily-limit\":1e9}",
         "null",

@@ -16,8 +16,9 @@ use twinbox_host::{
     audit::Audited,
     choices::{Choices, Wanted},
     clock::Clock,
-    contract::{AuditMode, AuditReport, Explanation, Flags, Problem, Subject, Trigger},
-    crm::{Counts, Delivery, EmbeddedCrm, NewContact, Paging, StoredMessage},
+    contract::{AuditMode, AuditReport, Explanation, Flags, PreviewRange, Problem, Subject, Trigger},
+    crm::{Counts, Delivery, EmbeddedCrm, NewContact, Paging, Secrecy, StoredMessage},
+    privacy::Privacy,
     quota::Rates,
     release::{Plugins, ShadowSummary},
     scope::{ConnectionId, TenantId, UserId},
@@ -278,9 +279,18 @@ impl World {
     /// One pass that dies at a request, with the process it runs in, and the time it takes until the
     /// connection is free again. `n` counts the pass's requests from 0.
     pub async fn pass_that_dies(&self, n: usize, moment: Moment) -> Died {
+        self.run_that_dies(Trigger::Manual, n, moment).await
+    }
+
+    /// The same of a pass that a retract begins with (T06).
+    pub async fn retract_that_dies(&self, n: usize, moment: Moment) -> Died {
+        self.run_that_dies(Trigger::Retract, n, moment).await
+    }
+
+    async fn run_that_dies(&self, trigger: Trigger, n: usize, moment: Moment) -> Died {
         let killed = self.platform.wire.kill_at(n, moment);
         let died = tokio::select! {
-            ran = self.pass() => {
+            ran = self.platform.host.run(self.connection_id(), trigger) => {
                 ran.expect("a pass");
                 Died::No
             }
@@ -356,6 +366,72 @@ impl World {
     pub async fn explain_all(&self, subject: Subject) -> Vec<Explanation> {
         let found = self.platform.host.explain(self.connection_id(), subject).await;
         found.expect("an explanation")
+    }
+
+    /// What an explanation of a message says under this name; nothing if it says nothing.
+    pub async fn input(&self, id: &str, name: &str) -> Option<String> {
+        let explanation = self.explain(id).await;
+        let found = explanation.inputs.into_iter().find(|input| input.name == name);
+        found.map(|input| input.value)
+    }
+
+    /// The user changes their lists (T06).
+    pub async fn keeps_out(&self, change: impl FnOnce(&mut Privacy)) -> Result<Connection, HostError> {
+        let mut lists = Privacy::of(&self.connection_row().await.settings);
+        change(&mut lists);
+        self.platform.host.set_privacy(self.connection_id(), &lists).await
+    }
+
+    /// The user makes a conversation private, or opens it again.
+    pub async fn keeps(&self, who: &str, secrecy: Secrecy) {
+        let contact = self.contact_id(who).await;
+        let kept = self
+            .platform
+            .crm
+            .set_secrecy(&self.seat.tenant, &contact, secrecy);
+        kept.await.expect("a contact");
+    }
+
+    /// A dry run over the newest messages, with these lists or with the connection's own.
+    pub async fn preview(&self, most: u32, lists: Option<&Privacy>) -> Vec<Explanation> {
+        let range = PreviewRange { since: 0, most };
+        let found = self
+            .platform
+            .host
+            .preview(self.connection_id(), range, lists)
+            .await;
+        found.expect("a dry run")
+    }
+
+    /// Takes out what the rules no longer allow; how many messages.
+    pub async fn retract(&self) -> u32 {
+        let retracted = self
+            .platform
+            .host
+            .retract(self.connection_id(), Duration::ZERO)
+            .await;
+        retracted.expect("a retract")
+    }
+
+    /// Whether nothing is left of a message.
+    pub async fn is_erased(&self, message: &StoredMessage) -> bool {
+        let crm = &self.platform.crm;
+        let found = crm.message(&self.seat.tenant, &message.id).await;
+        let mut parts = message.message.attachments.iter();
+        let part = parts.next().map(|part| part.part.clone()).unwrap_or_default();
+        let bytes = crm.attachment_body(&self.seat.tenant, &message.id, &part).await;
+        found.is_err() && bytes.is_err()
+    }
+
+    /// Every key of the connection's storage with its value, as text.
+    pub async fn storage(&self) -> Vec<(String, String)> {
+        let store = &self.platform.host.parts().store;
+        let page = store.scan(self.connection_id(), "", None, 10_000).await.unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        page.entries
+            .iter()
+            .map(|entry| (entry.key.clone(), text(&entry.value)))
+            .collect()
     }
 
     /// The rule that decided about a message, in the words of the ledger.

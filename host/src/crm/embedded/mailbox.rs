@@ -120,6 +120,12 @@ pub(super) fn update(
             outcomes.push(UpdateOutcome::Gone);
             continue;
         };
+        if update.retracted.is_some() {
+            erase(sql, tenant, &there)?;
+            events.push(there.updated(tenant));
+            outcomes.push(UpdateOutcome::Done);
+            continue;
+        }
         let flags = update.flags.unwrap_or(there.flags);
         let deleted = there.deleted || update.deleted;
         let released = there.released || update.released;
@@ -130,6 +136,18 @@ pub(super) fn update(
         outcomes.push(UpdateOutcome::Done);
     }
     Ok((outcomes, events))
+}
+
+/// Takes a message out with all that came with it, and with what people did to it (T06).
+fn erase(sql: &Sql, tenant: &TenantId, there: &Located) -> Result<(), CrmError> {
+    attachments::remove_all(sql, &there.id)?;
+    sql.prepare_cached("DELETE FROM crm_message WHERE id = ?1")?
+        .execute([&there.id])?;
+    sql.prepare_cached(
+        "DELETE FROM crm_change WHERE tenant = ?1 AND connection = ?2 AND json_extract(record, '$.key') = ?3",
+    )?
+    .execute((tenant.as_str(), &there.connection, &there.key))?;
+    Ok(())
 }
 
 /// Sets what the reader has done with a message.

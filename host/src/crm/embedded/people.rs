@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection as Sql, OptionalExtension};
 
-use super::{CrmError, EmbeddedCrm, Paging, attachments, pages::PAGE_LIMIT, records::new_id};
+use super::{CrmError, CrmEvent, EmbeddedCrm, Paging, attachments, pages::PAGE_LIMIT, records::new_id};
 use crate::{
     contract::Contact,
     scope::{TenantId, UserId},
@@ -26,6 +26,15 @@ pub struct NewContact {
     pub assigned_user: Option<UserId>,
     /// When it was created, ms since the epoch; absent: now.
     pub created_at: Option<u64>,
+}
+
+/// Whether a contact's mail comes in (T06).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrecy {
+    /// It does, as far as the other rules let it.
+    Open,
+    /// It does not.
+    Private,
 }
 
 impl EmbeddedCrm {
@@ -156,6 +165,56 @@ impl EmbeddedCrm {
             .await
     }
 
+    /// Makes a contact's conversation private, or open again (T06): while it is private none of its mail comes in.
+    pub async fn set_secrecy(&self, tenant: &TenantId, id: &str, secrecy: Secrecy) -> Result<(), CrmError> {
+        let (owner, id) = (tenant.clone(), id.to_owned());
+        let changed = self
+            .database
+            .write(move |sql| {
+                let is_private = secrecy == Secrecy::Private;
+                let changed = sql
+                    .prepare_cached("UPDATE crm_contact SET private = ?3 WHERE tenant = ?1 AND id = ?2")?
+                    .execute((owner.as_str(), id, is_private))?;
+                Ok::<_, CrmError>(changed)
+            })
+            .await?;
+        if changed == 0 {
+            return Err(CrmError::NotFound);
+        }
+        let tenant = tenant.clone();
+        self.announce([CrmEvent::ContactsChanged { tenant }]);
+        Ok(())
+    }
+
+    /// The tenant's contacts whose conversation is private, by name; the first 1,000.
+    pub async fn private_contacts(&self, tenant: &TenantId) -> Result<Vec<Contact>, CrmError> {
+        let tenant = tenant.clone();
+        self.database
+            .call(move |sql| {
+                let ids: Vec<String> = sql
+                    .prepare_cached(
+                        "SELECT id FROM crm_contact WHERE tenant = ?1 AND private = 1 ORDER BY name, id LIMIT 1000",
+                    )?
+                    .query_map([tenant.as_str()], |row| row.get(0))?
+                    .collect::<Result<_, _>>()?;
+                ids.iter()
+                    .filter_map(|id| by_id(sql, &tenant, id).transpose())
+                    .collect()
+            })
+            .await
+    }
+
+    /// The tenant's contact with exactly this address, in any case; of several the one created first.
+    pub async fn contact_with(&self, tenant: &TenantId, address: &str) -> Result<Contact, CrmError> {
+        let (tenant, addresses) = (tenant.clone(), vec![address.to_owned()]);
+        self.database
+            .call(move |sql| {
+                let found = with_addresses(sql, &tenant, &addresses)?;
+                found.into_iter().next().ok_or(CrmError::NotFound)
+            })
+            .await
+    }
+
     /// A tenant's contacts, the one created first before the others.
     pub async fn list_contacts(&self, tenant: &TenantId, paging: Paging) -> Result<Vec<Contact>, CrmError> {
         let tenant = tenant.clone();
@@ -193,11 +252,41 @@ pub(super) fn with_addresses(
     tenant: &TenantId,
     addresses: &[String],
 ) -> Result<Vec<Contact>, CrmError> {
-    let mut statement =
-        sql.prepare_cached("SELECT contact FROM crm_address WHERE tenant = ?1 AND folded = ?2")?;
+    let query = "SELECT contact FROM crm_address WHERE tenant = ?1 AND folded = ?2";
+    find(sql, tenant, query, addresses.iter().map(|address| fold(address)))
+}
+
+/// The same and more: all contacts with an address that may be the same mailbox as one of these. The sync decides
+/// which of them is.
+pub(super) fn alike(sql: &Sql, tenant: &TenantId, addresses: &[String]) -> Result<Vec<Contact>, CrmError> {
+    let query = "SELECT contact FROM crm_address WHERE tenant = ?1 AND loose = ?2";
+    let wanted: BTreeSet<String> = addresses.iter().map(|address| loose(address)).collect();
+    find(sql, tenant, query, wanted.into_iter())
+}
+
+/// Indexes addresses from before there was an index by likeness.
+pub(super) fn index(sql: &Sql) -> rusqlite::Result<()> {
+    let unindexed: Vec<(i64, String)> = sql
+        .prepare("SELECT rowid, address FROM crm_address WHERE loose IS NULL")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut statement = sql.prepare("UPDATE crm_address SET loose = ?2 WHERE rowid = ?1")?;
+    for (row, address) in unindexed {
+        statement.execute((row, loose(&address)))?;
+    }
+    Ok(())
+}
+
+fn find(
+    sql: &Sql,
+    tenant: &TenantId,
+    query: &str,
+    wanted: impl Iterator<Item = String>,
+) -> Result<Vec<Contact>, CrmError> {
+    let mut statement = sql.prepare_cached(query)?;
     let mut ids = BTreeSet::new();
-    for address in addresses {
-        let mut rows = statement.query((tenant.as_str(), fold(address)))?;
+    for wanted in wanted {
+        let mut rows = statement.query((tenant.as_str(), wanted))?;
         while let Some(row) = rows.next()? {
             ids.insert(row.get::<_, String>(0)?);
         }
@@ -214,7 +303,7 @@ pub(super) fn with_addresses(
 pub(super) fn by_id(sql: &Sql, tenant: &TenantId, id: &str) -> Result<Option<Contact>, CrmError> {
     let contact = sql
         .prepare_cached(
-            "SELECT id, name, created_at, assigned_user FROM crm_contact WHERE tenant = ?1 AND id = ?2",
+            "SELECT id, name, created_at, assigned_user, private FROM crm_contact WHERE tenant = ?1 AND id = ?2",
         )?
         .query_row((tenant.as_str(), id), |row| {
             Ok(Contact {
@@ -223,6 +312,7 @@ pub(super) fn by_id(sql: &Sql, tenant: &TenantId, id: &str) -> Result<Option<Con
                 addresses: Vec::new(),
                 created_at: row.get(2)?,
                 assigned_user: row.get(3)?,
+                private: row.get(4)?,
             })
         })
         .optional()?;
@@ -272,10 +362,18 @@ pub(super) fn set_addresses(
     sql.prepare_cached("DELETE FROM crm_address WHERE tenant = ?1 AND contact = ?2")?
         .execute((tenant.as_str(), id))?;
     let mut statement = sql.prepare_cached(
-        "INSERT INTO crm_address (tenant, contact, position, address, folded) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO crm_address (tenant, contact, position, address, folded, loose)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     for (position, address) in addresses.iter().enumerate() {
-        statement.execute((tenant.as_str(), id, position, address, fold(address)))?;
+        statement.execute((
+            tenant.as_str(),
+            id,
+            position,
+            address,
+            fold(address),
+            loose(address),
+        ))?;
     }
     Ok(())
 }
@@ -310,4 +408,17 @@ fn tenant_exists(sql: &Sql, tenant: &TenantId) -> Result<(), CrmError> {
 
 fn fold(address: &str) -> String {
     address.trim().to_lowercase()
+}
+
+/// What addresses have in common that may be the same mailbox with whatever provider: dots and a tag of the local part
+/// do not count, nor the form in which a domain is written (RFC 5891).
+fn loose(address: &str) -> String {
+    let folded = fold(address);
+    let Some((local, domain)) = folded.rsplit_once('@') else {
+        return folded;
+    };
+    let plain = local.split('+').next().filter(|plain| !plain.is_empty());
+    let local = plain.unwrap_or(local).replace('.', "");
+    let ascii = url::Host::parse(domain).map(|host| host.to_string());
+    format!("{local}@{}", ascii.unwrap_or_else(|_| domain.to_owned()))
 }

@@ -98,4 +98,10 @@ pub(super) const MIGRATIONS: &[&str] = &[
     ) STRICT;
     CREATE INDEX crm_person_by_contact ON crm_person (tenant, contact);
 ",
+    "
+    ALTER TABLE crm_contact ADD COLUMN private INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE crm_address ADD COLUMN loose TEXT;
+    CREATE INDEX crm_address_by_likeness ON crm_address (tenant, loose);
+    CREATE INDEX crm_address_unindexed ON crm_address (tenant) WHERE loose IS NULL;
+",
 ];

@@ -14,6 +14,7 @@ mod address_book;
 mod attachments;
 mod conversations;
 mod outbound;
+mod privacy;
 
 const NOW: u64 = 1_700_000_000_000;
 const READ: Flags = Flags {

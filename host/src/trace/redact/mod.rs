@@ -97,10 +97,13 @@ fn change_call(call: &mut Call, stand_ins: &StandIns) {
             change_settings(settings);
         }
         Call::Run { settings, .. } | Call::Audit { settings, .. } => change_settings(settings),
-        Call::Explain {
-            subject: Subject::Contact(address),
-        } => *address = stand_ins.in_addresses(address),
-        Call::Explain { .. } | Call::Disconnect => {}
+        Call::Explain { subject, settings } => {
+            change_settings(settings);
+            if let Subject::Contact(text) | Subject::MessageId(text) = subject {
+                *text = stand_ins.in_addresses(text);
+            }
+        }
+        Call::Disconnect => {}
     }
 }
 

@@ -94,6 +94,29 @@ fn s10_gmail_dots_and_googlemail_do_not_make_another_mailbox() {
 }
 
 #[test]
+fn s10_an_address_is_asked_for_in_each_way_that_can_be_named() {
+    let spellings = |text: &str| normalise(text).unwrap().spellings();
+    assert_eq!(spellings("Ann@x.example"), ["ann@x.example"]);
+    assert_eq!(
+        spellings("a.nn+crm@googlemail.com"),
+        [
+            "a.nn+crm@googlemail.com",
+            "ann+crm@googlemail.com",
+            "a.nn+crm@gmail.com",
+            "ann+crm@gmail.com",
+            "a.nn@googlemail.com",
+            "ann@googlemail.com",
+            "a.nn@gmail.com",
+            "ann@gmail.com",
+        ]
+    );
+    assert_eq!(
+        spellings("ann@bücher.example"),
+        ["ann@xn--bcher-kva.example", "ann@bücher.example"]
+    );
+}
+
+#[test]
 fn s18_a_tag_can_be_taken_off() {
     let without = |text: &str| normalise(text).unwrap().without_tag().as_string();
     assert_eq!(without("ann+crm@example.com"), "ann@example.com");
@@ -139,6 +162,31 @@ proptest! {
     fn normalising_twice_changes_nothing(text in "[a-zA-Z0-9.+\"@üß\\[\\]_-]{0,40}") {
         if let Some(normal) = normalise(&text) {
             prop_assert_eq!(normalise(&normal.as_string()), Some(normal));
+        }
+    }
+
+    #[test]
+    fn s10_every_spelling_names_the_same_mailbox(text in "[a-zA-Z0-9.+üß]{1,12}@(gmail\\.com|GoogleMail\\.com|b[üu]cher\\.example|x\\.example)") {
+        let Some(address) = normalise(&text) else { return Ok(()) };
+        prop_assert_eq!(normalise(&address.key()).map(|key| key.key()), Some(address.key()));
+        let spellings = address.spellings();
+        prop_assert_eq!(&spellings[0], &address.as_string());
+        for spelling in spellings {
+            let same = normalise(&spelling).unwrap();
+            prop_assert!(same.key() == address.key() || same.key() == address.without_tag().key(), "{}", spelling);
+            prop_assert!(address.is_of_mailbox(&same));
+        }
+    }
+
+    #[test]
+    fn s10_dots_case_and_domain_are_no_matter_for_gmail(local in "[a-z0-9]{1,10}", dots in proptest::collection::vec(any::<bool>(), 10)) {
+        let dotted: String = local.chars().enumerate()
+            .flat_map(|(at, c)| [Some(c.to_ascii_uppercase()), (dots[at] && at + 1 < local.len()).then_some('.')])
+            .flatten().collect();
+        let key = |text: String| normalise(&text).unwrap().key();
+        prop_assert_eq!(key(format!("{dotted}@googlemail.com")), key(format!("{local}@gmail.com")));
+        if dotted.contains('.') {
+            prop_assert_ne!(key(format!("{dotted}@x.example")), key(format!("{local}@x.example")));
         }
     }
 }

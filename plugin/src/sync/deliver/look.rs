@@ -125,9 +125,11 @@ async fn look<H: Host>(
     }
 }
 
-/// A known thread costs one request, an unknown one headers first (S10: no body of a stranger's mail).
+/// A known thread costs one request, an unknown one headers first (S10: no body of a stranger's mail; T06: nor of
+/// anybody's of whom nothing is to be synced).
 async fn read<H: Host>(pass: &Pass<'_, H>, id: &str, is_known_thread: bool) -> Result<Look, GmailError> {
     if is_known_thread
+        && pass.settings.never_sync.is_empty()
         && let RawMessage::Whole { summary, raw } = pass.gmail.raw(id, answer_limit(SMALL_LIMIT)).await?
     {
         return Ok(match exclude_early(&summary, pass.since()) {

@@ -10,7 +10,7 @@ use crate::{
     },
     mail::Envelope,
     ports::Host,
-    rules::{Rule, s11_sent, s17_both_ways::bits},
+    rules::{Inputs, Rule, s11_sent, s17_both_ways::bits},
     sync::{Pass, Step, message::flags, sharing::contact_row},
 };
 
@@ -52,8 +52,9 @@ impl Rows {
         summary: &Summary,
         envelope: &Envelope,
         rule: Rule,
+        inputs: Inputs,
     ) {
-        if matches!(rule, Rule::S10 | Rule::S30 | Rule::S31 | Rule::S32)
+        if matches!(rule, Rule::S10 | Rule::S30 | Rule::S31 | Rule::S32 | Rule::T06)
             && let Some(thread) = self.thread(&summary.thread_id)
         {
             thread.strangers = true;
@@ -61,6 +62,7 @@ impl Rows {
         let row = LedgerRow {
             received_at: summary.internal_date,
             sender: envelope.sender.as_ref().map(|sender| sender.address.clone()),
+            inputs,
             ..row(pass, &summary.thread_id, Fate::Excluded(rule))
         };
         self.settle(pass, &summary.id, row);
@@ -96,6 +98,7 @@ impl Rows {
         let row = LedgerRow {
             received_at: summary.internal_date,
             sender: envelope.sender.as_ref().map(|sender| sender.address.clone()),
+            inputs: delivery.inputs.clone(),
             ..row(pass, &summary.thread_id, Fate::Delivered(delivered))
         };
         self.settle(pass, &summary.id, row);
@@ -160,6 +163,7 @@ pub(super) fn row<H: Host>(pass: &Pass<'_, H>, thread: &str, fate: Fate) -> Ledg
         received_at: 0,
         decided_at: pass.host.now(),
         sender: None,
+        inputs: Inputs::new(),
         version: VERSION.to_owned(),
     }
 }

@@ -69,6 +69,7 @@ pub(in crate::sync) fn ledger_row<H: Host>(
         received_at: ids.at,
         decided_at: pass.host.now(),
         sender: Some(pass.connection.address.clone()),
+        inputs: Vec::new(),
         version: VERSION.to_owned(),
     }
 }

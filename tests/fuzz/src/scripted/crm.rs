@@ -201,6 +201,7 @@ fn contact(choices: &mut Choices<'_>, address: &str) -> Contact {
         addresses: vec![address.to_owned(), choices.text()],
         created_at: choices.number(),
         assigned_user: choices.option(Choices::text),
+        private: choices.once_in(8),
     }
 }
 

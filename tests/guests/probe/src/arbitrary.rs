@@ -90,6 +90,7 @@ async fn call(kind: usize, choices: &mut Choices) {
                 flags: c.option(flags),
                 deleted: c.yes(),
                 released: c.yes(),
+                retracted: c.option(Choices::text),
             });
             drop(crm::update_messages(updates).await);
         }

@@ -99,7 +99,7 @@ impl Guest for Probe {
         Err(Problem::Other("the probe has no ledger".into()))
     }
 
-    async fn explain(_subject: Subject) -> Result<Vec<Explanation>, Problem> {
+    async fn explain(_subject: Subject, _settings: String) -> Result<Vec<Explanation>, Problem> {
         Ok(Vec::new())
     }
 
@@ -356,6 +356,7 @@ fn no_counts() -> Counts {
         unsent: 0,
         updates_in: 0,
         updates_out: 0,
+        retracted: 0,
         requests: 0,
         units: 0,
     }

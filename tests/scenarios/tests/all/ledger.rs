@@ -1,7 +1,7 @@
 //! T01 to T03: every message ends somewhere, and the ledger says why.
 
 use gmail_sim::FaultKind;
-use scenarios::{ANN, CrmFault, Moment, Setup, World};
+use scenarios::{ANN, CrmFault, ME, Moment, Setup, World};
 use twinbox_host::{
     contract::{AuditMode, Outcome, Problem, Subject},
     crm::CrmError,
@@ -201,6 +201,113 @@ async fn t02_all_of_a_contact_is_explained_by_address() {
     ids.sort_unstable();
     expected.sort_unstable();
     assert_eq!(ids, expected);
+}
+
+#[tokio::test]
+async fn t02_each_rule_says_what_it_looked_at() {
+    let world = Setup::default()
+        .contact("Bob", &["bob@other.example"])
+        .connected()
+        .await;
+    let from = world.mail().arrives();
+    let copy = world.mail().to("bob@other.example").cc(ME).arrives();
+    let strange = world.mail().from("stranger@x.example").arrives();
+    let to = format!("x@nobody.example, {ANN}");
+    let sent = world
+        .mail()
+        .from_me()
+        .to(&to)
+        .subject("Fwd: x")
+        .is_sent_from_gmail()
+        .await;
+    let nobody = world
+        .mail()
+        .from_me()
+        .to("x@nobody.example")
+        .is_sent_from_gmail()
+        .await;
+    world.sync().await;
+    for (id, name, value) in [
+        (&from.id, "address", ANN),
+        (&from.id, "in", "from"),
+        (&copy.id, "user-in", "cc"),
+        (&strange.id, "no-contact", "stranger@x.example"),
+        (&sent, "address", ANN),
+        (&sent, "in", "to"),
+        (&sent, "subject-begins-with", "fwd:"),
+        (&nobody, "no-contact", "x@nobody.example"),
+    ] {
+        assert_eq!(world.input(id, name).await.as_deref(), Some(value), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn t02_a_message_is_found_by_its_message_id_with_brackets_or_without() {
+    let world = World::connected().await;
+    let mail = world.mail().arrives();
+    let strange = world.mail().from("stranger@x.example").arrives();
+    let gone = world.mail().subject("Gone").arrives();
+    world.sync().await;
+    world.gmail().delete(&gone.id).await;
+    world.sync().await;
+    for found in [&mail, &strange, &gone] {
+        for id in [
+            found.message_id.as_str(),
+            found.message_id.trim_matches(['<', '>']),
+        ] {
+            let explained = world.explain_all(Subject::MessageId(id.into())).await;
+            assert_eq!(explained.len(), 1, "{id}");
+            assert_eq!(explained[0].id, found.id);
+        }
+    }
+    let nothing = world
+        .explain_all(Subject::MessageId("<never@seen.example>".into()))
+        .await;
+    assert!(nothing.is_empty());
+}
+
+#[tokio::test]
+async fn t02_a_message_that_was_never_looked_at_is_missing_or_past_or_nowhere() {
+    let world = World::unconnected().await;
+    let past = world.mail().arrives();
+    let mut world = world;
+    world.tick(60_000);
+    world.connect().await.unwrap();
+    let missing = world.mail().arrives();
+    let explanation = world.explain(&missing.id).await;
+    assert_eq!(explanation.outcome, Outcome::Missing);
+    assert_eq!(explanation.rule, "S10");
+    let would_be = world.input(&missing.id, "would-be").await.unwrap();
+    assert!(would_be.starts_with("delivered to "), "{would_be}");
+    assert_eq!(
+        world.explain(&past.id).await.outcome,
+        Outcome::Excluded("S04".into())
+    );
+    assert!(world.input(&past.id, "connected-at").await.is_some());
+    for nowhere in ["00000000000000ff", "no id at all"] {
+        assert!(
+            world
+                .explain_all(Subject::Message(nowhere.into()))
+                .await
+                .is_empty()
+        );
+    }
+    world.sync().await;
+    assert!(matches!(
+        world.explain(&missing.id).await.outcome,
+        Outcome::Delivered(_)
+    ));
+}
+
+#[tokio::test]
+async fn t02_a_connection_that_was_ended_still_says_what_it_did() {
+    let world = World::connected().await;
+    let mail = world.mail().arrives();
+    world.sync().await;
+    world.disconnect().await;
+    assert_eq!(world.rule(&mail.id).await, "S10");
+    let by_id = world.explain_all(Subject::MessageId(mail.message_id)).await;
+    assert_eq!(by_id.len(), 1);
 }
 
 #[tokio::test]

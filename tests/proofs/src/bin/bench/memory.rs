@@ -60,6 +60,7 @@ impl Memory {
             addresses: vec![address.clone()],
             created_at: 0,
             assigned_user: None,
+            private: false,
         };
         Arc::new(Self {
             http: SimHttp::new(sim.clone(), &token),

@@ -176,6 +176,7 @@ impl ports::Crm for Native {
                 addresses: contact.addresses,
                 created_at: contact.created_at,
                 assigned_user: contact.assigned_user,
+                private: contact.private,
             });
             found.collect()
         }))

@@ -1,0 +1,154 @@
+//! T06: what the rules no longer allow leaves the CRM. Row by row of the ledger, so many in a pass; how far it came is in
+//! the connection's row, and commits together with what became of the messages. To do a part of it again changes nothing.
+//!
+//! Who is in a message, its headers say: nobody else keeps that. Of a message that the mailbox has no more, the sender and
+//! the contact's address are what is left to go by. Mail that was written in the CRM stays (S20).
+
+use super::{Pass, Step, matching::Matching, run::Progress};
+use crate::{
+    contract::{Class, Problem, Trigger},
+    gmail::{GmailError, Summary, label},
+    ledger::{self, ConnectionRow, Fate, LEDGER, LedgerRow, VERSION, held_key, ledger_key, thread_key},
+    mail::{Envelope, Mailbox},
+    ports::Host,
+    rules::{Inputs, Rule, input, name_and_value},
+};
+
+/// Rows looked at in one pass. One that needs a look at its message's headers costs 20 units.
+const PER_PASS: u32 = 200;
+
+/// Notes that it is to be done, if that is what the pass is for.
+pub(super) async fn begin<H: Host>(pass: &mut Pass<'_, H>, trigger: &Trigger) -> Step {
+    if *trigger != Trigger::Retract {
+        return Ok(());
+    }
+    if !pass.features().edit_after_log {
+        return Err(Problem::Other("this CRM cannot take messages out again".to_owned()).into());
+    }
+    let connection = ConnectionRow {
+        retract: Some(String::new()),
+        ..pass.connection.clone()
+    };
+    Ok(pass.commit_connection(connection, Vec::new()).await?)
+}
+
+/// Does the next part of it, if it is under way.
+pub(super) async fn go_on<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
+    let Some(after) = pass.connection.retract.clone() else {
+        return Ok(Progress::Complete);
+    };
+    pass.gmail.set_class(Class::Audit);
+    let after = (!after.is_empty()).then_some(after);
+    let page = ledger::page::<LedgerRow>(pass.host, LEDGER, after, PER_PASS).await?;
+    let candidates = page.rows.into_iter().filter(|(_, row)| may_be_retracted(row));
+    let messages = read(pass, candidates.collect()).await?;
+    let mut matching = Matching::of(pass);
+    let read = messages
+        .iter()
+        .map(|message| (&message.summary, &message.envelope));
+    matching.learn(pass, &read.collect::<Vec<_>>()).await?;
+    let (mut updates, mut changes) = (Vec::new(), Vec::new());
+    for Found {
+        id, row, envelope, ..
+    } in messages
+    {
+        let Fate::Delivered(delivered) = &row.fate else {
+            continue;
+        };
+        let contact = matching.contacts.with_id(&delivered.contact);
+        let Some(mut inputs) = matching.privacy.bars(&envelope, &matching.own, contact) else {
+            continue;
+        };
+        inputs.push(input("retracted-from", &delivered.contact));
+        updates.push(pass.retraction(&id));
+        let known = matched(&row).and_then(|address| matching.contacts.known(address));
+        changes.extend(known.map(|(key, _)| ledger::remove(held_key(key, &id))));
+        // Its thread's row has its subject.
+        changes.push(ledger::remove(thread_key(&row.thread)));
+        changes.push(ledger::put(ledger_key(&id), &retracted(pass, row, inputs))?);
+    }
+    let told = pass.tell_crm(updates).await?;
+    pass.count(|counts| counts.retracted += told);
+    let connection = ConnectionRow {
+        retract: page.next.clone(),
+        ..pass.connection.clone()
+    };
+    pass.commit_connection(connection, changes).await?;
+    pass.gmail.set_class(Class::Live);
+    Ok(if page.next.is_some() {
+        Progress::More
+    } else {
+        Progress::Complete
+    })
+}
+
+fn may_be_retracted(row: &LedgerRow) -> bool {
+    matches!(&row.fate, Fate::Delivered(delivered) if delivered.rule != Rule::S20)
+}
+
+fn retracted<H: Host>(pass: &Pass<'_, H>, row: LedgerRow, inputs: Inputs) -> LedgerRow {
+    LedgerRow {
+        fate: Fate::Excluded(Rule::T06),
+        inputs,
+        decided_at: pass.host.now(),
+        version: VERSION.to_owned(),
+        ..row
+    }
+}
+
+/// A message of the CRM and who is in it.
+struct Found {
+    id: String,
+    row: LedgerRow,
+    summary: Summary,
+    envelope: Envelope,
+}
+
+async fn read<H: Host>(pass: &Pass<'_, H>, rows: Vec<(String, LedgerRow)>) -> Step<Vec<Found>> {
+    let ids: Vec<&str> = rows.iter().map(|(id, _)| id.as_str()).collect();
+    let answers = pass.gmail.metadata_of(&ids).await;
+    let mut found = Vec::with_capacity(answers.len());
+    for ((id, row), answer) in rows.into_iter().zip(answers) {
+        let (summary, envelope) = match answer {
+            Ok(metadata) => {
+                let envelope = Envelope::from_headers(&metadata.headers());
+                (metadata.summary, envelope)
+            }
+            Err(GmailError::Gone | GmailError::Refused { .. }) => what_is_left(&row),
+            Err(error) => return Err(error.into()),
+        };
+        found.push(Found {
+            id,
+            row,
+            summary,
+            envelope,
+        });
+    }
+    Ok(found)
+}
+
+/// The address by which its contact was found.
+fn matched(row: &LedgerRow) -> Option<&str> {
+    let mut inputs = row.inputs.iter().map(|input| name_and_value(input));
+    inputs
+        .find(|(name, _)| *name == "address")
+        .map(|(_, address)| address)
+}
+
+/// What the ledger knows of the people in a message.
+fn what_is_left(row: &LedgerRow) -> (Summary, Envelope) {
+    let address = matched(row);
+    let envelope = Envelope {
+        sender: row.sender.clone().map(Mailbox::bare),
+        to: address.map(Mailbox::bare).into_iter().collect(),
+        // Who else was in it nobody knows any more: a stranger keeps it from being called internal.
+        cc: vec![Mailbox::bare(String::new())],
+        ..Envelope::default()
+    };
+    // Its recipients count as well as its sender: all of them are asked for.
+    let summary = Summary {
+        label_ids: vec![label::SENT.to_owned()],
+        ..Summary::default()
+    };
+    (summary, envelope)
+}
