@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What happens beside faults and traps.
-const EVENTS: [&str; 20] = [
+const EVENTS: [&str; 23] = [
     "CRM outage",
     "Gmail outage",
     "access tokens expired",
@@ -23,14 +23,17 @@ const EVENTS: [&str; 20] = [
     "commit fenced",
     "commit stale",
     "connection changed meanwhile",
+    "conversation made private or open",
     "grant gone",
     "grant kept for another tenant",
     "grant revoked",
     "grant withdrawn",
     "history expired",
     "lease held by another",
+    "lists changed",
     "mailbox blocked",
     "push",
+    "taken out of a CRM",
 ];
 
 /// Counts by name.

@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use gmail_sim::{Clock as SimTime, Config, Quota, Sim, Table};
+use gmail_sim::{Clock as SimTime, Config, Quota, Sim, Table, Verification};
 use twinbox_host::{
     Host, HostError, Parts, Ran,
     audit::MemoryAudits,
@@ -74,6 +74,8 @@ pub(crate) struct Director<'p> {
     pushed: BTreeMap<usize, u64>,
     /// What the latest notification of each mailbox told.
     announced: BTreeMap<usize, u64>,
+    /// Tenants whose user waits for what is no longer allowed to be taken out.
+    retracts: BTreeSet<usize>,
     /// Passes of each tenant in a row that found nothing to do.
     idle: Vec<u32>,
     /// When a pass last did something, ms.
@@ -106,7 +108,8 @@ const NOBODYS: usize = usize::MAX;
 
 enum Ended {
     Connect(Result<Connection, HostError>),
-    Pass(Result<Ran, HostError>),
+    /// And when it began, if that was to take out what is no longer allowed, ms since the epoch.
+    Pass(Result<Ran, HostError>, Option<u64>),
     Disconnect(Result<(), HostError>),
     Finish(Result<usize, HostError>),
 }
@@ -133,6 +136,10 @@ impl<'p> Director<'p> {
         });
         for mailbox in 0..shape.mailboxes {
             sim.create_user(&Shape::mailbox(mailbox), "Somebody");
+        }
+        for mailbox in &shape.aliases {
+            let alias = Shape::alias(*mailbox);
+            sim.add_send_as(&Shape::mailbox(*mailbox), &alias, "Alias", Verification::Accepted);
         }
         let trace = match telling {
             Telling::Silent => Trace::default(),
@@ -173,10 +180,11 @@ impl<'p> Director<'p> {
             polls: BTreeMap::new(),
             pushed: BTreeMap::new(),
             announced: BTreeMap::new(),
+            retracts: BTreeSet::new(),
             idle: vec![0; shape.tenants.len()],
             stirred: START + CALM,
             is_calm: false,
-            history: History::default(),
+            history: History::of(shape),
             last_task: 0,
             letters: 0,
             world,
@@ -387,6 +395,7 @@ fn crm(shape: &Shape) -> CrmState {
                     Assigned::TheUser => Some(user_id(number).as_str().to_owned()),
                     Assigned::AColleague => Some("colleague".to_owned()),
                 },
+                private: false,
             }
         });
         (tenant_id(number), TenantCrm::new(shape.crm, contacts.collect()))

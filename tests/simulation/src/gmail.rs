@@ -8,7 +8,7 @@ use bytes::Bytes;
 use gmail_sim::{Contact, Delivery, MessageView, Sim};
 use serde_json::{Value, json};
 
-use crate::plan::{Act, BodyKind, BookAct, Folder, Mail, Place, Shape, Writing};
+use crate::plan::{Act, BodyKind, BookAct, Folder, Mail, Place, Shape, Spelling, Writing};
 
 /// Where Gmail publishes what happens.
 pub(crate) const TOPIC: &str = "projects/twinbox/topics/gmail";
@@ -69,7 +69,10 @@ impl People {
         };
         let is_first = self.topics.insert((mail.mailbox, mail.topic));
         let head = Head {
-            from: self.shape.address(mail.from),
+            from: match mail.spelling {
+                Spelling::Plain => self.shape.address(mail.from),
+                Spelling::Tagged => self.shape.address(mail.from).replace('@', "+news@"),
+            },
             to,
             cc,
             subject: topic(mail.topic, is_first),

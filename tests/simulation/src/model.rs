@@ -14,7 +14,7 @@ use twinbox_host::{
 use crate::{
     director::{tenant_id, user_id},
     gmail::mark_in,
-    plan::{AddressBook, Plan, Sees, Shape},
+    plan::{AddressBook, Internal, Lists, Plan, Sees, Shape},
     ports::{
         crm::{Delivery, Queued, Row, TenantCrm},
         sharing::Reign,
@@ -74,6 +74,41 @@ pub(crate) struct History {
     pub(crate) reconnects: BTreeSet<usize>,
     /// Whether the owner of a mailbox, or Google, ended a grant.
     pub(crate) grants_ended: bool,
+    /// What the user of each tenant kept out, the latest last.
+    policies: Vec<Vec<Policy>>,
+    /// When what is no longer allowed was last taken out of a tenant's CRM, ms since the epoch.
+    pub(crate) retracted: BTreeMap<usize, u64>,
+}
+
+/// What the user of a tenant keeps out (T06).
+#[derive(Clone, Default)]
+pub(crate) struct Policy {
+    /// Since when, ms since the epoch.
+    from: u64,
+    pub(crate) lists: Lists,
+    /// Ids of contacts whose conversation is private.
+    pub(crate) private: BTreeSet<String>,
+}
+
+impl History {
+    pub(crate) fn of(shape: &Shape) -> Self {
+        let first = shape.tenants.iter().map(|tenant| Policy {
+            lists: tenant.lists.clone(),
+            ..Policy::default()
+        });
+        Self {
+            policies: first.map(|policy| vec![policy]).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// From now on a tenant's user keeps something else out.
+    pub(crate) fn policy_changes(&mut self, tenant: usize, now: u64, change: impl FnOnce(&mut Policy)) {
+        let mut policy = self.policies[tenant].last().cloned().unwrap_or_default();
+        policy.from = now;
+        change(&mut policy);
+        self.policies[tenant].push(policy);
+    }
 }
 
 /// The simulator's faults after which a grant is no more, or is said to be.
@@ -275,7 +310,10 @@ impl Judge<'_> {
         let wanted = self.contact(message);
         let expected = match &wanted {
             None => Expected::MustNot,
-            Some(owner) => self.expected(message, presence).and(self.share(owner, message)),
+            Some(owner) => self
+                .expected(message, presence)
+                .and(self.share(owner, message))
+                .and(self.allowed(owner, message, presence)),
         };
         let id = &message.id;
         let here = format!("tenant {}, message {id} ({:?})", self.tenant, message.labels);
@@ -392,6 +430,55 @@ impl Judge<'_> {
         if row.echoes > 0 {
             found.push(("S17", format!("{here} came back to the CRM where it was changed")));
         }
+    }
+
+    /// Whether the user lets a message in (T06).
+    fn allowed(&self, owner: &Owner, message: &MessageView, presence: Presence) -> Expected {
+        let policies = &self.history.policies[self.tenant];
+        let is_barred = |policy: &Policy| self.is_barred(policy, owner, message);
+        if !policies.iter().any(is_barred) {
+            return Expected::Must;
+        }
+        let Some(last) = policies.last() else {
+            return Expected::Must;
+        };
+        let is_retracted = is_barred(last)
+            && self.history.retracted.get(&self.tenant).is_some_and(|at| *at > last.from)
+            // A new connection does not know what an earlier one brought; no lease can keep a host that stood still
+            // from putting what it was told before; of what is gone nobody knows who was in it.
+            && self.lives.len() == 1
+            && self.active().is_some()
+            && !self.state.coverage.has_stalled()
+            && presence == Presence::Alive
+            && answers(&self.state.wire.gone, message) < 2;
+        if is_retracted || policies.iter().all(is_barred) {
+            Expected::MustNot
+        } else {
+            Expected::May
+        }
+    }
+
+    fn is_barred(&self, policy: &Policy, owner: &Owner, message: &MessageView) -> bool {
+        let raw = String::from_utf8_lossy(&message.raw);
+        let people: Vec<String> = ["From", "To", "Cc"]
+            .iter()
+            .flat_map(|name| header(&raw, name))
+            .map(|address| untagged(&address))
+            .collect();
+        let never = policy.lists.never.iter();
+        let mut never = never.map(|person| self.plan.shape.address(*person));
+        let is_internal = policy.lists.internal == Internal::OwnDomain
+            && people.iter().all(|address| address.ends_with("@corp.example"));
+        never.any(|address| people.contains(&address))
+            || is_internal
+            || policy.private.contains(&owner.contact.id)
+    }
+
+    /// Whether an address is the owner's of the mailbox.
+    fn is_the_users(&self, address: &str) -> bool {
+        let has_alias = self.plan.shape.aliases.contains(&self.mailbox);
+        let address = untagged(address);
+        address == self.view.email || (has_alias && address == Shape::alias(self.mailbox))
     }
 
     /// Who keeps what, seen from this tenant (S31).
@@ -689,7 +776,6 @@ impl Judge<'_> {
 
     /// S10 to S16, S30: whose conversation it belongs to.
     fn contact(&self, message: &MessageView) -> Option<Owner> {
-        let own = self.view.email.as_str();
         let raw = String::from_utf8_lossy(&message.raw);
         let (direction, addresses) = if message.has("SENT") {
             let recipients = [header(&raw, "To"), header(&raw, "Cc")].concat();
@@ -697,8 +783,12 @@ impl Judge<'_> {
         } else {
             (Direction::Inbound, header(&raw, "From"))
         };
-        let mut addresses = addresses.into_iter().filter(|address| *address != own);
+        let mut addresses = addresses
+            .into_iter()
+            .filter(|address| !self.is_the_users(address));
         let owner = addresses.find_map(|address| {
+            // A tag leads to the plain address; no contact has one here.
+            let address = untagged(&address);
             let contact = self.owner_of(&address)?.clone();
             Some(Owner {
                 contact,
@@ -736,6 +826,14 @@ struct Owner {
     direction: Direction,
     /// The contact's address that the message has.
     address: String,
+}
+
+/// An address without its tag.
+fn untagged(address: &str) -> String {
+    match address.split_once('@') {
+        Some((local, domain)) => format!("{}@{domain}", local.split('+').next().unwrap_or(local)),
+        None => address.to_owned(),
+    }
 }
 
 /// How often Gmail answered so about a message.

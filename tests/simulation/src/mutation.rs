@@ -16,7 +16,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Component("cursor-before-messages"),
         Self::Component("row-dropped-on-error"),
         Self::Component("anchor-after-listing"),
@@ -34,6 +34,7 @@ impl Mutation {
         Self::Component("push-trusted-as-cursor"),
         Self::Component("address-book-before-contacts"),
         Self::Component("past-mail-taken"),
+        Self::Component("alias-taken-for-contact"),
         Self::StaleLease,
         Self::RevokeIgnoresOthers,
         Self::ClaimNotAtomic,

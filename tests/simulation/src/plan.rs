@@ -5,6 +5,7 @@ use gmail_sim::{Behaviour, Fault};
 
 mod address_book;
 mod generate;
+mod privacy;
 mod sharing;
 
 pub(crate) use generate::is_reachable;
@@ -39,6 +40,8 @@ pub struct Shape {
     pub crm: CrmKind,
     /// Messages of a listing's page; less than Gmail's own where paging is to be met.
     pub page: u32,
+    /// Mailboxes that have an accepted alias. Person `people + mailboxes + n` is the alias of mailbox `n`.
+    pub aliases: Vec<usize>,
 }
 
 /// One CRM account.
@@ -54,6 +57,45 @@ pub struct Tenant {
     pub book: AddressBook,
     /// Whose contacts are synced (S30).
     pub sees: Sees,
+    /// What its user keeps out from the beginning (T06).
+    pub lists: Lists,
+}
+
+/// What a user keeps out (T06).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lists {
+    /// People of whom no mail is synced.
+    pub never: Vec<usize>,
+    /// Whose mail among themselves is not synced.
+    pub internal: Internal,
+}
+
+/// Whose mail among themselves is not synced (T06).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Internal {
+    /// That of the mailbox's own domain.
+    #[default]
+    OwnDomain,
+    /// Nobody's.
+    Nobody,
+}
+
+/// Whether a conversation is private (T06).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeps {
+    /// It is.
+    Private,
+    /// It is not.
+    Open,
+}
+
+/// How an address is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spelling {
+    /// As it is.
+    Plain,
+    /// With a tag.
+    Tagged,
 }
 
 /// Whose contacts a tenant's connection syncs (S30).
@@ -209,6 +251,27 @@ pub enum What {
         /// Which message of its connection, modulo their number.
         pick: usize,
     },
+    /// The user of a tenant changes what they keep out (T06).
+    Lists {
+        /// Which tenant.
+        tenant: usize,
+        /// What from now on.
+        lists: Lists,
+    },
+    /// The user of a tenant makes a conversation private, or opens it again (T06).
+    Keeps {
+        /// Which tenant.
+        tenant: usize,
+        /// Which of its contacts, modulo their number.
+        contact: usize,
+        /// What.
+        keeps: Keeps,
+    },
+    /// The user of a tenant has taken out what is no longer allowed (T06).
+    Retract {
+        /// Which tenant.
+        tenant: usize,
+    },
     /// The owner of a mailbox does something to the address book.
     AddressBook {
         /// Whose.
@@ -295,6 +358,8 @@ pub struct Mail {
     pub mailbox: usize,
     /// Who wrote it.
     pub from: usize,
+    /// How their address is written.
+    pub spelling: Spelling,
     /// Where the owner's address is.
     pub place: Place,
     /// Others it is addressed to.
@@ -512,9 +577,17 @@ impl Shape {
     /// The address of a person.
     pub fn address(&self, person: usize) -> String {
         match person.checked_sub(self.people) {
-            Some(mailbox) => Self::mailbox(mailbox),
+            Some(number) => match number.checked_sub(self.mailboxes) {
+                Some(mailbox) => Self::alias(mailbox),
+                None => Self::mailbox(number),
+            },
             None => format!("p{person}@out.example"),
         }
+    }
+
+    /// The address of a mailbox's alias.
+    pub fn alias(mailbox: usize) -> String {
+        format!("a{mailbox}@corp.example")
     }
 
     /// The address of a mailbox.

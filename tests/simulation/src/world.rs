@@ -35,7 +35,7 @@ const STALL: u64 = 12 * 60_000;
 /// How long the pass of a host that took over may last, ms.
 const AT_WORK: u64 = 4_000;
 /// Calls in one world after which it is taken for a loop.
-const MOST_CALLS: u64 = 60_000;
+const MOST_CALLS: u64 = 90_000;
 
 /// A pass, a connect or a disconnect that is under way.
 pub(crate) type TaskId = u64;

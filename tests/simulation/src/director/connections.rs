@@ -8,6 +8,7 @@ use std::{
 use twinbox_host::{
     Host, HostError, Ran,
     contract::Trigger,
+    privacy::Privacy,
     scope::{ConnectionId, Scope},
     store::ConnectionStatus,
 };
@@ -17,7 +18,7 @@ use crate::{
     gmail::TOPIC,
     model::Generation,
     mutation::Mutation,
-    plan::{AddressBook, Sees, Shape},
+    plan::{AddressBook, Internal, Lists, Sees, Shape},
     ports::vault::scopes,
     world::{Due, State},
 };
@@ -44,7 +45,9 @@ impl Director<'_> {
             None if has_book && (self.is_calm || self.world.lock().one_in(2)) => Trigger::Manual,
             None => Trigger::Schedule,
         };
-        let future = async move { Ended::Pass(host_at_work.run(&id, trigger).await) };
+        let began = self.retracts.contains(&tenant).then_some(now);
+        let trigger = began.map_or(trigger, |_| Trigger::Retract);
+        let future = async move { Ended::Pass(host_at_work.run(&id, trigger).await, began) };
         self.start(host, tenant, Work::Pass, Box::pin(future));
     }
 
@@ -92,7 +95,21 @@ impl Director<'_> {
         if let Some(Mutation::Component(name)) = self.mutation {
             settings["mutation"] = name.into();
         }
-        settings.to_string()
+        let lists = self.lists(&self.plan.shape.tenants[tenant].lists, &Privacy::default());
+        lists.in_settings(&settings.to_string())
+    }
+
+    /// A user's lists as the host keeps them.
+    pub(super) fn lists(&self, lists: &Lists, before: &Privacy) -> Privacy {
+        let never = lists.never.iter().map(|person| self.plan.shape.address(*person));
+        Privacy {
+            never_sync: never.collect(),
+            internal_domains: match lists.internal {
+                Internal::OwnDomain => None,
+                Internal::Nobody => Some(Vec::new()),
+            },
+            own_addresses: before.own_addresses.clone(),
+        }
     }
 
     pub(super) fn disconnect(&mut self, tenant: usize) {
@@ -202,7 +219,7 @@ impl Director<'_> {
             Ended::Finish(result) => {
                 state.trace.line(now, || format!("finish: {result:?}"));
             }
-            Ended::Pass(result) => {
+            Ended::Pass(result, began) => {
                 state.trace.line(now, || match &result {
                     Ok(ran) => format!("pass: {:?}", ran.report),
                     Err(error) => format!("pass: {error}"),
@@ -211,7 +228,18 @@ impl Director<'_> {
                 if let Err(error) = &result {
                     report_trap(&mut state, error);
                 }
+                if let Ok(ran) = &result {
+                    state
+                        .coverage
+                        .add("taken out of a CRM", u64::from(ran.report.counts.retracted));
+                }
                 drop(state);
+                if let (Ok(ran), Some(began)) = (&result, began)
+                    && ran.report.problem.is_none()
+                {
+                    self.retracts.remove(&tenant);
+                    self.history.retracted.insert(tenant, began);
+                }
                 if matches!(result, Err(HostError::Busy)) {
                     return self.poll_at(host, tenant, |state| state.now + BUSY);
                 }
@@ -224,7 +252,12 @@ impl Director<'_> {
     pub(super) fn judge_rest(&mut self, tenant: usize, ran: Option<&Ran>) {
         let is_idle = ran.is_some_and(|ran| {
             let counts = &ran.report.counts;
-            let done = counts.seen + counts.sent + counts.unsent + counts.updates_in + counts.updates_out;
+            let done = counts.seen
+                + counts.sent
+                + counts.unsent
+                + counts.updates_in
+                + counts.updates_out
+                + counts.retracted;
             done == 0 && ran.report.problem.is_none() && ran.report.next.is_none()
         });
         let now = self.world.lock().now;

@@ -1,11 +1,14 @@
 //! What the plan says happens, and what people write.
 
-use twinbox_host::contract::{self, Mailbox, OutboundKind, WhenLimited};
+use twinbox_host::{
+    contract::{self, Mailbox, OutboundKind, WhenLimited},
+    privacy::Privacy,
+};
 
 use super::{Director, POLL, PUSH_TAKES, tenant_id};
 use crate::{
     gmail::{Done, mark},
-    plan::{Blocked, CrmAct, Patience, Shape, Threading, What},
+    plan::{Blocked, CrmAct, Keeps, Lists, Patience, Shape, Threading, What},
     ports::crm::{Delivery, Queued},
     world::Due,
 };
@@ -43,6 +46,17 @@ impl Director<'_> {
             } => self.people.send(*mailbox, to, cc, *writing, now),
             What::CrmSends { .. } => self.queue(what, now),
             What::CrmActs { tenant, act, pick } => self.act_in_crm(*tenant, *act, *pick, now),
+            What::Lists { tenant, lists } => self.change_lists(*tenant, lists, now),
+            What::Keeps {
+                tenant,
+                contact,
+                keeps,
+            } => self.keep(*tenant, *contact, *keeps, now),
+            What::Retract { tenant } => {
+                self.retracts.insert(*tenant);
+                self.idle[*tenant] = 0;
+                self.poll_at(0, *tenant, |state| state.now + 1_000);
+            }
             What::AddressBook { mailbox, act, pick } => {
                 self.people.change_book(*mailbox, *act, *pick);
                 self.world.lock().coverage.hit("address book changed");
@@ -157,6 +171,49 @@ impl Director<'_> {
                 }
             }
         }
+    }
+
+    /// The user of a tenant changes what they keep out, as the host would write it.
+    fn change_lists(&mut self, tenant: usize, lists: &Lists, now: u64) {
+        let Some(id) = self.current(tenant) else {
+            return;
+        };
+        let mut state = self.world.lock();
+        let Some(row) = state.store.registry.get_mut(&id) else {
+            return;
+        };
+        let privacy = self.lists(lists, &Privacy::of(&row.settings));
+        row.settings = privacy.in_settings(&row.settings);
+        row.revision += 1;
+        state.coverage.hit("lists changed");
+        drop(state);
+        self.history
+            .policy_changes(tenant, now, |policy| policy.lists = lists.clone());
+    }
+
+    /// The user of a tenant makes a conversation private, or opens it again.
+    fn keep(&mut self, tenant: usize, contact: usize, keeps: Keeps, now: u64) {
+        let mut state = self.world.lock();
+        let Some(crm) = state.crm.tenants.get_mut(&tenant_id(tenant)) else {
+            return;
+        };
+        if crm.contacts.is_empty() {
+            return;
+        }
+        let number = contact % crm.contacts.len();
+        let contact = &mut crm.contacts[number];
+        contact.private = keeps == Keeps::Private;
+        let id = contact.id.clone();
+        state.coverage.hit("conversation made private or open");
+        drop(state);
+        self.history.policy_changes(tenant, now, |policy| match keeps {
+            Keeps::Private => {
+                policy.private.insert(id);
+            }
+            Keeps::Open => {
+                policy.private.remove(&id);
+            }
+        });
     }
 
     /// The user of a tenant does something to a message in the CRM.

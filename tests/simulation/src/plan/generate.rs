@@ -5,8 +5,9 @@ use gmail_sim::{Behaviour, Fault, FaultKind};
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 
 use super::{
-    Act, AddressBook, Assigned, Blocked, BodyKind, Contact, CrmAct, CrmKind, Event, Folder, Mail, Patience,
-    Place, Plan, Port, Sees, Shape, Tenant, Threading, Trap, TrapKind, What, Writing, address_book, sharing,
+    Act, AddressBook, Assigned, Blocked, BodyKind, Contact, CrmAct, CrmKind, Event, Folder, Lists, Mail,
+    Patience, Place, Plan, Port, Sees, Shape, Spelling, Tenant, Threading, Trap, TrapKind, What, Writing,
+    address_book, privacy, sharing,
 };
 use crate::world::is_possible;
 
@@ -66,6 +67,7 @@ pub(super) fn plan(seed: u64) -> Plan {
         events.push(event);
     }
     events.extend(address_book::draw(seed, &mut shape, HORIZON));
+    events.extend(privacy::draw(seed, &mut shape, HORIZON));
     events.extend(sharing::draw(seed, &mut shape, HORIZON));
     events.sort_by_key(|event| event.at);
     Plan { seed, shape, events }
@@ -106,6 +108,7 @@ impl Draw {
             rate: self.pick(&[6_000, 6_000, 1_500, 700]),
             crm: self.pick(&[CrmKind::Idempotent, CrmKind::Idempotent, CrmKind::Forgetful]),
             page: self.pick(&[500, 500, 3, 2]),
+            aliases: Vec::new(),
         }
     }
 
@@ -127,6 +130,7 @@ impl Draw {
             daily_limit: self.pick(&[500, 500, 500, 2]),
             book: AddressBook::Unticked,
             sees: Sees::Own,
+            lists: Lists::default(),
         }
     }
 
@@ -226,6 +230,7 @@ impl Draw {
         Mail {
             mailbox,
             from,
+            spelling: Spelling::Plain,
             place: self.pick(&[Place::To, Place::To, Place::To, Place::Cc, Place::Bcc]),
             others: self.people(shape, 0..3),
             topic: self.0.random_range(0..6),

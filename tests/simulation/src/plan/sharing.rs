@@ -3,7 +3,9 @@
 
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 
-use super::{Assigned, BodyKind, Event, Folder, Mail, Patience, Place, Sees, Shape, Threading, What};
+use super::{
+    Assigned, BodyKind, Event, Folder, Mail, Patience, Place, Sees, Shape, Spelling, Threading, What,
+};
 
 /// Tells these draws from the others of a seed.
 const SALT: u64 = 0x5331;
@@ -88,6 +90,7 @@ fn answer(mailbox: usize, person: usize, random: &mut SmallRng) -> What {
     What::Arrives(Mail {
         mailbox,
         from: person,
+        spelling: Spelling::Plain,
         place: Place::To,
         others: Vec::new(),
         topic: random.random_range(0..6),

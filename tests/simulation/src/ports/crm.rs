@@ -175,6 +175,16 @@ impl TenantCrm {
     }
 
     fn update(&mut self, update: &MessageUpdate) -> UpdateOutcome {
+        if update.retracted.is_some() {
+            self.attachments.retain(|(key, _), _| *key != update.key);
+            let before = self.rows.len();
+            self.rows.retain(|row| row.message.key != update.key);
+            return if self.rows.len() < before {
+                UpdateOutcome::Done
+            } else {
+                UpdateOutcome::Gone
+            };
+        }
         let found = self.rows.iter_mut().filter(|row| row.message.key == update.key);
         let mut outcome = UpdateOutcome::Gone;
         for row in found {

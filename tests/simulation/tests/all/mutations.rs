@@ -49,6 +49,7 @@ mutations! {
     a_push_that_is_trusted_as_a_cursor_is_found "push-trusted-as-cursor" ["T01", "cursor", "S17"];
     an_address_book_that_is_done_before_the_crm_has_it_is_found "address-book-before-contacts" ["S08"];
     past_mail_that_is_taken_is_found "past-mail-taken" ["S10"];
+    an_alias_that_is_taken_for_a_contact_is_found "alias-taken-for-contact" ["S10", "S15"];
     a_stale_lease_that_may_commit_is_found "stale-lease" ["lease", "cursor"];
     a_revoke_that_ignores_another_connection_is_found "revoke-ignores-others" ["S06"];
     a_claim_that_is_not_atomic_is_found "claim-not-atomic" ["S31"];
