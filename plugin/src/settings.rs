@@ -6,7 +6,7 @@ use crate::{
     contract::{Problem, SettingsError},
     gmail::UnitTable,
     mutation::Mutation,
-    rules::s21_limits::CONSUMER_MESSAGES,
+    rules::{s18_bcc_address, s21_limits::CONSUMER_MESSAGES},
 };
 
 /// The setting that brings the contacts of the Google account (S08).
@@ -24,12 +24,19 @@ pub struct Settings {
     pub push_topic: Option<String>,
     /// Whether the contacts of the Google account are brought into the CRM (S08).
     pub google_contacts: bool,
+    /// The address that mail is logged by when it is sent to it in Bcc (S18); none: there is none.
+    pub bcc_address: Option<String>,
     /// A deliberate bug.
     #[cfg(feature = "mutations")]
     pub mutation: Option<Mutation>,
 }
 
 impl Settings {
+    /// Whether mail to this address is logged rather than read (S18).
+    pub fn is_logging(&self, address: &str) -> bool {
+        s18_bcc_address::is_logging(address, self.bcc_address.as_deref())
+    }
+
     /// Whether the component has this deliberate bug.
     #[cfg(feature = "mutations")]
     pub fn has(&self, mutation: Mutation) -> bool {
@@ -50,6 +57,7 @@ impl Default for Settings {
             daily_limit: CONSUMER_MESSAGES,
             push_topic: None,
             google_contacts: false,
+            bcc_address: None,
             #[cfg(feature = "mutations")]
             mutation: None,
         }
@@ -68,6 +76,8 @@ pub const SCHEMA: &str = r#"{
       "description": "Messages the mailbox may send in 24 hours" },
     "push-topic": { "type": "string", "pattern": "^projects/[^/]+/topics/[^/]+$",
       "description": "The Pub/Sub topic that Gmail publishes to; without one the mailbox is polled" },
+    "bcc-address": { "type": "string", "pattern": "^[^@]+@[^@]+$",
+      "description": "The address that mail is logged by when it is sent to it in Bcc; the host makes it" },
     "google-contacts": { "type": "boolean", "default": false,
       "description": "Whether the contacts of the Google account are brought into the CRM" }
   }
@@ -147,7 +157,7 @@ mod tests {
         let known = schema["properties"].as_object().unwrap();
         assert_eq!(
             known.keys().map(String::as_str).collect::<Vec<_>>(),
-            ["daily-limit", GOOGLE_CONTACTS, "push-topic", "quota-table"]
+            ["bcc-address", "daily-limit", GOOGLE_CONTACTS, "push-topic", "quota-table"]
         );
     }
 }

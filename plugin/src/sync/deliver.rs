@@ -6,7 +6,11 @@ mod attachments;
 mod hand_over;
 mod in_crm;
 mod look;
+mod notice;
 mod rows;
+
+pub(super) use attachments::put_attachments;
+pub(super) use hand_over::put_messages;
 
 use std::collections::BTreeSet;
 
@@ -16,9 +20,10 @@ use crate::{
     ledger::{self, ConnectionRow, Fate, LedgerRow, Stuck, ThreadRow, thread_key},
     mail::{Envelope, Parsed},
     ports::Host,
-    rules::{self, Contacts, Decision, Evidence, addresses_that_matter},
+    rules::{self, Contacts, Decision, Evidence, addresses_that_matter, s11_sent},
 };
 use hand_over::hand_over;
+use notice::{Report, take_reports};
 use look::{Look, Looked, Reading, Standing, look_at};
 use rows::{Rows, row};
 
@@ -84,7 +89,11 @@ async fn deliver_group<H: Host>(
         ..Rows::default()
     };
     let decided = decide(pass, looks, contacts, &mut rows).await?;
-    if let Err(stopped) = hand_over(pass, decided, &mut rows).await {
+    let mut handed_over = hand_over(pass, decided, &mut rows).await;
+    if handed_over.is_ok() && stop.is_none() {
+        handed_over = take_reports(pass, &mut rows).await;
+    }
+    if let Err(stopped) = handed_over {
         stop = stop.or(Some(stopped));
     }
     let connection = ConnectionRow {
@@ -100,9 +109,9 @@ async fn deliver_group<H: Host>(
 }
 
 /// A stop and the message it happened on.
-struct StoppedAt {
+pub(super) struct StoppedAt {
     id: String,
-    stop: Stop,
+    pub(super) stop: Stop,
     is_unanswered: bool,
 }
 
@@ -179,15 +188,19 @@ struct Wanted {
 
 async fn decide<H: Host>(
     pass: &Pass<'_, H>,
-    looks: Vec<Looked>,
+    mut looks: Vec<Looked>,
     contacts: &mut KnownContacts,
     rows: &mut Rows,
 ) -> Step<Vec<Wanted>> {
     let own_address = pass.connection.address.as_str();
     let since = pass.since();
     let mut addresses = Vec::new();
-    for looked in &looks {
-        if let Look::Read(reading) = &looked.look {
+    for looked in &mut looks {
+        if let Look::Read(reading) = &mut looked.look {
+            pass.hide(&mut reading.envelope);
+            if let Some(parsed) = &mut reading.parsed {
+                pass.hide(&mut parsed.envelope);
+            }
             addresses.extend(addresses_that_matter(&Evidence {
                 summary: &reading.summary,
                 envelope: &reading.envelope,
@@ -237,6 +250,16 @@ async fn decide<H: Host>(
                     Standing::New => rules::decide(&evidence, &contacts.contacts),
                     Standing::InCrm => rules::whose(&evidence, &contacts.contacts),
                 };
+                if envelope.is_report && standing == Standing::New && !s11_sent::is_sent(&summary.label_ids) {
+                    let reading = Reading {
+                        summary,
+                        envelope,
+                        parsed,
+                        standing,
+                    };
+                    rows.reports.push(Report { reading, decision });
+                    continue;
+                }
                 match decision {
                     Decision::Exclude(rule) => rows.exclude(pass, &summary, &envelope, rule),
                     Decision::Deliver {

@@ -3,7 +3,7 @@
 use super::crm_problem;
 use crate::{
     contract::{Explanation, Field, Problem, Subject},
-    ledger::{self, CONNECTION, Conflict, ConnectionRow, Fate, LedgerRow, ledger_key},
+    ledger::{self, BCC, CONNECTION, Conflict, ConnectionRow, Fate, LEDGER, LedgerRow, bcc_key, ledger_key},
     ports::Host,
     rules::{address_key, s17_both_ways::from_bits},
 };
@@ -18,22 +18,27 @@ pub async fn explain<H: Host>(host: &H, subject: Subject) -> Result<Vec<Explanat
     }
     match subject {
         Subject::Message(id) => {
-            let row = ledger::read::<LedgerRow>(host, &ledger_key(&id)).await?;
+            let mut row = ledger::read::<LedgerRow>(host, &ledger_key(&id)).await?;
+            if row.is_none() {
+                row = ledger::read(host, &bcc_key(&id)).await?;
+            }
             Ok(row.map(|(row, _)| explanation(&id, &row)).into_iter().collect())
         }
         Subject::Contact(address) => {
             let wanted = address_key(&address);
             let contacts = host.find_contacts(vec![address]).await.map_err(crm_problem)?;
             let mut explanations = Vec::new();
-            ledger::for_each::<LedgerRow>(host, "ledger/", None, |id, row| {
+            let mut visit = |id: &str, row: LedgerRow| {
                 let sender = row.sender.as_deref().and_then(address_key);
                 let is_contact = matches!(&row.fate, Fate::Delivered(delivered)
                     if contacts.iter().any(|contact| contact.id == delivered.contact));
                 if explanations.len() < MOST && (is_contact || (wanted.is_some() && sender == wanted)) {
                     explanations.push(explanation(id, &row));
                 }
-            })
-            .await?;
+            };
+            for prefix in [LEDGER, BCC] {
+                ledger::for_each(host, prefix, None, &mut visit).await?;
+            }
             Ok(explanations)
         }
     }
@@ -50,6 +55,7 @@ fn explanation(id: &str, row: &LedgerRow) -> Explanation {
         field("received-at", &row.received_at.to_string()),
     ];
     inputs.extend(row.sender.as_deref().map(|sender| field("sender", sender)));
+    inputs.extend(row.concerns.as_deref().map(|id| field("notice-about", id)));
     inputs.extend(rule.map(|rule| field("meaning", rule.meaning())));
     if let Fate::Delivered(delivered) = &row.fate {
         inputs.extend(

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Pass, Step,
+    Pass, Step, update,
     changes::{Changed, fold, fold_as_listed},
     deliver::{Candidate, deliver},
     gap,
@@ -236,7 +236,7 @@ impl News {
             let before = was_carried.then(|| Fate::Delivered(delivered.clone()));
             self.messages.push(MessageUpdate {
                 deleted: changed.deleted,
-                ..pass.update(&id, flags)
+                ..update(pass.key_of(&id, delivered), flags)
             });
             if let Some(fate) = before {
                 let before = LedgerRow { fate, ..row.clone() };

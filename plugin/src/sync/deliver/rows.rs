@@ -1,6 +1,6 @@
 //! What a group's commit will hold.
 
-use super::{Wanted, hand_over::Ready};
+use super::{Wanted, hand_over::Ready, notice::Report};
 use crate::{
     contract::Change,
     gmail::Summary,
@@ -21,6 +21,7 @@ pub(super) struct Rows {
     pub(super) threads: Vec<(String, Option<ThreadRow>)>,
     pub(super) sent: Vec<String>,
     pub(super) more: Vec<Change>,
+    pub(super) reports: Vec<Report>,
     pub(super) settled: usize,
 }
 
@@ -75,6 +76,7 @@ impl Rows {
             contact: delivery.contact.id.clone(),
             rule: delivery.rule,
             message_id: envelope.message_id.clone(),
+            key: (ready.key != pass.message_key(&summary.id)).then(|| ready.key.clone()),
             left_out,
             labels_at: summary.history_id,
             flags: Some(bits(flags(&summary.label_ids))),
@@ -110,6 +112,11 @@ impl Rows {
             }
             None => *thread = Some(latest),
         }
+    }
+
+    /// Whether something of this thread was delivered, now or before.
+    pub(super) fn knows(&self, thread: &str) -> bool {
+        self.threads.iter().any(|(id, row)| id == thread && row.is_some())
     }
 
     fn thread(&mut self, id: &str) -> Option<&mut ThreadRow> {
@@ -150,6 +157,7 @@ pub(super) fn row<H: Host>(pass: &Pass<'_, H>, thread: &str, fate: Fate) -> Ledg
         received_at: 0,
         decided_at: pass.host.now(),
         sender: None,
+        concerns: None,
         version: VERSION.to_owned(),
     }
 }

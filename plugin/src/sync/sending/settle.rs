@@ -51,6 +51,7 @@ pub(in crate::sync) fn ledger_row<H: Host>(
         contact: contact.to_owned(),
         rule: Rule::S20,
         message_id,
+        key: None,
         left_out: Vec::new(),
         labels_at: 0,
         flags: None,
@@ -65,6 +66,7 @@ pub(in crate::sync) fn ledger_row<H: Host>(
         received_at: ids.at,
         decided_at: pass.host.now(),
         sender: Some(pass.connection.address.clone()),
+        concerns: None,
         version: VERSION.to_owned(),
     }
 }

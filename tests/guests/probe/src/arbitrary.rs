@@ -13,7 +13,7 @@ use crate::{
             log,
             messages::{
                 Attachment, Authentication, Content, Direction, Disposition, Flags, Message, MessageUpdate,
-                OutboundOutcome, Person,
+                OutboundOutcome, Person, Undelivered, UndeliveredKind,
             },
             oauth, quota, random, sharing, storage,
             types::{Field, Mailbox, Problem},
@@ -90,6 +90,16 @@ async fn call(kind: usize, choices: &mut Choices) {
                 flags: c.option(flags),
                 deleted: c.yes(),
                 released: c.yes(),
+                undelivered: list(c, |c| Undelivered {
+                    recipient: c.text(),
+                    kind: if c.yes() {
+                        UndeliveredKind::Failed
+                    } else {
+                        UndeliveredKind::Delayed
+                    },
+                    status: c.text(),
+                    diagnostic: c.text(),
+                }),
             });
             drop(crm::update_messages(updates).await);
         }
