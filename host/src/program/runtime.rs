@@ -14,7 +14,7 @@ use crate::{
     Database, Durability, Host, Parts,
     accounts::Accounts,
     audit::SqliteAudits,
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     contract::PluginManifest,
     crm::EmbeddedCrm,
     egress::{Egress, Grants, Origin, StandIns},
@@ -23,6 +23,7 @@ use crate::{
     release::{LARGEST_COMPONENT, Plugins, ReleaseStore},
     sandbox::{Allocation, LoadError, Plugin, Sandbox, SandboxConfig},
     scope::{TenantId, UserId},
+    smtp::{BccAddresses, Spool},
     store::SqliteStore,
     vault::{ClientConfig, Endpoints, KeyRing, OAuthVault, Provider, SealingKey, SealingKeys},
 };
@@ -53,6 +54,8 @@ pub(super) struct Plan {
     pub(super) settings: String,
     /// The folder that gets the trace of each pass.
     pub(super) record: Option<PathBuf>,
+    /// What comes after the `@` of BCC addresses, if there are any.
+    pub(super) bcc_domain: Option<String>,
 }
 
 /// Everything that runs.
@@ -61,6 +64,8 @@ pub(super) struct Runtime {
     pub(super) crm: EmbeddedCrm,
     pub(super) accounts: Accounts,
     pub(super) people: People,
+    /// What came to BCC addresses.
+    pub(super) spool: Spool,
     _presence: Option<Presence>,
 }
 
@@ -84,6 +89,13 @@ impl Runtime {
         let releases = ReleaseStore::new(database.clone())?;
         let plugins = loaded.chosen(releases).await?;
         // What the operator configured says what is granted; a version that takes over asks for no more.
+        let spool = Spool::new(database.clone())?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let bcc_addresses = plan
+            .bcc_domain
+            .as_ref()
+            .map(|domain| BccAddresses::new(database.clone(), clock.clone(), domain))
+            .transpose()?;
         let vault = vault(&plan, database, plugin.manifest())?;
         let egress = egress(&plan, plugin.manifest())?;
         let mut parts = Parts::new(
@@ -97,6 +109,7 @@ impl Runtime {
         if let Some(folder) = &plan.record {
             parts.witness = Some(Arc::new(TraceFolder::open(folder)?));
         }
+        parts.bcc_addresses = bcc_addresses;
         parts.audits = Arc::new(audits);
         parts.quota = match plan.rates {
             Some(rates) => Arc::new(TokenBuckets::keeping(parts.clock.clone(), rates, penalties).await?),
@@ -109,6 +122,7 @@ impl Runtime {
             crm,
             accounts,
             people,
+            spool,
             _presence: presence,
         })
     }

@@ -152,6 +152,7 @@ pub fn router(state: WebState) -> Router {
         .route("/settings/password", post(sign_in::change_password))
         .route("/settings/sync", post(settings::sync))
         .route("/settings/contacts", post(settings::contacts))
+        .route("/settings/bcc", post(settings::rotate_bcc_address))
         .route(
             "/settings/disconnect",
             get(settings::confirm_disconnect).post(settings::disconnect),

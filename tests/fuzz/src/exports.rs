@@ -92,7 +92,10 @@ async fn call(world: &Arc<Scripted>, tally: &mut Tally) {
             let (recipient, raw, at) =
                 world.decide(|choices| (choices.text(), choices.bytes(2_000), choices.number()));
             answered(
-                pass.ingest(recipient, Body::Inline(raw.into()), at, settings(world))
+                {
+                    let size = raw.len() as u64;
+                    pass.ingest(recipient, Body::Inline(raw.into()), size, at, settings(world))
+                }
                     .await,
             );
         }

@@ -265,6 +265,7 @@ pub(crate) async fn restarted(platform: &Platform) -> (Host, Accounts) {
         egress: before.egress.clone(),
         quota: quota(before.clock.clone(), platform.rates, &platform.database).await,
         audits: Arc::new(SqliteAudits::new(platform.database.clone()).expect("a log")),
+        bcc_addresses: before.bcc_addresses.clone(),
         sharing: before.sharing.clone(),
         clock: before.clock.clone(),
         random: before.random.clone(),

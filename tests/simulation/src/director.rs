@@ -342,6 +342,7 @@ impl<'p> Director<'p> {
             egress: Arc::new(egress),
             quota: self.quota.clone(),
             audits: Arc::new(MemoryAudits::default()),
+            bcc_addresses: None,
             sharing: Arc::new(Solo),
             clock: all.clone(),
             random: Arc::new(SeededRandom::new(self.world.lock().between(0, u64::MAX))),
