@@ -11,11 +11,11 @@ const MOST_KEYS: usize = 10_000;
 
 /// So much at once, and so much a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
+pub(super) struct Rate {
     /// At once.
-    pub burst: u32,
+    pub(super) burst: u32,
     /// A minute, from then on.
-    pub per_minute: u32,
+    pub(super) per_minute: u32,
 }
 
 /// A bucket for each key.

@@ -15,12 +15,13 @@ use twinbox_host::{
     egress::{Egress, Grants, Origin, StandIns},
     quota::{Quota, Rates, SqlitePenalties, TokenBuckets, Unmetered},
     scope::{TenantId, UserId},
+    smtp::BccAddresses,
     store::SqliteStore,
     vault::{ClientConfig, Endpoints, OAuthVault, Provider, SealingKey, SealingKeys},
 };
 
 use crate::{
-    ANN, LeapingClock, ME, World, component,
+    ANN, BCC_DOMAIN, LeapingClock, ME, World, component,
     crm::FaultyCrm,
     traces::Traces,
     wire::Wire,
@@ -50,6 +51,7 @@ pub struct Setup {
     contacts: Vec<NewContact>,
     traces: Option<Arc<Traces>>,
     releases: Releases,
+    bcc: bool,
 }
 
 /// Whether other versions of the component may take over.
@@ -71,6 +73,7 @@ impl Default for Setup {
             contacts: vec![contact("Ann", &[ANN], 1)],
             traces: None,
             releases: Releases::Fixed,
+            bcc: false,
         }
     }
 }
@@ -116,6 +119,13 @@ impl Setup {
     #[must_use]
     pub fn recorded(mut self) -> Self {
         self.traces = Some(Arc::default());
+        self
+    }
+
+    /// Gives connections BCC addresses.
+    #[must_use]
+    pub fn with_bcc_addresses(mut self) -> Self {
+        self.bcc = true;
         self
     }
 
@@ -226,6 +236,10 @@ async fn platform(setup: &Setup, sim: Sim, server: Server, clock: LeapingClock) 
     };
     parts.quota = quota(shared_clock, rates, &database).await;
     parts.audits = Arc::new(SqliteAudits::new(database.clone()).expect("a log"));
+    if setup.bcc {
+        let addresses = BccAddresses::new(database.clone(), parts.clock.clone(), BCC_DOMAIN);
+        parts.bcc_addresses = Some(addresses.expect("addresses"));
+    }
     let host = Host::new(parts).expect("a host");
     let accounts = Accounts::new(host.clone(), vault.clone(), setup.settings.clone());
     let browser = reqwest::Client::builder()
