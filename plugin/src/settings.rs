@@ -157,7 +157,13 @@ mod tests {
         let known = schema["properties"].as_object().unwrap();
         assert_eq!(
             known.keys().map(String::as_str).collect::<Vec<_>>(),
-            ["bcc-address", "daily-limit", GOOGLE_CONTACTS, "push-topic", "quota-table"]
+            [
+                "bcc-address",
+                "daily-limit",
+                GOOGLE_CONTACTS,
+                "push-topic",
+                "quota-table"
+            ]
         );
     }
 }

@@ -73,7 +73,11 @@ async fn mail(config: &Config, runtime: &Runtime) -> Result<SmtpAtWork, Failure>
     let parts = runtime.host.parts();
     let hostname = config.bcc.as_ref().map_or("localhost", Bcc::hostname);
     let (provider, sender, per_minute): (Arc<dyn BulkProvider>, _, _) = match &config.bulk {
-        Some(bulk) => (Arc::new(bulk.provider(hostname)?), bulk.sender()?, bulk.per_minute),
+        Some(bulk) => (
+            Arc::new(bulk.provider(hostname)?),
+            bulk.sender()?,
+            bulk.per_minute,
+        ),
         None => (Arc::new(NoProvider), NoProvider::sender(), 600),
     };
     let bulk = Bulk {
@@ -92,8 +96,14 @@ async fn mail(config: &Config, runtime: &Runtime) -> Result<SmtpAtWork, Failure>
     };
     let (registry, clock) = (parts.registry.clone(), parts.clock.clone());
     let spool = runtime.spool.clone();
-    let mut listener = Listener::new(bcc.hostname().to_owned(), addresses.clone(), spool.clone(), registry, clock)
-        .limited(bcc.limits()?);
+    let mut listener = Listener::new(
+        bcc.hostname().to_owned(),
+        addresses.clone(),
+        spool.clone(),
+        registry,
+        clock,
+    )
+    .limited(bcc.limits()?);
     if let Some(tls) = bcc.tls()? {
         listener = listener.with_tls(tls);
     }

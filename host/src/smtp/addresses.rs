@@ -50,7 +50,10 @@ impl BccAddresses {
             .await?;
         match found {
             Some(local) => Ok(self.at_domain(&local)),
-            None => self.make(connection, |sql, connection, _| in_use(sql, connection)).await,
+            None => {
+                self.make(connection, |sql, connection, _| in_use(sql, connection))
+                    .await
+            }
         }
     }
 
@@ -132,7 +135,9 @@ fn in_use(sql: &Sql, connection: &ConnectionId) -> rusqlite::Result<Option<Strin
 
 fn local_part() -> String {
     let bytes: [u8; SECRET] = rand::random();
-    let secret = bytes.iter().map(|byte| char::from(BASE32[usize::from(byte % 32)]));
+    let secret = bytes
+        .iter()
+        .map(|byte| char::from(BASE32[usize::from(byte % 32)]));
     "log-".chars().chain(secret).collect()
 }
 
@@ -151,7 +156,11 @@ mod tests {
         assert_ne!(addresses.of(&two).await.unwrap(), address);
         assert!(address.starts_with("log-") && address.ends_with("@log.example.com") && address.len() == 46);
         for spelt in [address.clone(), address.to_uppercase()] {
-            assert_eq!(addresses.find(&spelt).await.unwrap(), Some(one.clone()), "{spelt}");
+            assert_eq!(
+                addresses.find(&spelt).await.unwrap(),
+                Some(one.clone()),
+                "{spelt}"
+            );
         }
         let elsewhere = address.replace("log.example.com", "example.com");
         assert_eq!(addresses.find(&elsewhere).await.unwrap(), None);

@@ -114,7 +114,13 @@ async fn run(host: Host, spool: Spool) {
 async fn take(host: &Host, spool: &Spool, digest: &str, mail: &Spooled) -> Result<bool, StoreError> {
     let raw = spool.read(mail).await?;
     let ended = host
-        .ingest(&mail.connection, mail.recipient.clone(), raw, mail.size, mail.received_at)
+        .ingest(
+            &mail.connection,
+            mail.recipient.clone(),
+            raw,
+            mail.size,
+            mail.received_at,
+        )
         .await;
     let now = host.parts().clock.now();
     let attempts = mail.attempts.saturating_add(1);

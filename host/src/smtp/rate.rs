@@ -44,7 +44,9 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
             }
         }
         let (left, at) = buckets.entry(key.clone()).or_insert((full, now));
-        let gained = now.saturating_sub(*at).saturating_mul(self.rate.per_minute.into());
+        let gained = now
+            .saturating_sub(*at)
+            .saturating_mul(self.rate.per_minute.into());
         *left = left.saturating_add(gained).min(full);
         *at = now.max(*at);
         let enough = *left >= 60_000;

@@ -158,8 +158,19 @@ mod tests {
 
     #[test]
     fn a_line_end_that_is_not_cr_lf_is_refused_wherever_it_is() {
-        for smuggled in ["a\n.\r\nMAIL", "a\r\n.\nMAIL", "a\r\n.\rMAIL", "a\rb\r\n.\r\n", "\n", "a\r\r\n"] {
-            assert_eq!(unstuffed(smuggled.as_bytes()), Err(Malformed::BareLineEnd), "{smuggled:?}");
+        for smuggled in [
+            "a\n.\r\nMAIL",
+            "a\r\n.\nMAIL",
+            "a\r\n.\rMAIL",
+            "a\rb\r\n.\r\n",
+            "\n",
+            "a\r\r\n",
+        ] {
+            assert_eq!(
+                unstuffed(smuggled.as_bytes()),
+                Err(Malformed::BareLineEnd),
+                "{smuggled:?}"
+            );
         }
     }
 
@@ -171,7 +182,9 @@ mod tests {
             let pieces: Vec<Vec<u8>> = text.chunks(size).map(<[u8]>::to_vec).collect();
             tokio::spawn(async move {
                 for piece in pieces {
-                    tokio::io::AsyncWriteExt::write_all(&mut client, &piece).await.unwrap();
+                    tokio::io::AsyncWriteExt::write_all(&mut client, &piece)
+                        .await
+                        .unwrap();
                     tokio::task::yield_now().await;
                 }
             });
@@ -190,6 +203,9 @@ mod tests {
     #[test]
     fn a_line_without_an_end_is_not_kept_for_ever() {
         let mut buffer = BytesMut::from(&vec![b'x'; LONGEST_COMMAND + 1][..]);
-        assert_eq!(take_line(&mut buffer, LONGEST_COMMAND), Err(Malformed::LineTooLong));
+        assert_eq!(
+            take_line(&mut buffer, LONGEST_COMMAND),
+            Err(Malformed::LineTooLong)
+        );
     }
 }

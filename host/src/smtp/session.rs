@@ -133,7 +133,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
     }
 
-    async fn answer<T: AsRef<str> + std::fmt::Display>(&mut self, request: &Request<T>) -> Result<Next, Broken> {
+    async fn answer<T: AsRef<str> + std::fmt::Display>(
+        &mut self,
+        request: &Request<T>,
+    ) -> Result<Next, Broken> {
         match request {
             Request::Ehlo { host } => self.hello(host.as_ref(), true).await?,
             Request::Helo { host } => self.hello(host.as_ref(), false).await?,
@@ -265,13 +268,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// Where it came from (RFC 5321, 4.4).
     fn trace(&self, now: u64) -> String {
         let name = self.hello.as_ref().map_or("", |hello| hello.name.as_str());
-        let with = match (self.hello.as_ref().is_some_and(|hello| hello.is_extended), self.privacy) {
+        let with = match (
+            self.hello.as_ref().is_some_and(|hello| hello.is_extended),
+            self.privacy,
+        ) {
             (true, Privacy::Tls) => "ESMTPS",
             (true, Privacy::Plain) => "ESMTP",
             (false, _) => "SMTP",
         };
         let at = OffsetDateTime::from_unix_timestamp(i64::try_from(now / 1_000).unwrap_or_default());
-        let date = at.ok().and_then(|at| at.format(&Rfc2822).ok()).unwrap_or_default();
+        let date = at
+            .ok()
+            .and_then(|at| at.format(&Rfc2822).ok())
+            .unwrap_or_default();
         let (peer, hostname) = (self.peer, &self.shared.hostname);
         format!("Received: from {name} ([{peer}])\r\n\tby {hostname} with {with};\r\n\t{date}\r\n")
     }

@@ -150,7 +150,9 @@ impl Spool {
                 if read >= size {
                     return Ok(None);
                 }
-                let bytes = chunk(&database, id, position).await.map_err(std::io::Error::other)?;
+                let bytes = chunk(&database, id, position)
+                    .await
+                    .map_err(std::io::Error::other)?;
                 let read = read + bytes.len() as u64;
                 Ok::<_, std::io::Error>(Some((bytes, (database, position + 1, read))))
             },
@@ -175,7 +177,12 @@ impl Spool {
     }
 
     /// It is tried again then, ms since the epoch.
-    pub(super) async fn postpone(&self, mail: &Spooled, due_at: u64, attempts: u32) -> Result<(), StoreError> {
+    pub(super) async fn postpone(
+        &self,
+        mail: &Spooled,
+        due_at: u64,
+        attempts: u32,
+    ) -> Result<(), StoreError> {
         let id = mail.id;
         self.database
             .write(move |sql| {
@@ -207,7 +214,10 @@ impl Spool {
         let before = now.saturating_sub(ABANDONED);
         self.database
             .write(move |sql| {
-                sql.execute("DELETE FROM smtp_mail WHERE size IS NULL AND began_at < ?1", [before])?;
+                sql.execute(
+                    "DELETE FROM smtp_mail WHERE size IS NULL AND began_at < ?1",
+                    [before],
+                )?;
                 Ok(())
             })
             .await
@@ -346,7 +356,8 @@ async fn chunk(database: &Database, mail: u64, position: u64) -> Result<Bytes, S
         .await
 }
 
-const SPOOLED: &str = "SELECT d.id, d.mail, m.size, d.connection, d.recipient, d.received_at, d.attempts, d.reason
+const SPOOLED: &str =
+    "SELECT d.id, d.mail, m.size, d.connection, d.recipient, d.received_at, d.attempts, d.reason
      FROM smtp_delivery d JOIN smtp_mail m ON m.id = d.mail";
 
 fn spooled(row: &Row<'_>) -> rusqlite::Result<Spooled> {

@@ -50,7 +50,9 @@ impl TlsFiles {
             loaded.0 = Instant::now();
             match load(&self.certificate, &self.key) {
                 Ok(new) => loaded.1 = new,
-                Err(error) => tracing::warn!(%error, "the certificate cannot be read again; the one before goes on"),
+                Err(error) => {
+                    tracing::warn!(%error, "the certificate cannot be read again; the one before goes on")
+                }
             }
         }
         loaded.1.clone()

@@ -14,9 +14,7 @@ use super::{
     parts::file_name,
 };
 use crate::{
-    contract::{
-        Authentication, Direction, Flags, Mailbox, Message, Trigger, Undelivered, UndeliveredKind,
-    },
+    contract::{Authentication, Direction, Flags, Mailbox, Message, Trigger, Undelivered, UndeliveredKind},
     crm::{Delivery, StoredMessage},
     problem::size_text,
 };
@@ -267,8 +265,8 @@ fn undelivered(failures: &[Undelivered]) -> Option<Html> {
             };
             let reason = [failure.status.as_str(), failure.diagnostic.as_str()];
             let reason: Vec<&str> = reason.into_iter().filter(|text| !text.is_empty()).collect();
-            let reason = (!reason.is_empty())
-                .then(|| html!(" <span class=\"muted\">" (reason.join(" ")) "</span>"));
+            let reason =
+                (!reason.is_empty()).then(|| html!(" <span class=\"muted\">" (reason.join(" ")) "</span>"));
             html!("<li>" (what) (failure.recipient) "." (reason) "</li>")
         })
         .collect();

@@ -126,7 +126,12 @@ mod tests {
 
     #[test]
     fn s18_what_names_no_address_or_no_action_says_nothing() {
-        for status in ["", "Action: failed", "Final-Recipient: x400; /C=DE\n\nAction: failed", "\n\n: :\n"] {
+        for status in [
+            "",
+            "Action: failed",
+            "Final-Recipient: x400; /C=DE\n\nAction: failed",
+            "\n\n: :\n",
+        ] {
             assert_eq!(failures(status.as_bytes()), [], "{status:?}");
         }
     }

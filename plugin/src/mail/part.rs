@@ -149,7 +149,9 @@ struct Frame {
 
 /// How long all texts together are, encoded.
 pub(super) fn text_bytes(nodes: &[Node<'_>]) -> usize {
-    let texts = nodes.iter().filter(|node| is_text_body(node) && !is_container(node));
+    let texts = nodes
+        .iter()
+        .filter(|node| is_text_body(node) && !is_container(node));
     let length = |node: &Node<'_>| match &node.body {
         Body::Encoded(bytes, _) => bytes.len(),
         _ => 0,

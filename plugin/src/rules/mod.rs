@@ -78,7 +78,9 @@ impl Rule {
             Self::S11 => "mail the user sends belongs to the first recipient that is a contact",
             Self::S12 => "mail the user forwards is treated as sent",
             Self::S13 => "mail from a contact with the user in copy belongs to that contact",
-            Self::S18 => "what the user sends to the BCC address belongs to the first recipient that is a contact",
+            Self::S18 => {
+                "what the user sends to the BCC address belongs to the first recipient that is a contact"
+            }
             Self::S20 => "mail sent from the CRM is in the CRM already",
         }
     }

@@ -5,9 +5,11 @@
 //!
 //! Who knows the address may write to it, so what counts is `From`: the connected address or an alias that
 //! Gmail accepted. That keeps out who answers to all where the address was put into Cc; it proves nothing
-//! about somebody who knows the address and lies (docs/adr/0021).
+//! about somebody who knows the address and lies (docs/adr/0024).
 
-use super::{Contacts, Decision, Rule, address_key, s03_right_mailbox::same, s04_no_past_mail, s15_primary_recipient};
+use super::{
+    Contacts, Decision, Rule, address_key, s03_right_mailbox::same, s04_no_past_mail, s15_primary_recipient,
+};
 use crate::{
     contract::Direction,
     mail::{Envelope, Parsed},
@@ -236,7 +238,12 @@ mod tests {
         for address in [BCC, other] {
             assert!(is_logging(address, Some(BCC)), "{address}");
         }
-        let people = ["log-in@log.crm.example", "log-abcdefghijklmnopqrstuvwx23@x.example", "@", ""];
+        let people = [
+            "log-in@log.crm.example",
+            "log-abcdefghijklmnopqrstuvwx23@x.example",
+            "@",
+            "",
+        ];
         for address in people {
             assert!(!is_logging(address, Some(BCC)), "{address}");
         }
@@ -256,7 +263,12 @@ mod tests {
         assert!(is_same_opening(&opening(&sent), &opening(&came)));
         let other = mail(head, "Dear Ann,\r\nhere it is not.");
         assert!(!is_same_opening(&opening(&sent), &opening(&other)));
-        for (part, another) in [("Offer", "Other"), ("<1@x>", "<2@x>"), ("ann@", "bob@"), ("10:00:00", "10:00:01")] {
+        for (part, another) in [
+            ("Offer", "Other"),
+            ("<1@x>", "<2@x>"),
+            ("ann@", "bob@"),
+            ("10:00:00", "10:00:01"),
+        ] {
             let other = mail(&head.replace(part, another), "Dear Ann,");
             assert_ne!(fingerprint(&sent), fingerprint(&other), "{another}");
         }

@@ -79,10 +79,7 @@ struct Wish {
 }
 
 /// The last word on each message of this mailbox counts.
-async fn last_words<H: Host>(
-    pass: &Pass<'_, H>,
-    changes: Vec<RemoteChange>,
-) -> Step<BTreeMap<String, Wish>> {
+async fn last_words<H: Host>(pass: &Pass<'_, H>, changes: Vec<RemoteChange>) -> Step<BTreeMap<String, Wish>> {
     let mut wishes = BTreeMap::new();
     for change in changes {
         // A message of another mailbox stays as it is there (S05), and so does one that is in none (S18).

@@ -56,12 +56,7 @@ pub(super) async fn settle<H: Host>(pass: &Pass<'_, H>, copies: &[Copy<'_>]) -> 
     Ok(claims)
 }
 
-fn claim<H: Host>(
-    pass: &Pass<'_, H>,
-    known: &mut Vec<Claim>,
-    copy: &Copy<'_>,
-    print: &str,
-) -> Option<Claim> {
+fn claim<H: Host>(pass: &Pass<'_, H>, known: &mut Vec<Claim>, copy: &Copy<'_>, print: &str) -> Option<Claim> {
     let opening = opening(copy.mail);
     // A second copy in the mailbox is a mail of its own.
     let is_it = |claim: &&mut Claim| {

@@ -63,7 +63,11 @@ pub(super) async fn bring<H: Host>(pass: &Pass<'_, H>, trigger: &Trigger) -> Ste
 async fn take<H: Host>(pass: &Pass<'_, H>, book: &mut AddressBookRow, page: PeoplePage) -> Step {
     let (mut persons, mut left) = (Vec::new(), Vec::new());
     for person in &page.connections {
-        match wanted(person, &pass.connection.address, pass.settings.bcc_address.as_deref()) {
+        match wanted(
+            person,
+            &pass.connection.address,
+            pass.settings.bcc_address.as_deref(),
+        ) {
             Some(wanted) => persons.push(wanted),
             None => left.push(person.resource_name.clone()),
         }

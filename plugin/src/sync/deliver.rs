@@ -23,8 +23,8 @@ use crate::{
     rules::{self, Contacts, Decision, Evidence, addresses_that_matter, s11_sent},
 };
 use hand_over::hand_over;
-use notice::{Report, take_reports};
 use look::{Look, Looked, Reading, Standing, look_at};
+use notice::{Report, take_reports};
 use rows::{Rows, row};
 
 /// Messages looked at together.

@@ -70,8 +70,16 @@ async fn take<H: Host>(pass: &Pass<'_, H>, mail: &Mail) -> Step<Outcome> {
     }
     let fate = match decision(pass, &parsed, &aliases, mail.received_at).await? {
         Decision::Exclude(rule) => Fate::Excluded(rule),
-        Decision::Deliver { contact, direction, rule } => {
-            let delivery = Delivery { contact, direction, rule };
+        Decision::Deliver {
+            contact,
+            direction,
+            rule,
+        } => {
+            let delivery = Delivery {
+                contact,
+                direction,
+                rule,
+            };
             deliver(pass, mail, &parsed, delivery).await?
         }
     };
@@ -133,7 +141,10 @@ async fn deliver<H: Host>(
             copy: None,
         }
     } else {
-        let copy = Copy { mail: parsed, place: None };
+        let copy = Copy {
+            mail: parsed,
+            place: None,
+        };
         match claims::settle(pass, &[copy]).await?.pop().flatten() {
             Some(claim) => claim,
             None => return Ok(Fate::Quarantined("too many mails are like it".to_owned())),

@@ -3,9 +3,9 @@
 //! cursor, so that a crash at any point repeats work but never loses or doubles any.
 
 mod audit;
-mod claims;
 mod carry;
 mod changes;
+mod claims;
 mod connect;
 mod contacts;
 mod deliver;
@@ -241,7 +241,6 @@ impl<'h, H: Host> Pass<'h, H> {
         let (mailbox, id) = key.strip_prefix("gmail/")?.rsplit_once('/')?;
         (mailbox == self.connection.address).then_some(id)
     }
-
 
     /// Tells the CRM, if it takes changes at all; how many it was told.
     pub(crate) async fn tell_crm(&self, updates: Vec<MessageUpdate>) -> Step<u32> {

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Pass, Step, update,
+    Pass, Step,
     changes::{Changed, fold, fold_as_listed},
     deliver::{Candidate, deliver},
     gap,
     message::flags,
     run::Progress,
+    update,
 };
 use crate::{
     contract::{Change, Flags, MessageUpdate},

@@ -96,7 +96,7 @@ async fn call(world: &Arc<Scripted>, tally: &mut Tally) {
                     let size = raw.len() as u64;
                     pass.ingest(recipient, Body::Inline(raw.into()), size, at, settings(world))
                 }
-                    .await,
+                .await,
             );
         }
         5 if world.decide(|choices| choices.once_in(4)) => answered(pass.disconnect().await),

@@ -94,7 +94,10 @@ impl SmtpClient {
 
     /// Brings one mail; the answer that settles it.
     pub async fn bring(&mut self, recipient: &str, raw: &[u8]) -> String {
-        for line in ["MAIL FROM:<mia@acme.example>".to_owned(), format!("RCPT TO:<{recipient}>")] {
+        for line in [
+            "MAIL FROM:<mia@acme.example>".to_owned(),
+            format!("RCPT TO:<{recipient}>"),
+        ] {
             let answer = self.say(&line).await;
             if !answer.starts_with("250") {
                 self.say("RSET").await;

@@ -83,7 +83,10 @@ pub(super) fn is_under_way(sql: &Sql, message: &str) -> rusqlite::Result<bool> {
 fn recipients(outbound: &Outbound) -> Vec<&Mailbox> {
     let mut all: Vec<&Mailbox> = Vec::new();
     for mailbox in outbound.to.iter().chain(&outbound.cc).chain(&outbound.bcc) {
-        if !all.iter().any(|known| known.address.eq_ignore_ascii_case(&mailbox.address)) {
+        if !all
+            .iter()
+            .any(|known| known.address.eq_ignore_ascii_case(&mailbox.address))
+        {
             all.push(mailbox);
         }
     }
@@ -141,7 +144,12 @@ fn give_up(sql: &Sql, now: u64) -> Result<Vec<CrmEvent>, CrmError> {
     Ok(events)
 }
 
-fn settle(sql: &Sql, dispatch: &Dispatch, result: &Dispatched, now: u64) -> Result<Option<CrmEvent>, CrmError> {
+fn settle(
+    sql: &Sql,
+    dispatch: &Dispatch,
+    result: &Dispatched,
+    now: u64,
+) -> Result<Option<CrmEvent>, CrmError> {
     let id = &dispatch.outbound.id;
     if !note(sql, id, dispatch.position, result, now)? {
         return Ok(None);
@@ -190,7 +198,11 @@ fn conclude(sql: &Sql, tenant: &TenantId, message: &str, now: u64) -> Result<Opt
         let mut found = copies.iter().filter(|(state, ..)| state == wanted);
         found.find_map(|(.., result)| result.clone()).unwrap_or_default()
     };
-    let next = copies.iter().filter(|(state, ..)| state == "waits").map(|(_, since, _)| *since).min();
+    let next = copies
+        .iter()
+        .filter(|(state, ..)| state == "waits")
+        .map(|(_, since, _)| *since)
+        .min();
     let delivery = match next {
         Some(until) if until > now && number("begun") == 0 => Delivery::Deferred(Deferral {
             until,
@@ -200,7 +212,11 @@ fn conclude(sql: &Sql, tenant: &TenantId, message: &str, now: u64) -> Result<Opt
         None if number("begun") > 0 => Delivery::Queued,
         None if number("unconfirmed") > 0 => {
             let of = copies.len();
-            let text = format!("{} of {of} copies: {}", number("unconfirmed"), text("unconfirmed"));
+            let text = format!(
+                "{} of {of} copies: {}",
+                number("unconfirmed"),
+                text("unconfirmed")
+            );
             Delivery::Unconfirmed(Problem::ProviderUnavailable(text))
         }
         None if number("sent") > 0 => Delivery::Sent,

@@ -3,9 +3,9 @@
 use rusqlite::{Connection as Sql, OptionalExtension};
 
 use super::{
-    BODY_LIMIT, CrmError, CrmEvent, EmbeddedCrm, SUBJECT_LIMIT, attachments,
+    BODY_LIMIT, CrmError, CrmEvent, EmbeddedCrm, SUBJECT_LIMIT, attachments, bulk,
     content::{Pending, Rejected, Ticket},
-    bulk, mailbox::{self, NewRow, Route},
+    mailbox::{self, NewRow, Route},
     people,
     records::{self, Delivery, Located, decode, encode, new_id},
 };

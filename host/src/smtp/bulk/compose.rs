@@ -89,7 +89,11 @@ fn addressed(
     Ok(builder.header(AutoSubmitted))
 }
 
-fn with_content(builder: MessageBuilder, outbound: &Outbound, attachments: &[Bytes]) -> Result<Message, Wrong> {
+fn with_content(
+    builder: MessageBuilder,
+    outbound: &Outbound,
+    attachments: &[Bytes],
+) -> Result<Message, Wrong> {
     let text = || SinglePart::plain(outbound.text.clone());
     let content = outbound
         .html
@@ -126,7 +130,10 @@ fn mailbox(mailbox: &Mailbox) -> Result<LettreMailbox, Wrong> {
         .address
         .parse()
         .map_err(|error| Wrong::Address(mailbox.address.clone(), error))?;
-    Ok(LettreMailbox::new(mailbox.name.as_deref().map(printable), address))
+    Ok(LettreMailbox::new(
+        mailbox.name.as_deref().map(printable),
+        address,
+    ))
 }
 
 fn printable(text: &str) -> String {

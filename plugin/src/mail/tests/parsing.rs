@@ -1,6 +1,7 @@
 use super::raw;
 use crate::mail::{
-    Attachment, Disposition, GmailBody, GmailPart, ParseError, Parsed, Source, from_full, parse, parse_in_place,
+    Attachment, Disposition, GmailBody, GmailPart, ParseError, Parsed, Source, from_full, parse,
+    parse_in_place,
 };
 use proptest::prelude::*;
 
@@ -436,5 +437,8 @@ fn s19_attachments_in_place_are_what_they_are_when_decoded() {
 #[test]
 fn s18_text_that_is_too_long_to_be_kept_beside_the_message_is_refused() {
     let raw = format!("From: a@b.example\r\n\r\n{}", "x".repeat(3 << 20));
-    assert!(matches!(parse_in_place(raw.as_bytes()), Err(ParseError::TooLarge { .. })));
+    assert!(matches!(
+        parse_in_place(raw.as_bytes()),
+        Err(ParseError::TooLarge { .. })
+    ));
 }

@@ -170,7 +170,10 @@ async fn claim<H: Host>(pass: &Pass<'_, H>, ready: &mut [Ready]) -> Step {
         .iter()
         .map(|ready| Copy {
             mail: &ready.parsed,
-            place: Some((ready.wanted.summary.id.clone(), ready.wanted.summary.thread_id.clone())),
+            place: Some((
+                ready.wanted.summary.id.clone(),
+                ready.wanted.summary.thread_id.clone(),
+            )),
         })
         .collect();
     let claims = claims::settle(pass, &copies).await?;
@@ -188,15 +191,17 @@ async fn update_known<H: Host>(pass: &Pass<'_, H>, ready: &[Ready], outcomes: &[
         .iter()
         .zip(outcomes)
         .filter(|(_, outcome)| matches!(outcome, PutOutcome::Already(_)));
-    let updates = known.map(|(ready, _)| {
-        update(ready.key.clone(), Some(flags(&ready.wanted.summary.label_ids)))
-    });
+    let updates =
+        known.map(|(ready, _)| update(ready.key.clone(), Some(flags(&ready.wanted.summary.label_ids))));
     pass.tell_crm(updates.collect()).await?;
     Ok(())
 }
 
 /// Puts messages. One whose outcome is unknown is looked for before it is put again, once.
-pub(in crate::sync) async fn put_messages<H: Host>(pass: &Pass<'_, H>, messages: Vec<Message>) -> Step<Vec<PutOutcome>> {
+pub(in crate::sync) async fn put_messages<H: Host>(
+    pass: &Pass<'_, H>,
+    messages: Vec<Message>,
+) -> Step<Vec<PutOutcome>> {
     if pass.features().server_idempotency || pass.settings.has(Mutation::PageAppliedTwice) {
         let mut outcomes = pass.host.put_messages(messages.clone()).await?;
         for (message, outcome) in messages.into_iter().zip(&mut outcomes) {

@@ -47,11 +47,19 @@ pub(super) async fn take_reports<H: Host>(pass: &Pass<'_, H>, rows: &mut Rows) -
         let Some(notice) = notice else {
             match decision {
                 Decision::Exclude(rule) => rows.exclude(pass, &reading.summary, &reading.envelope, rule),
-                Decision::Deliver { contact, direction, rule } => wanted.push(Wanted {
+                Decision::Deliver {
+                    contact,
+                    direction,
+                    rule,
+                } => wanted.push(Wanted {
                     summary: reading.summary,
                     envelope: reading.envelope,
                     parsed: reading.parsed,
-                    delivery: Delivery { contact, direction, rule },
+                    delivery: Delivery {
+                        contact,
+                        direction,
+                        rule,
+                    },
                 }),
             }
             continue;
@@ -125,7 +133,8 @@ async fn tell<H: Host>(pass: &Pass<'_, H>, rows: &Rows, summary: &Summary, notic
             continue;
         }
         let recipients = recipient_keys(&envelope);
-        undelivered.retain(|failure| address_key(&failure.recipient).is_some_and(|key| recipients.contains(&key)));
+        undelivered
+            .retain(|failure| address_key(&failure.recipient).is_some_and(|key| recipients.contains(&key)));
         if let Some(key) = key(pass, rows, &message.summary.id).await?
             && !undelivered.is_empty()
         {

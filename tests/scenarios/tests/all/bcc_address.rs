@@ -5,7 +5,8 @@ use std::{
     time::Duration,
 };
 
-use scenarios::{ANN, BCC_DOMAIN, CrmFault, File, Mail, ME, Moment, Post, Setup, World, bytes_of, replaced};
+use gmail_sim::Verification;
+use scenarios::{ANN, BCC_DOMAIN, CrmFault, File, ME, Mail, Moment, Post, Setup, World, bytes_of, replaced};
 use twinbox_host::{
     contract::{AuditMode, Flags, Subject, UndeliveredKind},
     crm::CrmError,
@@ -38,7 +39,11 @@ async fn s18_mail_is_logged_once_whichever_way_it_comes() {
     for ways in ["m", "s", "ms", "sm", "sms", "mssm", "ssm"] {
         let world = world().await;
         let post = world.post().await;
-        to_ann(&world).await.cc("boss@acme.example").is_sent_from_gmail().await;
+        to_ann(&world)
+            .await
+            .cc("boss@acme.example")
+            .is_sent_from_gmail()
+            .await;
         let copy = copy(&world).await;
         for way in ways.chars() {
             if way == 'm' {
@@ -131,8 +136,14 @@ async fn s18_different_mails_with_one_message_id_or_none_are_all_logged() {
     let post = world.post().await;
     let bcc = world.bcc_address().await;
     let mail = |id: &str, text: &str| {
-        let id = if id.is_empty() { String::new() } else { format!("Message-ID: {id}\r\n") };
-        format!("From: {ME}\r\nTo: {ANN}\r\nDate: Mon, 21 Sep 2026 10:00:00 +0000\r\n{id}Subject: Same\r\n\r\n{text}\r\n")
+        let id = if id.is_empty() {
+            String::new()
+        } else {
+            format!("Message-ID: {id}\r\n")
+        };
+        format!(
+            "From: {ME}\r\nTo: {ANN}\r\nDate: Mon, 21 Sep 2026 10:00:00 +0000\r\n{id}Subject: Same\r\n\r\n{text}\r\n"
+        )
     };
     let mails = [
         mail("<1@x.example>", "One"),
@@ -156,8 +167,8 @@ async fn s18_only_the_user_and_their_aliases_log_to_the_address() {
     let world = world().await;
     let post = world.post().await;
     let alias = |address: &str, status| world.sim().add_send_as(ME, address, "Sales", status);
-    alias("sales@acme.example", "accepted");
-    alias("new@acme.example", "pending");
+    alias("sales@acme.example", Verification::Accepted);
+    alias("new@acme.example", Verification::Pending);
     for (from, is_logged) in [
         (ME, true),
         ("sales@acme.example", true),
@@ -192,18 +203,28 @@ async fn s18_mail_without_a_contact_and_mail_from_before_stay_out() {
 
 #[tokio::test]
 async fn s18_malformed_mail_is_accepted_kept_and_tried_again_by_another_version() {
-    let world = Setup::default().with_bcc_addresses().with_releases().connected().await;
+    let world = Setup::default()
+        .with_bcc_addresses()
+        .with_releases()
+        .connected()
+        .await;
     let post = world.post().await;
-    for garbage in [&b"\x00\xff no header at all"[..], b"Subject: who wrote it?\r\n\r\nx"] {
+    for garbage in [
+        &b"\x00\xff no header at all"[..],
+        b"Subject: who wrote it?\r\n\r\nx",
+    ] {
         bring(&world, &post, garbage).await;
     }
     let broken = format!(
         "From: {ME}\r\nTo: {ANN}\r\nSubject: Broken\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nReadable\r\n\
-         --b\r\nContent-Type: image/png; name=\"\xff\r\nContent-Transfer-Encoding: base64\r\n\r\n=Z!"
+         --b\r\nContent-Type: image/png; name=\"\r\nContent-Transfer-Encoding: base64\r\n\r\n=Z!"
     );
     bring(&world, &post, broken.as_bytes()).await;
     assert_eq!(world.takes_in().await, 3);
-    assert_eq!(world.only_message("Ann").await.message.content.text.trim(), "Readable");
+    assert_eq!(
+        world.only_message("Ann").await.message.content.text.trim(),
+        "Readable"
+    );
     let kept = world.spooled().await;
     assert_eq!(kept.len(), 2, "{kept:?}");
     assert!(kept.iter().all(|mail| mail.reason.is_some()));
@@ -253,7 +274,10 @@ async fn s18_what_is_done_to_mail_that_came_to_the_address_first_travels_both_wa
     world.marks(&stored, flags).await;
     world.settle().await;
     let labels = world.gmail().labels(&id);
-    assert!(labels.contains(&"TRASH".to_owned()) && !labels.contains(&"STARRED".to_owned()), "{labels:?}");
+    assert!(
+        labels.contains(&"TRASH".to_owned()) && !labels.contains(&"STARRED".to_owned()),
+        "{labels:?}"
+    );
     world.gmail().delete(&id).await;
     world.settle().await;
     assert!(world.conversation("Ann").await[0].deleted);
@@ -268,7 +292,7 @@ async fn s18_an_answer_in_the_crm_joins_the_thread_of_mail_that_came_to_the_addr
     world.takes_in().await;
     world.sync().await;
     let logged = world.only_message("Ann").await;
-    world.answer(&logged).to_only(ANN).queued().await;
+    world.reply(&logged).to_only(ANN).queued().await;
     world.settle().await;
     let sent = world.gmail().sent();
     assert_eq!(sent.len(), 2);
@@ -282,8 +306,8 @@ async fn s18_an_answer_in_the_crm_joins_the_thread_of_mail_that_came_to_the_addr
 async fn s18_mail_written_in_the_crm_does_not_go_to_the_address() {
     let world = world().await;
     let bcc = world.bcc_address().await;
-    let id = world.letter("Ann").await.bcc(&bcc).queued().await;
-    let alone = world.letter("Ann").await.to_only(&bcc).queued().await;
+    let id = world.letter(ANN).await.bcc(&bcc).queued().await;
+    let alone = world.letter(ANN).await.to_only(&bcc).queued().await;
     world.settle().await;
     assert_eq!(world.left_for(&bcc).len(), 0);
     assert_eq!(world.gmail().sent().len(), 1);
@@ -317,17 +341,26 @@ async fn s18_a_notice_about_the_address_is_no_failure_and_one_about_a_recipient_
 
     world.sim().bounce("gone@client.example");
     let both = format!("{ANN}, gone@client.example");
-    world.mail().from_me().to(&both).subject("Both").is_sent_from_gmail().await;
+    world
+        .mail()
+        .from_me()
+        .to(&both)
+        .subject("Both")
+        .is_sent_from_gmail()
+        .await;
     world.settle().await;
     let messages = world.conversation("Ann").await;
     assert_eq!(messages.len(), 2, "the notice is no message");
     let failed = &messages[1].undelivered;
     assert_eq!(failed.len(), 1);
-    assert_eq!((failed[0].recipient.as_str(), failed[0].kind), ("gone@client.example", UndeliveredKind::Failed));
+    assert_eq!(
+        (failed[0].recipient.as_str(), failed[0].kind),
+        ("gone@client.example", UndeliveredKind::Failed)
+    );
     assert_eq!(failed[0].status, "5.1.1");
 
     world.sim().bounce("bob@client.example");
-    let id = world.letter("Bob").await.queued().await;
+    let id = world.letter("bob@client.example").await.queued().await;
     world.settle().await;
     let sent = world.message(&id).await;
     assert_eq!(sent.undelivered.len(), 1, "of mail from the CRM too");
@@ -337,8 +370,8 @@ async fn s18_a_notice_about_the_address_is_no_failure_and_one_about_a_recipient_
 /// A notice as Gmail writes it in another language.
 fn localised(recipient: &str, action: &str, original: &str) -> Vec<u8> {
     format!(
-        "From: Mail Delivery Subsystem <mailer-daemon@googlemail.com>\r\nTo: {ME}\r\nSubject: Benachrichtigung zum \
-         =?utf-8?q?Zustellstatus_=28Verz=C3=B6gerung=29?=\r\nReferences: {original}\r\nIn-Reply-To: {original}\r\n\
+        "From: Mail Delivery Subsystem <mailer-daemon@googlemail.com>\r\nTo: {ME}\r\nSubject: Re: Offer\r\n\
+         References: {original}\r\nIn-Reply-To: {original}\r\n\
          Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\nContent-Type: \
          multipart/related; boundary=c\r\n\r\n--c\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n** Zustellung \
          unvollst\u{e4}ndig **\r\n\r\n--c--\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; \
@@ -353,7 +386,8 @@ fn localised(recipient: &str, action: &str, original: &str) -> Vec<u8> {
 async fn s18_notices_are_known_by_their_structure_in_whatever_language() {
     let world = world().await;
     let bcc = world.bcc_address().await;
-    to_ann(&world).await.is_sent_from_gmail().await;
+    // The simulator threads by the subject, which says nothing of a notice.
+    to_ann(&world).await.subject("Offer").is_sent_from_gmail().await;
     world.sync().await;
     let sent = world.gmail().sent().remove(0);
     let original = world.only_message("Ann").await.message.message_id.unwrap();
@@ -373,13 +407,20 @@ async fn s18_notices_are_known_by_their_structure_in_whatever_language() {
     world.settle().await;
     let late = world.only_message("Ann").await.undelivered;
     assert_eq!(late.len(), 1, "{late:?}");
-    assert_eq!((late[0].recipient.as_str(), late[0].kind), (ANN, UndeliveredKind::Delayed));
+    assert_eq!(
+        (late[0].recipient.as_str(), late[0].kind),
+        (ANN, UndeliveredKind::Delayed)
+    );
     assert_eq!(late[0].diagnostic, "wird noch versucht");
     arrives(localised(ANN, "failed", &original));
     arrives(localised(ANN, "delayed", &original));
     world.settle().await;
     let failed = world.only_message("Ann").await.undelivered;
-    assert_eq!((failed.len(), failed[0].kind), (1, UndeliveredKind::Failed), "what is final stays");
+    assert_eq!(
+        (failed.len(), failed[0].kind),
+        (1, UndeliveredKind::Failed),
+        "what is final stays"
+    );
 }
 
 #[tokio::test]
@@ -388,8 +429,15 @@ async fn s18_unknown_rotated_and_disconnected_addresses_are_refused() {
     let post = world.post().await;
     let raw = world.mail().from_me().to(ANN).raw();
     let old = world.bcc_address().await;
-    for unknown in [format!("log-aaaaaaaaaaaaaaaaaaaaaaaaaa@{BCC_DOMAIN}"), "x@elsewhere.example".into(), ANN.into()] {
-        assert!(post.bring(&unknown, &raw).await.starts_with("550 5.1.1"), "{unknown}");
+    for unknown in [
+        format!("log-aaaaaaaaaaaaaaaaaaaaaaaaaa@{BCC_DOMAIN}"),
+        "x@elsewhere.example".into(),
+        ANN.into(),
+    ] {
+        assert!(
+            post.bring(&unknown, &raw).await.starts_with("550 5.1.1"),
+            "{unknown}"
+        );
     }
     let addresses = world.host().parts().bcc_addresses.clone().unwrap();
     let id = world.connection_row().await.scope.connection;
@@ -399,7 +447,11 @@ async fn s18_unknown_rotated_and_disconnected_addresses_are_refused() {
     assert!(post.bring(&new.to_uppercase(), &raw).await.starts_with("250"));
     world.disconnect().await;
     assert!(post.bring(&new, &raw).await.starts_with("550"));
-    assert_eq!(world.takes_in().await, 1, "what was queued goes without an error (S06)");
+    assert_eq!(
+        world.takes_in().await,
+        1,
+        "what was queued goes without an error (S06)"
+    );
     assert_eq!(world.spooled().await, []);
     assert_eq!(world.counts().await.messages, 0);
 }
@@ -435,10 +487,19 @@ async fn s18_a_flood_at_one_address_is_limited_and_others_are_not() {
         let to = if expected == "250" { &quiet } else { &flooded };
         assert!(client.say(&format!("RCPT TO:<{to}>")).await.starts_with(expected));
     }
-    let too_large = vec![b'x'; 70].into_iter().chain(*b"\r\n").collect::<Vec<u8>>().repeat(2_000);
+    let too_large = vec![b'x'; 70]
+        .into_iter()
+        .chain(*b"\r\n")
+        .collect::<Vec<u8>>()
+        .repeat(2_000);
     assert!(post.bring(&quiet, &too_large).await.starts_with("552"));
     let mut client = post.client().await;
-    assert!(client.say("MAIL FROM:<a@b.example> SIZE=100001").await.starts_with("552"));
+    assert!(
+        client
+            .say("MAIL FROM:<a@b.example> SIZE=100001")
+            .await
+            .starts_with("552")
+    );
 }
 
 #[tokio::test]
@@ -448,7 +509,11 @@ async fn s18_smuggled_line_ends_end_the_session_and_nothing_is_relayed_or_told()
     let bcc = world.bcc_address().await;
     for end in ["\n.\r\n", "\r\n.\n", "\n.\n", "\r.\r"] {
         let mut client = post.client().await;
-        for line in ["MAIL FROM:<mia@acme.example>".to_owned(), format!("RCPT TO:<{bcc}>"), "DATA".to_owned()] {
+        for line in [
+            "MAIL FROM:<mia@acme.example>".to_owned(),
+            format!("RCPT TO:<{bcc}>"),
+            "DATA".to_owned(),
+        ] {
             client.say(&line).await;
         }
         let smuggled = format!("From: {ME}\r\n\r\nx{end}MAIL FROM:<evil@x.example>\r\nRCPT TO:<{bcc}>\r\n");
@@ -466,7 +531,10 @@ async fn s18_smuggled_line_ends_end_the_session_and_nothing_is_relayed_or_told()
     assert!(client.say("RCPT TO:<x@y.example>").await.starts_with("503"));
     assert!(client.say("DATA").await.starts_with("503"));
     assert!(client.say("STARTTLS").await.starts_with("502"), "no certificate");
-    assert!(client.say(&"x".repeat(3_000)).await.starts_with("500"), "a line that is too long");
+    assert!(
+        client.say(&"x".repeat(3_000)).await.starts_with("500"),
+        "a line that is too long"
+    );
 
     let mut client = post.client().await;
     let mut last = String::new();
@@ -482,11 +550,16 @@ async fn s18_smuggled_line_ends_end_the_session_and_nothing_is_relayed_or_told()
     for expected in ["250", "250", "550", "354"] {
         assert!(client.answer().await.starts_with(expected));
     }
-    client.write(format!("From: {ME}\r\nTo: {ANN}\r\n\r\n..dot\r\n.\r\nQUIT\r\n").as_bytes()).await;
+    client
+        .write(format!("From: {ME}\r\nTo: {ANN}\r\n\r\n..dot\r\n.\r\nQUIT\r\n").as_bytes())
+        .await;
     assert!(client.answer().await.starts_with("250"));
     assert!(client.answer().await.starts_with("221"));
     world.takes_in().await;
-    assert_eq!(world.only_message("Ann").await.message.content.text.trim(), ".dot");
+    assert_eq!(
+        world.only_message("Ann").await.message.content.text.trim(),
+        ".dot"
+    );
 }
 
 #[tokio::test]
@@ -550,7 +623,10 @@ for n, tls in enumerate([False, True]):
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     assert_eq!(world.takes_in().await, 2);
     let messages = world.conversation("Ann").await;
-    let subjects: Vec<&str> = messages.iter().map(|stored| stored.message.subject.as_str()).collect();
+    let subjects: Vec<&str> = messages
+        .iter()
+        .map(|stored| stored.message.subject.as_str())
+        .collect();
     assert_eq!(subjects, ["From Python 0", "From Python 1"]);
     assert_eq!(messages[1].message.content.text, ".\n..two dots\n");
 }
