@@ -132,14 +132,12 @@ pub(super) async fn status(options: Configured, json: bool) -> Outcome {
         }
         let lines = known.iter().map(|(connection, lasting, audited)| {
             let line = line(connection, lasting);
-            match connection.status {
-                ConnectionStatus::Disconnected => line,
-                _ => {
-                    let bcc = addresses.get(&connection.scope.connection);
-                    let bcc = bcc.map_or_else(String::new, |address| format!("\n  BCC address {address}"));
-                    line + &bcc + &audit::line(*audited)
-                }
+            if connection.status == ConnectionStatus::Disconnected {
+                return line;
             }
+            let bcc = addresses.get(&connection.scope.connection);
+            let bcc = bcc.map_or_else(String::new, |address| format!("\n  BCC address {address}"));
+            line + &bcc + &audit::line(*audited)
         });
         lines.collect::<Vec<_>>().join("\n")
     });

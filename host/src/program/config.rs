@@ -197,14 +197,14 @@ impl Bcc {
         match (&self.certificate_file, &self.key_file) {
             (Some(certificate), Some(key)) => TlsFiles::open(certificate.clone(), key.clone())
                 .map(Some)
-                .map_err(|error| wrong_bcc(error.to_string())),
+                .map_err(wrong_bcc),
             (None, None) => Ok(None),
-            _ => Err(wrong_bcc("certificate_file and key_file go together".to_owned())),
+            _ => Err(wrong_bcc("certificate_file and key_file go together")),
         }
     }
 }
 
-fn wrong_bcc(what: String) -> Failure {
+fn wrong_bcc(what: impl std::fmt::Display) -> Failure {
     Failure::configuration(
         format!("[bcc]: {what}"),
         "The README's section on the BCC address shows the whole table [bcc].",
@@ -241,10 +241,10 @@ impl BulkMail {
         let credentials = match (&self.username, &self.password_file) {
             (Some(user), Some(file)) => Some((user.clone(), read(file)?.trim().to_owned().into())),
             (None, None) => None,
-            _ => return Err(wrong_bulk("username and password_file go together".to_owned())),
+            _ => return Err(wrong_bulk("username and password_file go together")),
         };
         if credentials.is_some() && self.security == Security::None {
-            return Err(wrong_bulk("a password is not sent without TLS".to_owned()));
+            return Err(wrong_bulk("a password is not sent without TLS"));
         }
         let trusted = self.trusted_certificate_file.as_ref().map(read).transpose()?;
         let settings = SmtpSettings {
@@ -255,7 +255,7 @@ impl BulkMail {
             trusted: trusted.map(String::into_bytes),
             hostname: hostname.to_owned(),
         };
-        SmtpProvider::new(settings).map_err(|error| wrong_bulk(error.to_string()))
+        SmtpProvider::new(settings).map_err(wrong_bulk)
     }
 
     /// From whom all of it is.
@@ -269,7 +269,7 @@ impl BulkMail {
     }
 }
 
-fn wrong_bulk(what: String) -> Failure {
+fn wrong_bulk(what: impl std::fmt::Display) -> Failure {
     Failure::configuration(
         format!("[bulk]: {what}"),
         "The README's section on bulk mail shows the whole table [bulk].",

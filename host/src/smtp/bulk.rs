@@ -241,6 +241,3 @@ fn said(text: &str) -> Refusal {
         text: text.to_owned(),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -25,9 +25,6 @@ mod tls;
 pub use addresses::BccAddresses;
 pub use intake::IntakeSchedule;
 pub use listener::{Listener, ListenerLimits, Listening};
-pub use reader::{Malformed, unstuffed};
+pub use reader::{Ended, Malformed, unstuffed};
 pub use spool::{Spool, Spooled};
 pub use tls::{TlsFiles, TlsFilesError};
-
-#[cfg(test)]
-mod tests;

@@ -101,13 +101,25 @@ impl<S: AsyncRead + Unpin> Reader<S> {
 /// The line that ends a message.
 const END: &[u8] = b".\r\n";
 
+/// A message that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its lines.
+    pub message: Vec<u8>,
+    /// What follows its end.
+    pub rest: Vec<u8>,
+}
+
 /// The lines of one whole message as it was transmitted, dots unstuffed, and what follows its end; `None` if
 /// its end does not come. For tests of the rules by which a message ends.
-pub fn unstuffed(transmitted: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, Malformed> {
+pub fn unstuffed(transmitted: &[u8]) -> Result<Option<Ended>, Malformed> {
     let mut buffer = BytesMut::from(transmitted);
     let mut lines = BytesMut::new();
     let is_over = take_data(&mut buffer, &mut lines)?;
-    Ok(is_over.then(|| (lines.to_vec(), buffer.to_vec())))
+    Ok(is_over.then(|| Ended {
+        message: lines.to_vec(),
+        rest: buffer.to_vec(),
+    }))
 }
 
 /// Moves whole lines of a message; whether its end was among them.
@@ -151,7 +163,10 @@ mod tests {
     #[test]
     fn dots_are_unstuffed_and_only_a_dot_alone_on_its_line_ends_a_message() {
         let transmitted = b"one\r\n..\r\n..two\r\n. \r\n.\r\nQUIT\r\n";
-        let expected = (b"one\r\n.\r\n.two\r\n \r\n".to_vec(), b"QUIT\r\n".to_vec());
+        let expected = Ended {
+            message: b"one\r\n.\r\n.two\r\n \r\n".to_vec(),
+            rest: b"QUIT\r\n".to_vec(),
+        };
         assert_eq!(unstuffed(transmitted), Ok(Some(expected)));
         assert_eq!(unstuffed(b"one\r\n"), Ok(None));
     }

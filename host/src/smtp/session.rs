@@ -325,7 +325,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 }
 
 /// How long the other side may take to read an answer.
-const WRITING: Duration = Duration::from_secs(60);
+const WRITING: Duration = Duration::from_mins(1);
 const TOO_LARGE: &str = "552 5.3.4 The message is too large";
 
 /// Why there is no mail for an address.

@@ -51,7 +51,7 @@ impl TlsFiles {
             match load(&self.certificate, &self.key) {
                 Ok(new) => loaded.1 = new,
                 Err(error) => {
-                    tracing::warn!(%error, "the certificate cannot be read again; the one before goes on")
+                    tracing::warn!(%error, "the certificate cannot be read again; the one before goes on");
                 }
             }
         }

@@ -132,7 +132,8 @@ pub fn opening(mail: &Parsed) -> Vec<u32> {
         for word in line.split_whitespace() {
             hash.field(word);
         }
-        (hash.0 ^ hash.0 >> 32) as u32
+        let folded = hash.0 ^ hash.0 >> 32;
+        u32::try_from(folded & u64::from(u32::MAX)).unwrap_or_default()
     });
     numbers.collect()
 }

@@ -97,13 +97,12 @@ async fn thread<H: Host>(pass: &Pass<'_, H>, outbound: &Outbound) -> Step<Option
     let Some(key) = outbound.thread.as_deref() else {
         return Ok(None);
     };
-    let id = match pass.id_in(key) {
-        Some(id) => Some(id.to_owned()),
+    let id = if let Some(id) = pass.id_in(key) {
+        Some(id.to_owned())
+    } else {
         // The thread of mail that came to the BCC address first is that of its copy (S18).
-        None => {
-            let copy = claims::with_key(pass, key).await?.and_then(|claim| claim.copy);
-            copy.map(|(_, thread)| thread)
-        }
+        let copy = claims::with_key(pass, key).await?.and_then(|claim| claim.copy);
+        copy.map(|(_, thread)| thread)
     };
     let Some(id) = id else { return Ok(None) };
     let row = ledger::read::<ThreadRow>(pass.host, &thread_key(&id)).await?;
