@@ -5,7 +5,6 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Redirect, Response},
 };
-use crate::contract::OutboundKind;
 
 use super::{
     Desk,
@@ -16,6 +15,7 @@ use super::{
     outbox::{Letter, NotQueued, queue, writers_key},
     upload::Upload,
 };
+use crate::contract::OutboundKind;
 
 /// The most bytes of a request. More than files may have, so that what is a little too large gets an
 /// answer instead of a broken connection.

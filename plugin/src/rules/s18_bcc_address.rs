@@ -5,7 +5,7 @@
 //!
 //! Who knows the address may write to it, so what counts is `From`: the connected address or an alias that
 //! Gmail accepted. That keeps out who answers to all where the address was put into Cc; it proves nothing
-//! about somebody who knows the address and lies (docs/adr/0024).
+//! about somebody who knows the address and lies (docs/adr/0022).
 
 use super::{
     Contacts, Decision, Rule, address_key, s03_right_mailbox::same, s04_no_past_mail, s15_primary_recipient,
