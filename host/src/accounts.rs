@@ -245,6 +245,23 @@ impl Connections for Connected {
         Ok(chosen)
     }
 
+    async fn bcc_address(&self, connection: &ConnectionId) -> Result<Option<String>, Trouble> {
+        let Some(addresses) = &self.accounts.host.parts().bcc_addresses else {
+            return Ok(None);
+        };
+        let address = addresses.of(connection).await;
+        let address = address.map_err(|error| Trouble::from(&HostError::from(error).problem()))?;
+        Ok(Some(address))
+    }
+
+    async fn rotate_bcc_address(&self, connection: &ConnectionId) -> Result<(), Trouble> {
+        if let Some(addresses) = &self.accounts.host.parts().bcc_addresses {
+            let rotated = addresses.rotate(connection).await;
+            rotated.map_err(|error| Trouble::from(&HostError::from(error).problem()))?;
+        }
+        Ok(())
+    }
+
     async fn finish(&self, state: &str, session: &str, callback: Callback) -> Result<Connection, Trouble> {
         let connection = self.accounts.finish(state, session, callback).await?;
         self.schedule

@@ -11,6 +11,24 @@ use crate::contract::OptionalScope;
 /// The setting that brings the contacts of the Google account into the CRM.
 pub const GOOGLE_CONTACTS: &str = "google-contacts";
 
+/// The setting that tells the component its connection's BCC address (S18): the host's, not the user's.
+pub const BCC_ADDRESS: &str = "bcc-address";
+
+/// Whether a component's JSON Schema of its settings has this one.
+pub(crate) fn knows_setting(schema: &str, name: &str) -> bool {
+    let schema: Value = serde_json::from_str(schema).unwrap_or_default();
+    schema["properties"].get(name).is_some()
+}
+
+/// Settings, JSON, with one more; settings that are no JSON object stay as they are.
+pub(crate) fn with_setting(settings: &str, name: &str, value: Value) -> String {
+    let Some(mut all) = members(settings) else {
+        return settings.to_owned();
+    };
+    all.insert(name.to_owned(), value);
+    Value::Object(all).to_string()
+}
+
 /// Settings that are ticked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choices(BTreeSet<String>);

@@ -53,7 +53,7 @@ pub use records::twinbox::sync::{
     messages::{
         Attachment, Authentication, Change, ChangePage, Contact, Content, Deferral, Direction, Disposition,
         Features, Flags, Message, MessageUpdate, Outbound, OutboundAttachment, OutboundKind, OutboundOutcome,
-        Person, PersonOutcome, PutOutcome, Sent, UpdateOutcome, WhenLimited,
+        Person, PersonOutcome, PutOutcome, Sent, Undelivered, UndeliveredKind, UpdateOutcome, WhenLimited,
     },
     passes::{
         AuditMode, AuditReport, Budget, Connected, Counts, Explanation, OptionalScope, Outcome,

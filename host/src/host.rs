@@ -12,9 +12,12 @@ use std::{
 use tokio::sync::Notify;
 
 use crate::{
+    body::Body,
     capability::TooLarge,
-    choices::Choices,
-    contract::{AuditMode, AuditReport, Explanation, OptionalScope, Problem, Report, Subject, Trigger},
+    choices::{BCC_ADDRESS, Choices, knows_setting, with_setting},
+    contract::{
+        AuditMode, AuditReport, Explanation, OptionalScope, Outcome, Problem, Report, Subject, Trigger,
+    },
     privacy::Privacy,
     release::Shadow,
     sandbox::{Ended, PassError, Usage},
@@ -219,7 +222,7 @@ impl Host {
         let begun = async {
             let connection = self.active(id).await?;
             let began = Began::of(&connection, &trigger, self.parts.clock.now());
-            let settings = connection.settings;
+            let settings = self.settings_of(&connection).await?;
             let call = Call::Run {
                 trigger: trigger.clone(),
                 settings: settings.clone(),
@@ -254,8 +257,13 @@ impl Host {
         let lease = self.lease(id).await?;
         // As in a pass: a disconnect either shows in the status or stops the audit.
         let stopped = self.running.enter(id);
-        let connection = match self.active(id).await {
-            Ok(connection) => connection,
+        let begun = async {
+            let connection = self.active(id).await?;
+            let settings = self.settings_of(&connection).await?;
+            Ok((connection.scope, settings))
+        };
+        let (scope, settings) = match begun.await {
+            Ok(begun) => begun,
             Err(error) => {
                 self.give_back(&lease).await;
                 return Err(error);
@@ -263,15 +271,49 @@ impl Host {
         };
         let call = Call::Audit {
             mode,
-            settings: connection.settings.clone(),
+            settings: settings.clone(),
         };
-        let (pass, turn) = self.turn(connection.scope, lease.clone(), call).await?;
+        let (pass, turn) = self.turn(scope, lease.clone(), call).await?;
         let ended = tokio::select! {
-            ended = turn.drive(pass.audit(mode, connection.settings)) => ended,
+            ended = turn.drive(pass.audit(mode, settings)) => ended,
             () = stopped.wait() => return Err(HostError::Refused(Problem::NotConnected)),
         };
         self.give_back(&lease).await;
         self.end(turn, &ended).await;
+        ended.result?.map_err(HostError::Refused)
+    }
+
+    /// Takes in a mail of `size` bytes that came to the connection's BCC address (S18), `received_at` in ms
+    /// since the epoch. Idempotent: what became of it stays so, however often it comes. Not recorded.
+    pub async fn ingest(
+        &self,
+        id: &ConnectionId,
+        recipient: String,
+        raw: Body,
+        size: u64,
+        received_at: u64,
+    ) -> Result<Outcome, HostError> {
+        let lease = self.lease(id).await?;
+        // As in a pass: a disconnect either shows in the status or stops it.
+        let stopped = self.running.enter(id);
+        let begun = async {
+            let connection = self.active(id).await?;
+            let settings = self.settings_of(&connection).await?;
+            Ok((self.unrecorded(connection.scope, lease.clone()).await?, settings))
+        };
+        let (pass, settings) = match begun.await {
+            Ok(begun) => begun,
+            Err(error) => {
+                self.give_back(&lease).await;
+                return Err(error);
+            }
+        };
+        let ended = tokio::select! {
+            ended = Box::pin(pass.ingest(recipient, raw, size, received_at, settings)) => ended,
+            () = stopped.wait() => return Err(HostError::Refused(Problem::NotConnected)),
+        };
+        self.give_back(&lease).await;
+        self.parts.quota.keep().await;
         ended.result?.map_err(HostError::Refused)
     }
 
@@ -393,6 +435,20 @@ impl Host {
             connection.settings = choices.in_settings(&offers, &connection.settings);
         })
         .await
+    }
+
+    /// The settings of a connection with what its host adds to them: its BCC address, if the component knows
+    /// such a thing.
+    async fn settings_of(&self, connection: &Connection) -> Result<String, HostError> {
+        let chosen = self.parts.plugins.chosen().await;
+        let Some(addresses) = &self.parts.bcc_addresses else {
+            return Ok(connection.settings.clone());
+        };
+        if !knows_setting(&chosen.current.manifest().settings_schema, BCC_ADDRESS) {
+            return Ok(connection.settings.clone());
+        }
+        let address = addresses.of(&connection.scope.connection).await?;
+        Ok(with_setting(&connection.settings, BCC_ADDRESS, address.into()))
     }
 
     /// Changes a connection's record as it is now, whoever writes it at the same time.

@@ -41,6 +41,7 @@ pub mod sandbox;
 pub mod schedule;
 pub mod scope;
 pub mod sharing;
+pub mod smtp;
 mod sqlite;
 pub mod store;
 mod tls;

@@ -5,7 +5,7 @@ use crate::{
         self, AuditMode, AuditReport, Connected, Explanation, Guest, Imports, IngestedMail, Outcome,
         PluginManifest, Problem, Report, SettingsError, Subject, Trigger,
     },
-    settings, sync,
+    mail, settings, sync,
 };
 
 struct Component;
@@ -27,8 +27,14 @@ impl Guest for Component {
         sync::run(&Imports, trigger, &settings).await
     }
 
-    async fn ingest(_mail: IngestedMail, _settings: String) -> Result<Outcome, Problem> {
-        Err(Problem::Other("this version has no BCC address".to_owned()))
+    async fn ingest(mail: IngestedMail, settings: String) -> Result<Outcome, Problem> {
+        let mail = sync::Mail {
+            recipient: mail.recipient,
+            // One byte over the limit is enough to be over it.
+            raw: contract::whole(mail.raw, mail::MAX_RAW_BYTES + 1).await,
+            received_at: mail.received_at,
+        };
+        sync::ingest(&Imports, mail, &settings).await
     }
 
     async fn audit(mode: AuditMode, settings: String) -> Result<AuditReport, Problem> {

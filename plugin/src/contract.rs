@@ -36,8 +36,8 @@ pub use bindings::{
         messages::{
             Attachment, Authentication, Change as RemoteChange, ChangePage, Contact, Content, Deferral,
             Direction, Disposition, Features, Flags, Message, MessageUpdate, Outbound, OutboundAttachment,
-            OutboundKind, OutboundOutcome, Person, PersonOutcome, PutOutcome, Sent, UpdateOutcome,
-            WhenLimited,
+            OutboundKind, OutboundOutcome, Person, PersonOutcome, PutOutcome, Sent, Undelivered,
+            UndeliveredKind, UpdateOutcome, WhenLimited,
         },
         oauth::{Granted, OauthError},
         passes::{
@@ -51,6 +51,8 @@ pub use bindings::{
     },
 };
 pub use imports::Imports;
+#[cfg(target_family = "wasm")]
+pub(crate) use imports::whole;
 
 /// Exports a type that implements [`Guest`] as the component's `sync` interface.
 #[cfg(target_family = "wasm")]

@@ -5,6 +5,8 @@
 //! |---|---|
 //! | `connection` | [`ConnectionRow`] |
 //! | `ledger/<message id>` | [`LedgerRow`] |
+//! | `bcc/<fingerprint>` | [`LedgerRow`] of mail that came to the BCC address (S18) |
+//! | `mail/<fingerprint>` | [`Claim`]s: under which key mail that may come two ways is in the CRM (S18) |
 //! | `quarantine/<message id>` | version of the component that could not handle it |
 //! | `thread/<thread id>` | [`ThreadRow`] |
 //! | `out/<outbound id>` | [`OutboundRow`] |
@@ -118,6 +120,9 @@ pub struct LedgerRow {
     /// What the rule looked at (T02).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Inputs,
+    /// Message-ID of the message that this one is a delivery notice about (S18), without brackets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concerns: Option<String>,
     /// Version of the component that decided.
     pub version: String,
 }
@@ -146,6 +151,9 @@ pub struct Delivered {
     /// Its Message-ID, without brackets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
+    /// Its key in the CRM where that is not the one of its id: another copy of it came first (S18).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// What of it the CRM refused, such as an attachment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
@@ -216,6 +224,19 @@ impl LedgerRow {
             Fate::Quarantined(reason) => Outcome::Quarantined(reason.clone()),
         }
     }
+}
+
+/// Mail that may come two ways, and the key under which the CRM is given it, whichever way is first (S18).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The key.
+    pub key: String,
+    /// How its text begins; see [`opening`](crate::rules::s18_bcc_address::opening).
+    pub opening: Vec<u32>,
+    /// Its Message-ID, without brackets.
+    pub message_id: Option<String>,
+    /// Id and thread of its copy in the mailbox, once that was seen.
+    pub copy: Option<(String, String)>,
 }
 
 /// What a reply into a thread needs, and the sign that the thread is known.
@@ -394,6 +415,18 @@ pub const QUARANTINE: &str = "quarantine/";
 pub const SENT: &str = "sent/";
 /// Prefix of [`intent_key`].
 pub const INTENTS: &str = "intent/";
+/// Prefix of [`bcc_key`].
+pub const BCC: &str = "bcc/";
+
+/// Key of the row of mail that came to the BCC address.
+pub fn bcc_key(fingerprint: &str) -> String {
+    format!("{BCC}{fingerprint}")
+}
+
+/// Key of the [`Claim`]s of mail with this fingerprint.
+pub fn claims_key(fingerprint: &str) -> String {
+    format!("mail/{fingerprint}")
+}
 
 /// Key of [`AddressBookRow`].
 pub const ADDRESS_BOOK: &str = "address-book";
@@ -594,6 +627,7 @@ mod tests {
             contact: "c1".to_owned(),
             rule: Rule::S10,
             message_id: None,
+            key: Some("bcc/x".to_owned()),
             left_out: Vec::new(),
             labels_at: 0,
             flags: Some(5),

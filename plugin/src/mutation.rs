@@ -43,6 +43,8 @@ pub enum Mutation {
     PushTrustedAsCursor,
     /// How far the address book was read is stored before the CRM has the page.
     AddressBookBeforeContacts,
+    /// Mail that came to the BCC address does not know its copy in the mailbox.
+    BccCopyLoggedTwice,
     /// Mail from before the connection is taken in.
     PastMailTaken,
     /// An alias of the mailbox is taken for an address like any other.

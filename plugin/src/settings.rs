@@ -7,7 +7,7 @@ use crate::{
     gmail::UnitTable,
     mail::{MAX_ADDRESS_BYTES, domain, normalise},
     mutation::Mutation,
-    rules::{AssignedUsers, s21_limits::CONSUMER_MESSAGES, t06_privacy::Listed},
+    rules::{AssignedUsers, s18_bcc_address, s21_limits::CONSUMER_MESSAGES, t06_privacy::Listed},
 };
 
 /// The most entries of one list.
@@ -36,12 +36,19 @@ pub struct Settings {
     pub internal_domains: Option<Vec<String>>,
     /// Further addresses of the user, beside the mailbox's and its aliases.
     pub own_addresses: Vec<String>,
+    /// The address that mail is logged by when it is sent to it in Bcc (S18); none: there is none.
+    pub bcc_address: Option<String>,
     /// A deliberate bug.
     #[cfg(feature = "mutations")]
     pub mutation: Option<Mutation>,
 }
 
 impl Settings {
+    /// Whether mail to this address is logged rather than read (S18).
+    pub fn is_logging(&self, address: &str) -> bool {
+        s18_bcc_address::is_logging(address, self.bcc_address.as_deref())
+    }
+
     /// Whether the component has this deliberate bug.
     #[cfg(feature = "mutations")]
     pub fn has(&self, mutation: Mutation) -> bool {
@@ -66,6 +73,7 @@ impl Default for Settings {
             never_sync: Vec::new(),
             internal_domains: None,
             own_addresses: Vec::new(),
+            bcc_address: None,
             #[cfg(feature = "mutations")]
             mutation: None,
         }
@@ -86,6 +94,8 @@ pub const SCHEMA: &str = r#"{
       "description": "The Pub/Sub topic that Gmail publishes to; without one the mailbox is polled" },
     "assigned-users": { "enum": ["own", "any"], "default": "own",
       "description": "Whose contacts are synced: the connected user's and those that are nobody's, or any user's" },
+    "bcc-address": { "type": "string", "pattern": "^[^@]+@[^@]+$",
+      "description": "The address that mail is logged by when it is sent to it in Bcc; the host makes it" },
     "google-contacts": { "type": "boolean", "default": false,
       "description": "Whether the contacts of the Google account are brought into the CRM" },
     "never-sync": { "type": "array", "items": { "type": "string", "maxLength": 320 }, "maxItems": 1000, "default": [],
@@ -219,6 +229,7 @@ mod tests {
             known.keys().map(String::as_str).collect::<Vec<_>>(),
             [
                 "assigned-users",
+                "bcc-address",
                 "daily-limit",
                 GOOGLE_CONTACTS,
                 "internal-domains",

@@ -15,7 +15,7 @@ use super::{
     types::Message,
 };
 use crate::{
-    contract::WhenLimited,
+    contract::{OutboundKind, WhenLimited},
     web::{Desk, Letter, NotQueued, Trouble, Upload, WebState, queue, writers_key},
 };
 
@@ -48,6 +48,9 @@ pub(super) struct MailToSend {
     /// At the day's limit: `fail`, or `wait` until it can be sent.
     #[serde(default)]
     when_limited: Limited,
+    /// `one-to-one` goes through the mailbox, `bulk` and `workflow` by the account's provider.
+    #[serde(default)]
+    kind: Way,
 }
 
 /// A form with files.
@@ -66,6 +69,15 @@ enum Limited {
     #[default]
     Fail,
     Wait,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Way {
+    #[default]
+    OneToOne,
+    Bulk,
+    Workflow,
 }
 
 /// Queues mail. With files it is a form whose first field, `message`, is the JSON.
@@ -113,6 +125,7 @@ pub(super) async fn send(
         subject,
         text,
         when_limited,
+        kind: way,
     } = mail;
     let letter = Letter {
         key,
@@ -127,6 +140,11 @@ pub(super) async fn send(
         when_limited: match when_limited {
             Limited::Fail => WhenLimited::Fail,
             Limited::Wait => WhenLimited::Wait,
+        },
+        kind: match way {
+            Way::OneToOne => OutboundKind::OneToOne,
+            Way::Bulk => OutboundKind::Bulk,
+            Way::Workflow => OutboundKind::Workflow,
         },
         files,
         size,

@@ -24,6 +24,7 @@ use crate::{
 
 mod address_book;
 mod attachments;
+mod bulk;
 mod content;
 mod mailbox;
 mod outbound;

@@ -16,6 +16,7 @@ use crate::{
     release::Plugins,
     sandbox::{Limits, Plugin},
     sharing::{Sharing, Solo},
+    smtp::BccAddresses,
     store::{Registry, Store},
     trace::{Call, Trace},
     vault::Vault,
@@ -39,6 +40,8 @@ pub struct Parts {
     pub quota: Arc<dyn Quota>,
     /// What audits found.
     pub audits: Arc<dyn AuditLog>,
+    /// The connections' BCC addresses, if there are any (S18).
+    pub bcc_addresses: Option<BccAddresses>,
     /// Claims on contacts.
     pub sharing: Arc<dyn Sharing>,
     /// Time.
@@ -78,6 +81,7 @@ impl Parts {
             egress,
             quota: Arc::new(Unmetered::new(clock.clone())),
             audits: Arc::new(MemoryAudits::default()),
+            bcc_addresses: None,
             sharing: Arc::new(Solo),
             clock,
             random: Arc::new(SystemRandom),

@@ -100,6 +100,13 @@ impl Host {
         Ok((pass, turn))
     }
 
+    /// A pass of the version that is chosen now, of which no trace is made.
+    pub(super) async fn unrecorded(&self, scope: Scope, lease: Lease) -> Result<Pass, HostError> {
+        let chosen = self.parts.plugins.chosen().await;
+        let capabilities = self.capabilities(scope, lease, &chosen.current)?;
+        Ok(chosen.current.pass(capabilities, self.parts.limits))
+    }
+
     /// Tells those who want to know how the pass ended; its trace, if the caller wanted it.
     pub(super) async fn end<T: Returned>(
         &self,

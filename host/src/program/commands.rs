@@ -1,6 +1,6 @@
 //! The commands that do one thing and end.
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{collections::HashMap, net::SocketAddr, process::ExitCode};
 
 use axum::{Router, extract::Query, response::Html, routing::get};
 use serde::Deserialize;
@@ -106,9 +106,21 @@ pub(super) async fn status(options: Configured, json: bool) -> Outcome {
         let lasting = lasting(&runtime, connection).await;
         known.push((connection, lasting, audits.get(&connection.scope.connection)));
     }
+    let mut addresses = HashMap::new();
+    if let Some(known) = &runtime.host.parts().bcc_addresses {
+        let active = connections
+            .iter()
+            .filter(|connection| connection.status != ConnectionStatus::Disconnected);
+        for connection in active {
+            let id = &connection.scope.connection;
+            addresses.insert(id.clone(), known.of(id).await?);
+        }
+    }
     let with_audit = |(connection, lasting, audited): &(&Connection, Lasting, Option<&AuditStanding>)| {
         let mut value = shown(connection, lasting);
         if let Some(members) = value.as_object_mut() {
+            let bcc = addresses.get(&connection.scope.connection);
+            members.insert("bcc_address".to_owned(), json!(bcc));
             members.insert("audit".to_owned(), audit::shown(*audited));
         }
         value
@@ -120,10 +132,12 @@ pub(super) async fn status(options: Configured, json: bool) -> Outcome {
         }
         let lines = known.iter().map(|(connection, lasting, audited)| {
             let line = line(connection, lasting);
-            match connection.status {
-                ConnectionStatus::Disconnected => line,
-                _ => line + &audit::line(*audited),
+            if connection.status == ConnectionStatus::Disconnected {
+                return line;
             }
+            let bcc = addresses.get(&connection.scope.connection);
+            let bcc = bcc.map_or_else(String::new, |address| format!("\n  BCC address {address}"));
+            line + &bcc + &audit::line(*audited)
         });
         lines.collect::<Vec<_>>().join("\n")
     });

@@ -12,7 +12,16 @@ use serde::Deserialize;
 use url::Url;
 
 use super::failure::Failure;
-use crate::{contract::AuditMode, quota::Rates, schedule::Auditing, vault::Endpoints};
+use crate::{
+    contract::{AuditMode, Mailbox},
+    quota::Rates,
+    schedule::Auditing,
+    smtp::{
+        ListenerLimits, TlsFiles,
+        bulk::{Security, SmtpProvider, SmtpSettings},
+    },
+    vault::Endpoints,
+};
 
 /// Largest configuration read, bytes.
 const LARGEST: u64 = 1024 * 1024;
@@ -46,6 +55,10 @@ pub(super) struct Config {
     pub(super) google: Google,
     /// Gmail announces changes.
     pub(super) push: Option<Push>,
+    /// Mail is logged that users send to an address of ours in Bcc.
+    pub(super) bcc: Option<Bcc>,
+    /// Where bulk and workflow mail goes.
+    pub(super) bulk: Option<BulkMail>,
     #[serde(default)]
     pub(super) quota: QuotaRates,
     #[serde(default)]
@@ -153,6 +166,136 @@ pub(super) struct Google {
     pub(super) client_id: String,
     /// A file that holds the client secret and nothing else.
     pub(super) client_secret_file: PathBuf,
+}
+
+/// BCC addresses, and the SMTP server for them.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bcc {
+    /// What comes after the `@`; its MX record leads to this server.
+    pub(super) domain: String,
+    /// Where the server listens.
+    #[serde(default = "bcc_listen")]
+    pub(super) listen: SocketAddr,
+    /// How the server calls itself; the domain, unless it is told otherwise.
+    hostname: Option<String>,
+    /// Certificate chain, PEM. With it the server offers TLS.
+    certificate_file: Option<PathBuf>,
+    /// Its key, PEM.
+    key_file: Option<PathBuf>,
+    /// The largest message, MB.
+    #[serde(default = "bcc_message_mb")]
+    max_message_mb: u64,
+}
+
+impl Bcc {
+    /// The largest message that the component takes, MB.
+    const LARGEST_MB: u64 = 38;
+
+    /// How the server calls itself.
+    pub(super) fn hostname(&self) -> &str {
+        self.hostname.as_deref().unwrap_or(&self.domain)
+    }
+
+    /// What it may take.
+    pub(super) fn limits(&self) -> Result<ListenerLimits, Failure> {
+        for name in [self.domain.as_str(), self.hostname()] {
+            let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+            if !(1..=253).contains(&name.len()) || !name.bytes().all(fits) {
+                return Err(wrong_bcc(format!("{name:?} is no domain")));
+            }
+        }
+        if !(1..=Self::LARGEST_MB).contains(&self.max_message_mb) {
+            return Err(wrong_bcc(format!("max_message_mb is 1 to {}", Self::LARGEST_MB)));
+        }
+        Ok(ListenerLimits {
+            message: self.max_message_mb << 20,
+            ..ListenerLimits::default()
+        })
+    }
+
+    /// Certificate and key, if they are configured.
+    pub(super) fn tls(&self) -> Result<Option<TlsFiles>, Failure> {
+        match (&self.certificate_file, &self.key_file) {
+            (Some(certificate), Some(key)) => TlsFiles::open(certificate.clone(), key.clone())
+                .map(Some)
+                .map_err(wrong_bcc),
+            (None, None) => Ok(None),
+            _ => Err(wrong_bcc("certificate_file and key_file go together")),
+        }
+    }
+}
+
+fn wrong_bcc(what: impl std::fmt::Display) -> Failure {
+    Failure::configuration(
+        format!("[bcc]: {what}"),
+        "The README's section on the BCC address shows the whole table [bcc].",
+    )
+}
+
+/// The provider of bulk and workflow mail.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BulkMail {
+    host: String,
+    #[serde(default = "submission")]
+    port: u16,
+    #[serde(default)]
+    security: Security,
+    username: Option<String>,
+    /// A file that holds the password and nothing else.
+    password_file: Option<PathBuf>,
+    /// A certificate, PEM, to trust beside those of the system.
+    trusted_certificate_file: Option<PathBuf>,
+    /// From whom all of it is: an address, or `Name <address>`.
+    from: String,
+    /// Letters a minute.
+    #[serde(default = "bulk_per_minute")]
+    pub(super) per_minute: u32,
+}
+
+impl BulkMail {
+    /// The provider.
+    pub(super) fn provider(&self, hostname: &str) -> Result<SmtpProvider, Failure> {
+        let read = |path: &PathBuf| {
+            read_small(path).map_err(|error| wrong_bulk(format!("{}: {error}", path.display())))
+        };
+        let credentials = match (&self.username, &self.password_file) {
+            (Some(user), Some(file)) => Some((user.clone(), read(file)?.trim().to_owned().into())),
+            (None, None) => None,
+            _ => return Err(wrong_bulk("username and password_file go together")),
+        };
+        if credentials.is_some() && self.security == Security::None {
+            return Err(wrong_bulk("a password is not sent without TLS"));
+        }
+        let trusted = self.trusted_certificate_file.as_ref().map(read).transpose()?;
+        let settings = SmtpSettings {
+            host: self.host.clone(),
+            port: self.port,
+            security: self.security,
+            credentials,
+            trusted: trusted.map(String::into_bytes),
+            hostname: hostname.to_owned(),
+        };
+        SmtpProvider::new(settings).map_err(wrong_bulk)
+    }
+
+    /// From whom all of it is.
+    pub(super) fn sender(&self) -> Result<Mailbox, Failure> {
+        let wrong = || wrong_bulk(format!("from = {:?} is no address", self.from));
+        let mailbox: lettre::message::Mailbox = self.from.parse().map_err(|_| wrong())?;
+        Ok(Mailbox {
+            name: mailbox.name,
+            address: mailbox.email.to_string(),
+        })
+    }
+}
+
+fn wrong_bulk(what: impl std::fmt::Display) -> Failure {
+    Failure::configuration(
+        format!("[bulk]: {what}"),
+        "The README's section on bulk mail shows the whole table [bulk].",
+    )
 }
 
 /// Push by Google Cloud Pub/Sub.
@@ -295,6 +438,15 @@ impl Config {
             let file = push.service_account_key_file.take();
             push.service_account_key_file = file.map(|file| folder.join(file));
         }
+        if let Some(bcc) = &mut config.bcc {
+            bcc.certificate_file = bcc.certificate_file.take().map(|file| folder.join(file));
+            bcc.key_file = bcc.key_file.take().map(|file| folder.join(file));
+        }
+        if let Some(bulk) = &mut config.bulk {
+            bulk.password_file = bulk.password_file.take().map(|file| folder.join(file));
+            let file = bulk.trusted_certificate_file.take();
+            bulk.trusted_certificate_file = file.map(|file| folder.join(file));
+        }
         Ok(config)
     }
 
@@ -378,6 +530,22 @@ fn data() -> PathBuf {
 
 fn poll_seconds() -> u64 {
     30
+}
+
+fn bcc_listen() -> SocketAddr {
+    SocketAddr::from(([0, 0, 0, 0], 25))
+}
+
+fn bcc_message_mb() -> u64 {
+    36
+}
+
+fn submission() -> u16 {
+    587
+}
+
+fn bulk_per_minute() -> u32 {
+    60
 }
 
 fn push_poll_seconds() -> u64 {

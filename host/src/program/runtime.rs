@@ -14,7 +14,7 @@ use crate::{
     Database, Durability, Host, HostError, Parts,
     accounts::Accounts,
     audit::SqliteAudits,
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     contract::PluginManifest,
     crm::EmbeddedCrm,
     egress::{Egress, Grants, Origin, StandIns},
@@ -24,6 +24,7 @@ use crate::{
     sandbox::{Allocation, LoadError, Plugin, Sandbox, SandboxConfig},
     scope::{TenantId, UserId},
     sharing::SqliteSharing,
+    smtp::{BccAddresses, Spool},
     store::SqliteStore,
     vault::{ClientConfig, Endpoints, KeyRing, OAuthVault, Provider, SealingKey, SealingKeys},
 };
@@ -54,6 +55,8 @@ pub(super) struct Plan {
     pub(super) settings: String,
     /// The folder that gets the trace of each pass.
     pub(super) record: Option<PathBuf>,
+    /// What comes after the `@` of BCC addresses, if there are any.
+    pub(super) bcc_domain: Option<String>,
 }
 
 /// Everything that runs.
@@ -62,6 +65,8 @@ pub(super) struct Runtime {
     pub(super) crm: EmbeddedCrm,
     pub(super) accounts: Accounts,
     pub(super) people: People,
+    /// What came to BCC addresses.
+    pub(super) spool: Spool,
     _presence: Option<Presence>,
 }
 
@@ -86,6 +91,13 @@ impl Runtime {
         let releases = ReleaseStore::new(database.clone())?;
         let plugins = loaded.chosen(releases).await?;
         // What the operator configured says what is granted; a version that takes over asks for no more.
+        let spool = Spool::new(database.clone())?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let bcc_addresses = plan
+            .bcc_domain
+            .as_ref()
+            .map(|domain| BccAddresses::new(database.clone(), clock.clone(), domain))
+            .transpose()?;
         let vault = vault(&plan, database, plugin.manifest())?;
         let egress = egress(&plan, plugin.manifest())?;
         let mut parts = Parts::new(
@@ -99,6 +111,7 @@ impl Runtime {
         if let Some(folder) = &plan.record {
             parts.witness = Some(Arc::new(TraceFolder::open(folder)?));
         }
+        parts.bcc_addresses = bcc_addresses;
         parts.audits = Arc::new(audits);
         parts.sharing = Arc::new(sharing);
         parts.quota = match plan.rates {
@@ -112,6 +125,7 @@ impl Runtime {
             crm,
             accounts,
             people,
+            spool,
             _presence: presence,
         })
     }

@@ -8,7 +8,7 @@ use url::Url;
 use super::{
     Outcome,
     args::Configured,
-    config::{Config, Delivery},
+    config::{Bcc, Config, Delivery},
     failure::Failure,
     runtime::{Plan, Runtime},
 };
@@ -18,6 +18,10 @@ use crate::{
     people::Person,
     push::{Inbox, PullConfig, Puller, PushReceiver, ServiceAccount, TrustedSender},
     schedule::{AuditSchedule, LocalSchedule, Polling, Schedule},
+    smtp::{
+        IntakeSchedule, Listener, Listening,
+        bulk::{Bulk, BulkProvider, BulkSender, NoProvider},
+    },
     web::{PUSH_PATH, WebState, push_router, router},
 };
 
@@ -49,12 +53,71 @@ pub(super) async fn run(options: Configured) -> Outcome {
     );
     let _audits = auditing.map(|auditing| AuditSchedule::start(runtime.host.clone(), auditing));
     let public = config.public_url()?;
+    let _mail = mail(&config, &runtime).await?;
     let push = push(&config, &runtime, schedule.clone(), &public)?;
     println!("Twinbox serves {public}");
     if runtime.people.list().await?.is_empty() {
         println!("Nobody can sign in yet: `twinbox user add LOGIN` makes an account.");
     }
     pages(&runtime, schedule, push, None, config.listen, &public).await
+}
+
+/// What sends and takes mail by SMTP; it ends when this is dropped.
+struct SmtpAtWork {
+    _bulk: BulkSender,
+    _bcc: Option<(Listening, IntakeSchedule)>,
+}
+
+/// Takes mail to BCC addresses, if there are any (S18), and sends bulk mail (S22).
+async fn mail(config: &Config, runtime: &Runtime) -> Result<SmtpAtWork, Failure> {
+    let parts = runtime.host.parts();
+    let hostname = config.bcc.as_ref().map_or("localhost", Bcc::hostname);
+    let (provider, sender, per_minute): (Arc<dyn BulkProvider>, _, _) = match &config.bulk {
+        Some(bulk) => (
+            Arc::new(bulk.provider(hostname)?),
+            bulk.sender()?,
+            bulk.per_minute,
+        ),
+        None => (Arc::new(NoProvider), NoProvider::sender(), 600),
+    };
+    let bulk = Bulk {
+        queue: Arc::new(runtime.crm.clone()),
+        provider,
+        registry: parts.registry.clone(),
+        clock: parts.clock.clone(),
+        sender,
+    };
+    let bulk = BulkSender::start(bulk, per_minute);
+    let (Some(bcc), Some(addresses)) = (&config.bcc, &parts.bcc_addresses) else {
+        return Ok(SmtpAtWork {
+            _bulk: bulk,
+            _bcc: None,
+        });
+    };
+    let (registry, clock) = (parts.registry.clone(), parts.clock.clone());
+    let spool = runtime.spool.clone();
+    let mut listener = Listener::new(
+        bcc.hostname().to_owned(),
+        addresses.clone(),
+        spool.clone(),
+        registry,
+        clock,
+    )
+    .limited(bcc.limits()?);
+    if let Some(tls) = bcc.tls()? {
+        listener = listener.with_tls(tls);
+    }
+    let listening = listener.start(bcc.listen).await.map_err(|error| {
+        let advice = "Ports below 1024 need a right of their own (CAP_NET_BIND_SERVICE), or choose another and forward 25.";
+        let happened = format!("cannot listen for mail on {}: {error}", bcc.listen);
+        Failure::new("listen", happened, advice)
+    })?;
+    println!("Mail for @{} comes in at {}", bcc.domain, listening.address());
+    let intake = IntakeSchedule::start(runtime.host.clone(), spool);
+    Ok(SmtpAtWork {
+        _bulk: bulk,
+        _bcc: Some((listening, intake)),
+    })
 }
 
 /// What the configuration asks for.
@@ -75,6 +138,7 @@ pub(super) fn plan(config: &Config) -> Result<Plan, Failure> {
         rates: Some(config.rates()),
         settings: config.settings(),
         record: None,
+        bcc_domain: config.bcc.as_ref().map(|bcc| bcc.domain.clone()),
     })
 }
 

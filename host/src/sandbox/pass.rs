@@ -116,11 +116,12 @@ impl Pass {
         .await
     }
 
-    /// Takes in a message that came to the BCC address; `received_at` in ms since the epoch.
+    /// Takes in a message of `size` bytes that came to the BCC address; `received_at` in ms since the epoch.
     pub async fn ingest(
         self,
         recipient: String,
         raw: Body,
+        size: u64,
         received_at: u64,
         settings: String,
     ) -> Ended<Result<Outcome, Problem>> {
@@ -129,8 +130,10 @@ impl Pass {
                 Body::Empty => http::Body::Empty,
                 Body::Inline(bytes) => http::Body::Inline(bytes.into()),
                 Body::Stream(stream) => {
+                    // One that breaks ends the pass: half a mail is not taken for a whole one.
                     let bytes = StreamReader::new(&mut *store, Producer::new(stream, None))?;
-                    http::Body::Streamed(http::Streamed { bytes, length: None })
+                    let length = Some(size);
+                    http::Body::Streamed(http::Streamed { bytes, length })
                 }
             };
             let mail = IngestedMail {

@@ -15,13 +15,13 @@ use super::{
     message::mailbox_text,
 };
 use crate::{
-    contract::{Contact, Direction, Mailbox, WhenLimited},
+    contract::{Contact, Direction, Mailbox, OutboundKind, WhenLimited},
     crm::{Paging, StoredMessage},
     store::{Connection, ConnectionStatus},
 };
 
 /// What the form is filled in with.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Draft {
     /// The contact's id; empty: to be chosen.
     pub(super) contact: String,
@@ -33,6 +33,23 @@ pub(super) struct Draft {
     pub(super) subject: String,
     pub(super) text: String,
     pub(super) wait: bool,
+    pub(super) kind: OutboundKind,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self {
+            contact: String::new(),
+            reply: String::new(),
+            to: String::new(),
+            cc: String::new(),
+            bcc: String::new(),
+            subject: String::new(),
+            text: String::new(),
+            wait: false,
+            kind: OutboundKind::OneToOne,
+        }
+    }
 }
 
 impl Draft {
@@ -66,6 +83,7 @@ impl Draft {
             subject: message.subject.clone(),
             text: message.content.text.clone(),
             wait: false,
+            kind: OutboundKind::OneToOne,
         }
     }
 
@@ -172,7 +190,7 @@ pub(super) fn form(draft: &Draft, mailbox: &Connection, contacts: &[Contact], vi
         "<label>Files, up to 25 MB together as they are sent<input type=\"file\" name=\"files\" multiple></label>"
         "<label>If the day's limit is reached<select name=\"limited\"><option value=\"fail\"" (html_if(!draft.wait, " selected"))
         ">say so and do not send</option><option value=\"wait\"" (html_if(draft.wait, " selected"))
-        ">send when possible</option></select></label><p><button class=\"primary\">Send</button></p></form>"
+        ">send when possible</option></select></label>" (kind_field(draft)) "<p><button class=\"primary\">Send</button></p></form>"
     )
 }
 
@@ -181,6 +199,18 @@ fn html_if(condition: bool, markup: &'static str) -> Option<Html> {
         let mut html = Html::new();
         html.literal(markup);
         html
+    })
+}
+
+/// Which way it goes (S22). An answer is a person's.
+fn kind_field(draft: &Draft) -> Option<Html> {
+    let is_bulk = draft.kind == OutboundKind::Bulk;
+    draft.reply.is_empty().then(|| {
+        html!(
+            "<label>Sent<select name=\"kind\"><option value=\"one-to-one\"" (html_if(!is_bulk, " selected"))
+            ">from the mailbox</option><option value=\"bulk\"" (html_if(is_bulk, " selected"))
+            ">as bulk mail, by the provider; everybody gets a copy of their own</option></select></label>"
+        )
     })
 }
 

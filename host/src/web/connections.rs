@@ -95,6 +95,16 @@ pub trait Connections: Send + Sync {
         Ok(Chosen::ConsentNeeded)
     }
 
+    /// The BCC address of a connection (S18); none, unless the host has such addresses.
+    async fn bcc_address(&self, _connection: &ConnectionId) -> Result<Option<String>, Trouble> {
+        Ok(None)
+    }
+
+    /// Gives a connection another BCC address; the one before is refused from now on.
+    async fn rotate_bcc_address(&self, _connection: &ConnectionId) -> Result<(), Trouble> {
+        Ok(())
+    }
+
     /// Finishes a consent. On a refusal (S02, S03) nothing half-connected remains.
     async fn finish(&self, state: &str, session: &str, callback: Callback) -> Result<Connection, Trouble>;
 

@@ -14,7 +14,7 @@ use super::{
     parts::file_name,
 };
 use crate::{
-    contract::{Authentication, Direction, Flags, Mailbox, Message, Trigger},
+    contract::{Authentication, Direction, Flags, Mailbox, Message, Trigger, Undelivered, UndeliveredKind},
     crm::{Delivery, StoredMessage},
     problem::size_text,
 };
@@ -145,7 +145,7 @@ fn whole(stored: &StoredMessage, visitor: &Visitor) -> Html {
         "<header><h2>" (subject) "</h2>" (marks(message.flags)) (people(message))
         "<p class=\"muted\">" (time(message.received_at)) (dated(message)) "</p>"
         (message.authentication.as_ref().map(authentication)) "</header>"
-        (delivery(stored, visitor)) (released) (text(stored)) (cut) (attachments(stored)) (actions(stored, visitor))
+        (delivery(stored, visitor)) (undelivered(&stored.undelivered)) (released) (text(stored)) (cut) (attachments(stored)) (actions(stored, visitor))
     )
 }
 
@@ -236,13 +236,41 @@ fn delivery(stored: &StoredMessage, visitor: &Visitor) -> Html {
             "<div class=\"state bad\"><p>Not sent.</p>" (described(&Trouble::from(problem))) (again()) "</div>"
         ),
         Delivery::Unconfirmed(problem) => html!(
-            "<div class=\"state bad\"><p>It is not known whether this was sent. Look into the mailbox's Sent "
-            "folder before you write it again.</p>" (described(&Trouble::from(problem))) (again()) "</div>"
+            "<div class=\"state bad\"><p>It is not known whether this was sent. Look " (where_sent(&stored.message))
+            " before you write it again.</p>" (described(&Trouble::from(problem))) (again()) "</div>"
         ),
         Delivery::Cancelled => {
             html!("<div class=\"state open\"><p>Withdrawn before it was sent.</p>" (again()) "</div>")
         }
     }
+}
+
+/// Where what was sent can be seen.
+fn where_sent(message: &Message) -> &'static str {
+    if message.rule == "S22" {
+        "at the provider of bulk mail"
+    } else {
+        "into the mailbox's Sent folder"
+    }
+}
+
+/// Whom it has not reached (S18, S22).
+fn undelivered(failures: &[Undelivered]) -> Option<Html> {
+    let lines: Vec<Html> = failures
+        .iter()
+        .map(|failure| {
+            let what = match failure.kind {
+                UndeliveredKind::Failed => "Not delivered to ",
+                UndeliveredKind::Delayed => "Delayed, and still being tried, for ",
+            };
+            let reason = [failure.status.as_str(), failure.diagnostic.as_str()];
+            let reason: Vec<&str> = reason.into_iter().filter(|text| !text.is_empty()).collect();
+            let reason =
+                (!reason.is_empty()).then(|| html!(" <span class=\"muted\">" (reason.join(" ")) "</span>"));
+            html!("<li>" (what) (failure.recipient) "." (reason) "</li>")
+        })
+        .collect();
+    (!lines.is_empty()).then(|| html!("<div class=\"state bad\"><ul>" (lines) "</ul></div>"))
 }
 
 fn text(stored: &StoredMessage) -> Html {

@@ -157,6 +157,7 @@ pub fn router(state: WebState) -> Router {
         .route("/settings/privacy", get(privacy::page).post(privacy::save))
         .route("/settings/privacy/contact", post(privacy::contact))
         .route("/settings/privacy/retract", post(privacy::retract))
+        .route("/settings/bcc", post(settings::rotate_bcc_address))
         .route(
             "/settings/disconnect",
             get(settings::confirm_disconnect).post(settings::disconnect),

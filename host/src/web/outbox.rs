@@ -30,6 +30,8 @@ pub(crate) struct Letter {
     pub(crate) subject: String,
     pub(crate) text: String,
     pub(crate) when_limited: WhenLimited,
+    /// Which way it goes (S22).
+    pub(crate) kind: OutboundKind,
     pub(crate) files: Vec<Spooled>,
     /// Bytes of all files, also of those that were not kept.
     pub(crate) size: u64,
@@ -116,7 +118,7 @@ pub(crate) async fn queue(desk: &Desk, letter: Letter) -> Result<StoredMessage, 
             html: None,
             attachments: files.collect(),
             when_limited: letter.when_limited,
-            kind: OutboundKind::OneToOne,
+            kind: letter.kind,
             idempotency_key: Some(letter.key),
         })
         .await?;

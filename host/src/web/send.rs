@@ -15,6 +15,7 @@ use super::{
     outbox::{Letter, NotQueued, queue, writers_key},
     upload::Upload,
 };
+use crate::contract::OutboundKind;
 
 /// The most bytes of a request. More than files may have, so that what is a little too large gets an
 /// answer instead of a broken connection.
@@ -57,6 +58,7 @@ fn letter(desk: &Desk, draft: &Draft, upload: Upload) -> Result<Letter, Failure>
         subject: draft.subject.clone(),
         text: draft.text.clone(),
         when_limited: draft.when_limited(),
+        kind: draft.kind,
         size: upload.size,
         files: upload.files,
     })
@@ -76,5 +78,10 @@ fn draft(upload: &Upload) -> Draft {
         subject: line("subject"),
         text: upload.text("text").to_owned(),
         wait: upload.text("limited") == "wait",
+        kind: match upload.text("kind") {
+            "bulk" => OutboundKind::Bulk,
+            "workflow" => OutboundKind::Workflow,
+            _ => OutboundKind::OneToOne,
+        },
     }
 }

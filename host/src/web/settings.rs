@@ -40,7 +40,13 @@ pub(super) async fn page(desk: Desk, visitor: Visitor) -> Result<HtmlResponse<St
     for connection in &current {
         let id = &connection.scope.connection;
         let lasting = desk.connections.lasting(id).await;
-        cards.push(card(connection, &lasting, audits.get(id), &offers, &visitor));
+        let bcc_address = desk.connections.bcc_address(id).await?;
+        let known = Known {
+            lasting: &lasting,
+            audit: audits.get(id),
+            bcc_address: bcc_address.as_deref(),
+        };
+        cards.push(card(connection, &known, &offers, &visitor));
     }
     let connect = current.is_empty().then(|| {
         html!(
@@ -87,6 +93,14 @@ pub(super) async fn contacts(desk: Desk, form: CheckedForm) -> Result<Response, 
     }
 }
 
+/// `POST /settings/bcc`: another BCC address (S18).
+pub(super) async fn rotate_bcc_address(desk: Desk, form: CheckedForm) -> Result<Redirect, Failure> {
+    let connection = own(&desk, form.text("connection")).await?;
+    let id = &connection.scope.connection;
+    desk.connections.rotate_bcc_address(id).await?;
+    Ok(Redirect::to("/settings"))
+}
+
 /// `GET /settings/disconnect`: what will happen (S06).
 pub(super) async fn confirm_disconnect(
     desk: Desk,
@@ -123,10 +137,20 @@ pub(crate) async fn own(desk: &Desk, id: &str) -> Result<Connection, Failure> {
         .ok_or_else(|| Trouble::from(&Problem::NotConnected).into())
 }
 
+/// What is known of a connection beside its row.
+struct Known<'k> {
+    lasting: &'k Lasting,
+    audit: Option<&'k AuditStanding>,
+    bcc_address: Option<&'k str>,
+}
+
 fn card(
     connection: &Connection,
-    lasting: &Lasting,
-    audit: Option<&AuditStanding>,
+    &Known {
+        lasting,
+        audit,
+        bcc_address,
+    }: &Known<'_>,
     offers: &[OptionalScope],
     visitor: &Visitor,
 ) -> Html {
@@ -161,7 +185,7 @@ fn card(
         "<button>Sync now</button></form><form method=\"get\" action=\"/settings/disconnect\">" (id_field(connection))
         "<button>Disconnect…</button></form><form method=\"get\" action=\"/settings/privacy\">" (id_field(connection))
         "<button>Privacy…</button></form></div>"
-        (contacts_form(connection, offers, &choices, visitor))
+        (contacts_form(connection, offers, &choices, visitor)) (bcc_address.map(|address| bcc_form(connection, address, visitor)))
         "<details><summary>Update the address</summary><p>New mail syncs with the new address; ongoing conversations stop "
         "syncing from this one; messages that are here stay.</p>" (connect_form(visitor, "Update", offers, &choices))
         "</details></div>"
@@ -180,6 +204,17 @@ fn contacts_form(
         "<form class=\"write\" method=\"post\" action=\"/settings/contacts\">" (visitor.field()) (id_field(connection)) (field)
         "<p><button>Save</button></p></form>"
     ))
+}
+
+/// The BCC address, what it is for, and how to get another (S18).
+fn bcc_form(connection: &Connection, address: &str, visitor: &Visitor) -> Html {
+    html!(
+        "<h4>BCC address</h4><p><code>" (address) "</code></p><p class=\"muted\">Put it into Bcc of a mail that you send, and "
+        "the mail is logged to the conversation of its first recipient who is a contact, whatever program you send it with. "
+        "Keep it to yourself: who knows it can write to it.</p>"
+        "<form method=\"post\" action=\"/settings/bcc\">" (visitor.field()) (id_field(connection))
+        "<button>Get another address</button> <span class=\"muted\">Mail to this one is refused then.</span></form>"
+    )
 }
 
 /// What a connection was asked for.

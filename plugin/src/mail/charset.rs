@@ -15,7 +15,9 @@ use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 pub(super) enum TransferEncoding {
     /// 7bit, 8bit, binary, and everything unknown.
     Identity,
+    /// Base64.
     Base64,
+    /// Quoted-printable.
     QuotedPrintable,
 }
 
@@ -40,6 +42,56 @@ impl TransferEncoding {
                 Cow::Owned(quoted_printable_decode(bytes).unwrap_or_else(|| lenient_quoted_printable(bytes)))
             }
         }
+    }
+}
+
+/// Content without its transport encoding, a part at a time.
+pub struct Decoding<'a> {
+    rest: &'a [u8],
+    encoding: TransferEncoding,
+    sextets: Sextets,
+}
+
+impl<'a> Decoding<'a> {
+    /// About so many encoded bytes are decoded at a time.
+    const PART: usize = 64 * 1024;
+
+    pub(super) fn new(encoded: &'a [u8], encoding: TransferEncoding) -> Self {
+        Self {
+            rest: encoded,
+            encoding,
+            sextets: Sextets::default(),
+        }
+    }
+
+    /// Escapes do not go beyond a line.
+    fn split_at(&self) -> usize {
+        let at = self.rest.len().min(Self::PART);
+        if self.encoding != TransferEncoding::QuotedPrintable {
+            return at;
+        }
+        let rest_of_line = self.rest[at..].iter().position(|byte| *byte == b'\n');
+        rest_of_line.map_or(self.rest.len(), |end| at + end + 1)
+    }
+}
+
+impl Iterator for Decoding<'_> {
+    type Item = Vec<u8>;
+
+    /// Never none at all.
+    fn next(&mut self) -> Option<Vec<u8>> {
+        while !self.rest.is_empty() {
+            let (part, rest) = self.rest.split_at(self.split_at());
+            self.rest = rest;
+            let decoded = match self.encoding {
+                TransferEncoding::Base64 => self.sextets.decode(part),
+                encoding => encoding.decode(part).into_owned(),
+            };
+            if !decoded.is_empty() {
+                return Some(decoded);
+            }
+        }
+        None
     }
 }
 
@@ -89,20 +141,32 @@ fn bare_label(label: &str) -> &str {
         .trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ';' | '='))
 }
 
-/// Reads what is base64 in `bytes` and passes over the rest (RFC 2045 section 6.8 asks for this).
 fn lenient_base64(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len() / 4 * 3);
-    let (mut group, mut held) = (0_u32, 0_u32);
-    for &b in bytes {
-        let Some(six) = sextet(b) else { continue };
-        group = group << 6 | u32::from(six);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            out.push((group >> held & 0xff) as u8);
+    Sextets::default().decode(bytes)
+}
+
+/// Reads what is base64 and passes over the rest (RFC 2045 section 6.8 asks for this).
+#[derive(Default)]
+struct Sextets {
+    group: u32,
+    held: u32,
+}
+
+impl Sextets {
+    /// The bytes that are complete now.
+    fn decode(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(bytes.len() / 4 * 3 + 3);
+        for &b in bytes {
+            let Some(six) = sextet(b) else { continue };
+            self.group = self.group << 6 | u32::from(six);
+            self.held += 6;
+            if self.held >= 8 {
+                self.held -= 8;
+                out.push((self.group >> self.held & 0xff) as u8);
+            }
         }
+        out
     }
-    out
 }
 
 /// The six bits of a base64 or base64url character.

@@ -16,6 +16,7 @@ pub mod base64_lines;
 mod character_reference;
 mod charset;
 pub mod compose;
+pub mod delivery_status;
 pub mod envelope;
 pub mod fold;
 pub mod full;
@@ -42,8 +43,8 @@ pub use envelope::{Envelope, message_ids};
 pub use fold::{fold_html, quoted_from};
 pub use full::{GmailBody, GmailPart, from_full};
 pub use html::to_text;
-pub use parse::{ParseError, Parsed, parse};
-pub use part::{Attachment, Disposition, Source};
+pub use parse::{MAX_RAW_BYTES, ParseError, Parsed, parse, parse_in_place};
+pub use part::{Attachment, Disposition, Place, Source};
 pub use sanitise::{SafeHtml, Sanitiser};
 
 #[cfg(test)]

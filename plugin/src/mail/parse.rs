@@ -12,7 +12,9 @@ use mail_parser::{ContentType, Header, HeaderName, HeaderValue, MessageParser};
 
 use super::charset::TransferEncoding;
 use super::envelope::{Envelope, MAX_HEADER_BYTES, header_parser};
-use super::part::{Attachment, Body, Disposition, MAX_DEPTH, MAX_PARTS, Node, assemble};
+use super::part::{
+    Attachment, Body, Disposition, MAX_DEPTH, MAX_PARTS, Node, assemble, leave_in_place, text_bytes,
+};
 use super::text::clean_line;
 
 /// The largest raw message accepted, in bytes: Gmail's largest with room to spare, and what memory allows.
@@ -48,9 +50,32 @@ pub enum ParseError {
     TooManyParts,
 }
 
+/// The longest text and HTML, encoded and together, of a message that is parsed in place, in bytes: as long as
+/// those of the largest message that is fetched whole.
+const MAX_TEXT_IN_PLACE: usize = 2 * 1024 * 1024;
+
 /// Takes a raw message apart. Never panics, whatever the bytes; broken MIME gives what can be read of it, and what
 /// cannot be shown as text is an attachment.
 pub fn parse(raw: &[u8]) -> Result<Parsed, ParseError> {
+    parse_keeping(raw, Keep::Content)
+}
+
+/// The same, attachments left where they are ([`Source::InPlace`](super::Source)): a message of 36 MB takes no more memory than
+/// that (S19).
+pub fn parse_in_place(raw: &[u8]) -> Result<Parsed, ParseError> {
+    parse_keeping(raw, Keep::Places)
+}
+
+/// What is kept of attachments.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    /// Their bytes.
+    Content,
+    /// Where they are in the raw message.
+    Places,
+}
+
+fn parse_keeping(raw: &[u8], keep: Keep) -> Result<Parsed, ParseError> {
     if raw.len() > MAX_RAW_BYTES {
         return Err(ParseError::TooLarge { bytes: raw.len() });
     }
@@ -60,7 +85,15 @@ pub fn parse(raw: &[u8]) -> Result<Parsed, ParseError> {
         return Err(ParseError::NoHeaders);
     }
     let envelope = Envelope::from_parsed(&headers, raw);
-    let content = assemble(part_tree(&parser, &headers, body)?);
+    let mut nodes = part_tree(&parser, &headers, body)?;
+    if keep == Keep::Places {
+        let bytes = text_bytes(&nodes);
+        if bytes > MAX_TEXT_IN_PLACE {
+            return Err(ParseError::TooLarge { bytes });
+        }
+        leave_in_place(&mut nodes, raw);
+    }
+    let content = assemble(nodes);
     Ok(Parsed {
         envelope,
         text: content.text,

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use super::charset::{TransferEncoding, decode_text};
+use super::charset::{Decoding, TransferEncoding, decode_text};
 use super::html::to_text;
 use super::text::{clean_body, clean_line};
 
@@ -51,6 +51,8 @@ pub enum Disposition {
 pub enum Source {
     /// Here, decoded.
     Inline(Vec<u8>),
+    /// In the raw message.
+    InPlace(Place),
     /// At Gmail: `messages.attachments.get` with this id. The id changes between answers: use it at once.
     Remote {
         /// Gmail's attachment id.
@@ -58,10 +60,27 @@ pub enum Source {
     },
 }
 
+/// Where encoded content is in a raw message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    start: usize,
+    length: usize,
+    encoding: TransferEncoding,
+}
+
+impl Place {
+    /// The content, decoded, a part at a time; `raw` is the message it was found in.
+    pub fn read<'r>(&self, raw: &'r [u8]) -> Decoding<'r> {
+        let encoded = raw.get(self.start..self.start + self.length);
+        Decoding::new(encoded.unwrap_or_default(), self.encoding)
+    }
+}
+
 impl std::fmt::Debug for Source {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Inline(bytes) => write!(out, "Inline({} bytes)", bytes.len()),
+            Self::InPlace(place) => write!(out, "InPlace({} bytes)", place.length),
             Self::Remote { attachment_id } => write!(out, "Remote({attachment_id})"),
         }
     }
@@ -88,6 +107,8 @@ pub(super) enum Body<'a> {
     None,
     Encoded(&'a [u8], TransferEncoding),
     Decoded(Cow<'a, [u8]>),
+    /// With its decoded size.
+    InPlace(Place, u64),
     Remote {
         attachment_id: String,
         size: u64,
@@ -124,6 +145,36 @@ struct Frame {
     wanted: Wanted,
     text_before: usize,
     html_before: usize,
+}
+
+/// How long all texts together are, encoded.
+pub(super) fn text_bytes(nodes: &[Node<'_>]) -> usize {
+    let texts = nodes
+        .iter()
+        .filter(|node| is_text_body(node) && !is_container(node));
+    let length = |node: &Node<'_>| match &node.body {
+        Body::Encoded(bytes, _) => bytes.len(),
+        _ => 0,
+    };
+    texts.map(length).sum()
+}
+
+/// Replaces the content of what can only be an attachment by its place in `raw`, which it is a part of.
+pub(super) fn leave_in_place(nodes: &mut [Node<'_>], raw: &[u8]) {
+    for node in nodes {
+        if is_text_body(node) || is_container(node) {
+            continue;
+        }
+        if let Body::Encoded(bytes, encoding) = &node.body {
+            let place = Place {
+                start: (bytes.as_ptr() as usize).saturating_sub(raw.as_ptr() as usize),
+                length: bytes.len(),
+                encoding: *encoding,
+            };
+            let size = place.read(raw).map(|part| part.len() as u64).sum();
+            node.body = Body::InPlace(place, size);
+        }
+    }
 }
 
 /// Sorts the parts of the tree under `nodes[0]`.
@@ -329,13 +380,14 @@ fn text_of(node: &mut Node<'_>) -> String {
     let bytes = match std::mem::take(&mut node.body) {
         Body::Encoded(bytes, encoding) => encoding.decode(bytes),
         Body::Decoded(bytes) => bytes,
-        Body::None | Body::Remote { .. } => Cow::Borrowed(&[][..]),
+        Body::None | Body::InPlace(..) | Body::Remote { .. } => Cow::Borrowed(&[][..]),
     };
     clean_body(decode_text(bytes, node.charset.as_deref()))
 }
 
 fn attachment_of(node: &mut Node<'_>) -> Option<Attachment> {
     let (size, source) = match std::mem::take(&mut node.body) {
+        Body::InPlace(place, size) => (size, Source::InPlace(place)),
         Body::Encoded(bytes, encoding) => in_memory(encoding.decode(bytes)),
         Body::Decoded(bytes) => in_memory(bytes),
         Body::Remote { attachment_id, size } => (size, Source::Remote { attachment_id }),

@@ -25,6 +25,7 @@ pub mod s14_copies;
 pub mod s15_primary_recipient;
 pub mod s16_duplicates;
 pub mod s17_both_ways;
+pub mod s18_bcc_address;
 pub mod s19_attachments;
 pub mod s20_one_to_one;
 pub mod s21_limits;
@@ -58,6 +59,8 @@ pub enum Rule {
     S12,
     /// Mail from a contact to somebody else, the user in copy.
     S13,
+    /// Mail that came to the BCC address, and notices about that address.
+    S18,
     /// Mail sent by the CRM itself, which has it already.
     S20,
     /// Mail of a contact that is another user's.
@@ -83,6 +86,7 @@ impl Rule {
             Self::S11 => "S11",
             Self::S12 => "S12",
             Self::S13 => "S13",
+            Self::S18 => "S18",
             Self::S20 => "S20",
             Self::S30 => "S30",
             Self::S31 => "S31",
@@ -100,6 +104,9 @@ impl Rule {
             Self::S11 => "mail the user sends belongs to the first recipient that is a contact",
             Self::S12 => "mail the user forwards is treated as sent",
             Self::S13 => "mail from a contact with the user in copy belongs to that contact",
+            Self::S18 => {
+                "what the user sends to the BCC address belongs to the first recipient that is a contact"
+            }
             Self::S20 => "mail sent from the CRM is in the CRM already",
             Self::S30 => "mail of a contact goes to the user it is assigned to",
             Self::S31 => "the contact is released: the CRM account whose user replied to it keeps it",

@@ -6,7 +6,7 @@ use super::{Pass, deliver::deliver, gap};
 use crate::{
     contract::{AuditMode, AuditReport, Class, Problem, Quarantined, RuleCount},
     gmail::Folders,
-    ledger::{self, Fate, LedgerRow},
+    ledger::{self, BCC, Fate, LEDGER, LedgerRow},
     ports::Host,
     settings,
 };
@@ -40,7 +40,7 @@ pub async fn audit<H: Host>(host: &H, mode: AuditMode, settings: &str) -> Result
         healed,
     };
     let mut excluded: BTreeMap<&'static str, u32> = BTreeMap::new();
-    ledger::for_each::<LedgerRow>(host, ledger::LEDGER, None, |id, row| match row.fate {
+    let mut visit = |id: &str, row: LedgerRow| match row.fate {
         Fate::Delivered(_) => report.delivered += 1,
         Fate::Excluded(rule) => *excluded.entry(rule.name()).or_default() += 1,
         Fate::Gone => report.gone += 1,
@@ -48,8 +48,10 @@ pub async fn audit<H: Host>(host: &H, mode: AuditMode, settings: &str) -> Result
             id: id.to_owned(),
             reason,
         }),
-    })
-    .await?;
+    };
+    for prefix in [LEDGER, BCC] {
+        ledger::for_each(host, prefix, None, &mut visit).await?;
+    }
     report.excluded = excluded
         .into_iter()
         .map(|(rule, count)| RuleCount {

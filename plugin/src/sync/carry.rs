@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Pass, Step, message::flags};
+use super::{Pass, Step, claims, deletion, message::flags, update};
 use crate::{
     contract::{Change, CrmError, Flags, MessageUpdate, RemoteChange},
     gmail::{GmailError, Summary},
@@ -48,7 +48,7 @@ pub(super) async fn carry<H: Host>(pass: &mut Pass<'_, H>) -> Step {
 }
 
 async fn carry_page<H: Host>(pass: &Pass<'_, H>, changes: Vec<RemoteChange>) -> Step<Vec<Change>> {
-    let wishes = last_words(pass, changes);
+    let wishes = last_words(pass, changes).await?;
     let known = ledger::rows_of(pass.host, wishes.keys()).await?;
     let mut rows = Vec::new();
     let mut answers = Vec::new();
@@ -79,11 +79,11 @@ struct Wish {
 }
 
 /// The last word on each message of this mailbox counts.
-fn last_words<H: Host>(pass: &Pass<'_, H>, changes: Vec<RemoteChange>) -> BTreeMap<String, Wish> {
+async fn last_words<H: Host>(pass: &Pass<'_, H>, changes: Vec<RemoteChange>) -> Step<BTreeMap<String, Wish>> {
     let mut wishes = BTreeMap::new();
     for change in changes {
-        // A message of another mailbox stays as it is there (S05).
-        let Some(id) = pass.id_in(&change.key) else {
+        // A message of another mailbox stays as it is there (S05), and so does one that is in none (S18).
+        let Some(id) = claims::id_of(pass, &change.key).await? else {
             continue;
         };
         // Deleted there is the trash here.
@@ -92,9 +92,9 @@ fn last_words<H: Host>(pass: &Pass<'_, H>, changes: Vec<RemoteChange>) -> BTreeM
             ..change.flags
         };
         let at = change.at;
-        wishes.insert(id.to_owned(), Wish { flags, at });
+        wishes.insert(id, Wish { flags, at });
     }
-    wishes
+    Ok(wishes)
 }
 
 /// Fulfils one wish. `None` when there was nothing to do; otherwise what the CRM has to hear of it, if it cannot
@@ -136,9 +136,13 @@ async fn carry_wish<H: Host>(
     if is_as_wished && !was_told {
         return Ok(Some(None));
     }
+    let key = match delivered {
+        Some(delivered) => pass.key_of(id, delivered),
+        None => pass.message_key(id),
+    };
     let answer = match flags {
-        Some(flags) => pass.update(id, Some(flags)),
-        None => pass.deletion(id),
+        Some(flags) => update(key, Some(flags)),
+        None => deletion(key),
     };
     Ok(Some(Some(answer)))
 }

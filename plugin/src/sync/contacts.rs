@@ -64,7 +64,7 @@ async fn take<H: Host>(pass: &Pass<'_, H>, book: &mut AddressBookRow, page: Peop
     let (mut persons, mut left) = (Vec::new(), Vec::new());
     let own = pass.own();
     for person in &page.connections {
-        match wanted(person, &own) {
+        match wanted(person, &own, pass.settings.bcc_address.as_deref()) {
             Some(wanted) => persons.push(wanted),
             None => left.push(person.resource_name.clone()),
         }

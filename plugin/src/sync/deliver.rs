@@ -6,19 +6,24 @@ mod attachments;
 mod hand_over;
 mod in_crm;
 mod look;
+mod notice;
 mod rows;
 
-use super::{Pass, Step, Stop, matching::Matching, message::Delivery, sending, set_of, sharing};
+pub(super) use attachments::put_attachments;
+pub(super) use hand_over::put_messages;
+
+use super::{Pass, Step, Stop, matching::Matching, message::Delivery, retraction, sending, set_of, sharing};
 use crate::{
     contract::Standing as ContactStanding,
     gmail::{GmailError, Summary},
     ledger::{self, ConnectionRow, Fate, LedgerRow, Stuck, ThreadRow, thread_key},
     mail::{Envelope, Parsed},
     ports::Host,
-    rules::{self, Decision, Rule, Viewer},
+    rules::{self, Decision, Rule, Viewer, s11_sent},
 };
 use hand_over::hand_over;
 use look::{Look, Looked, Reading, Standing, look_at};
+use notice::{Report, take_reports};
 use rows::{Rows, row};
 
 /// Messages looked at together.
@@ -80,6 +85,7 @@ async fn deliver_group<H: Host>(
         threads,
         ..Rows::default()
     };
+    let looks = without_bcc_addresses(pass, looks);
     let read = looks.iter().filter_map(|looked| match &looked.look {
         Look::Read(reading) => Some((&reading.summary, &reading.envelope)),
         _ => None,
@@ -87,7 +93,11 @@ async fn deliver_group<H: Host>(
     matching.learn(pass, &read.collect::<Vec<_>>()).await?;
     let standings = sharing::standings(pass, &matching.met).await?;
     let decided = decide(pass, looks, matching, &standings, &mut rows).await?;
-    if let Err(stopped) = hand_over(pass, decided, &mut rows).await {
+    let mut handed_over = hand_over(pass, decided, &mut rows).await;
+    if handed_over.is_ok() && stop.is_none() {
+        handed_over = take_reports(pass, &mut rows).await;
+    }
+    if let Err(stopped) = handed_over {
         stop = stop.or(Some(stopped));
     }
     let releasing = sharing::releasing(pass, &standings, &rows.contacts).await?;
@@ -104,10 +114,23 @@ async fn deliver_group<H: Host>(
     }
 }
 
+/// What was read, BCC addresses taken out of the lists of recipients (S18).
+fn without_bcc_addresses<H: Host>(pass: &Pass<'_, H>, mut looks: Vec<Looked>) -> Vec<Looked> {
+    for looked in &mut looks {
+        if let Look::Read(reading) = &mut looked.look {
+            pass.hide(&mut reading.envelope);
+            if let Some(parsed) = &mut reading.parsed {
+                pass.hide(&mut parsed.envelope);
+            }
+        }
+    }
+    looks
+}
+
 /// A stop and the message it happened on.
-struct StoppedAt {
+pub(super) struct StoppedAt {
     id: String,
-    stop: Stop,
+    pub(super) stop: Stop,
     is_unanswered: bool,
 }
 
@@ -212,10 +235,20 @@ async fn decide<H: Host>(
                     Standing::New => rules::shared(rules::decide(&evidence, contacts), &evidence, &viewer),
                     Standing::InCrm => rules::whose(&evidence, contacts),
                 };
+                if envelope.is_report && standing == Standing::New && !s11_sent::is_sent(&summary.label_ids) {
+                    let reading = Reading {
+                        summary,
+                        envelope,
+                        parsed,
+                        standing,
+                    };
+                    rows.reports.push(Report { reading, decision });
+                    continue;
+                }
                 match decision {
                     Decision::Exclude(rule, inputs) => {
                         if rule == Rule::T06 {
-                            barred.push(pass.retraction(&id));
+                            barred.push(retraction(pass.message_key(&id)));
                         }
                         rows.exclude(pass, &summary, &envelope, rule, inputs);
                     }

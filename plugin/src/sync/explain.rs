@@ -5,7 +5,7 @@ use super::{Pass, Step, crm_problem, matching::Matching};
 use crate::{
     contract::{Class, Explanation, Field, Outcome, PreviewRange, Problem, Subject},
     gmail::{Folders, GmailError, MessageRef, Metadata},
-    ledger::{self, CONNECTION, Conflict, ConnectionRow, Fate, LEDGER, LedgerRow, VERSION},
+    ledger::{self, BCC, CONNECTION, Conflict, ConnectionRow, Fate, LEDGER, LedgerRow, VERSION, bcc_key},
     mail::{Envelope, message_ids, normalise},
     ports::Host,
     rules::{self, Contacts, Decision, Inputs, Rule, input, name_and_value, s17_both_ways::from_bits},
@@ -61,6 +61,11 @@ async fn by_ids<H: Host>(
     let rows = ledger::rows_of(host, &ids).await?;
     let mut explained = Vec::with_capacity(ids.len());
     for (id, row) in ids.into_iter().zip(rows) {
+        // Mail that came to the BCC address alone has a row of its own (S18).
+        let row = match row {
+            Some(row) => Some(row),
+            None => ledger::read(host, &bcc_key(&id)).await?.map(|(row, _)| row),
+        };
         match (row, pass) {
             (Some(row), _) => explained.push(explanation(&id, &row, connection)),
             (None, Some(pass)) => explained.extend(unseen(pass, &id).await?),
@@ -151,7 +156,7 @@ async fn of_contact<H: Host>(
             .is_some_and(|(address, wanted)| address.is_of_mailbox(wanted) || wanted.is_of_mailbox(&address))
     };
     let mut explanations = Vec::new();
-    ledger::for_each::<LedgerRow>(host, LEDGER, None, |id, row| {
+    let mut visit = |id: &str, row: LedgerRow| {
         let is_delivered = matches!(&row.fate, Fate::Delivered(delivered)
             if ids.contains(&delivered.contact.as_str()));
         let is_about = || {
@@ -164,8 +169,10 @@ async fn of_contact<H: Host>(
         if explanations.len() < MOST && (is_delivered || is_about()) {
             explanations.push(explanation(id, &row, connection));
         }
-    })
-    .await?;
+    };
+    for prefix in [LEDGER, BCC] {
+        ledger::for_each(host, prefix, None, &mut visit).await?;
+    }
     Ok(explanations)
 }
 
@@ -268,6 +275,7 @@ fn explanation(id: &str, row: &LedgerRow, connection: &ConnectionRow) -> Explana
         rule,
     };
     let mut inputs = told_inputs(known, &row.inputs, connection);
+    inputs.extend(row.concerns.as_deref().map(|id| field("notice-about", id)));
     if let Fate::Delivered(delivered) = &row.fate {
         inputs.extend(
             delivered

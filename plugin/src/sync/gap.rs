@@ -3,7 +3,7 @@
 //! deleted. Every group is committed, so that an interrupted listing goes on where it was.
 
 use super::{
-    Pass, Step, Stop,
+    Pass, Step, Stop, deletion,
     deliver::{Candidate, deliver},
     reflag::reflag,
     run::Progress,
@@ -178,8 +178,8 @@ async fn mark_deleted<H: Host>(pass: &Pass<'_, H>, listed: &[MessageRef], before
         for (id, row) in group {
             if let Fate::Delivered(delivered) = &mut row.fate {
                 delivered.deleted = true;
+                updates.push(deletion(pass.key_of(id, delivered)));
             }
-            updates.push(pass.deletion(id));
             rows.push(ledger::put(ledger_key(id), row)?);
         }
         pass.tell_crm(updates).await?;

@@ -6,12 +6,14 @@ mod aliases;
 mod audit;
 mod carry;
 mod changes;
+mod claims;
 mod connect;
 mod contacts;
 mod deliver;
 mod disconnect;
 mod explain;
 mod gap;
+mod ingest;
 mod matching;
 mod message;
 mod pull;
@@ -28,6 +30,7 @@ pub use audit::audit;
 pub use connect::connect;
 pub use disconnect::disconnect;
 pub use explain::explain;
+pub use ingest::{Mail, ingest};
 pub use run::run;
 
 use std::{
@@ -40,11 +43,11 @@ use crate::{
         Change, Counts, CrmError, Expectation, Features, Field, Flags, Level, MessageUpdate, Problem,
     },
     gmail::{Gmail, GmailError},
-    ledger::{self, CONNECTION, ConnectionRow, ConnectionState},
-    mail::Sanitiser,
+    ledger::{self, CONNECTION, ConnectionRow, ConnectionState, Delivered},
+    mail::{Envelope, Sanitiser},
     mutation::Mutation,
     ports::Host,
-    rules::{Own, Privacy, Rule},
+    rules::{Own, Privacy, Rule, s18_bcc_address},
     settings::Settings,
 };
 
@@ -107,6 +110,34 @@ pub(crate) fn crm_problem(error: CrmError) -> Problem {
         CrmError::Refused(message) => Problem::CrmUnavailable(format!("refused: {message}")),
         CrmError::NotFound => Problem::CrmUnavailable("not found".to_owned()),
         CrmError::Unsupported => Problem::CrmUnavailable("not supported".to_owned()),
+    }
+}
+
+/// News for the CRM of the message with this key; absent flags are unchanged ones.
+pub(crate) fn update(key: String, flags: Option<Flags>) -> MessageUpdate {
+    MessageUpdate {
+        key,
+        flags,
+        deleted: false,
+        released: false,
+        retracted: None,
+        undelivered: Vec::new(),
+    }
+}
+
+/// News for the CRM of a message that a rule no longer allows there (T06).
+pub(crate) fn retraction(key: String) -> MessageUpdate {
+    MessageUpdate {
+        retracted: Some(Rule::T06.name().to_owned()),
+        ..update(key, None)
+    }
+}
+
+/// News for the CRM of a message that left the mailbox for good.
+pub(crate) fn deletion(key: String) -> MessageUpdate {
+    MessageUpdate {
+        deleted: true,
+        ..update(key, None)
     }
 }
 
@@ -208,6 +239,11 @@ impl<'h, H: Host> Pass<'h, H> {
         self.sanitiser.get_or_init(Sanitiser::new)
     }
 
+    /// Takes BCC addresses out of the lists of recipients (S18).
+    pub(crate) fn hide(&self, envelope: &mut Envelope) {
+        s18_bcc_address::hide(envelope, self.settings.bcc_address.as_deref());
+    }
+
     /// Counts something.
     pub(crate) fn count(&self, change: impl FnOnce(&mut Counts)) {
         let mut counts = self.counts.get();
@@ -225,37 +261,16 @@ impl<'h, H: Host> Pass<'h, H> {
         self.message_key(id)
     }
 
+    /// The key under which the CRM has a delivered message.
+    pub(crate) fn key_of(&self, id: &str, delivered: &Delivered) -> String {
+        let other = delivered.key.clone();
+        other.unwrap_or_else(|| self.message_key(id))
+    }
+
     /// The provider's id in a key, if it is of the mailbox that is connected now (S05).
     pub(crate) fn id_in<'k>(&self, key: &'k str) -> Option<&'k str> {
         let (mailbox, id) = key.strip_prefix("gmail/")?.rsplit_once('/')?;
         (mailbox == self.connection.address).then_some(id)
-    }
-
-    /// News for the CRM of a message; absent flags are unchanged ones.
-    pub(crate) fn update(&self, id: &str, flags: Option<Flags>) -> MessageUpdate {
-        MessageUpdate {
-            key: self.message_key(id),
-            flags,
-            deleted: false,
-            released: false,
-            retracted: None,
-        }
-    }
-
-    /// News for the CRM of a message that left the mailbox for good.
-    pub(crate) fn deletion(&self, id: &str) -> MessageUpdate {
-        MessageUpdate {
-            deleted: true,
-            ..self.update(id, None)
-        }
-    }
-
-    /// A message that a rule no longer allows in the CRM (T06).
-    pub(crate) fn retraction(&self, id: &str) -> MessageUpdate {
-        MessageUpdate {
-            retracted: Some(Rule::T06.name().to_owned()),
-            ..self.update(id, None)
-        }
     }
 
     /// Tells the CRM, if it takes changes at all; how many it was told.

@@ -10,6 +10,7 @@ use super::{
     gap,
     message::flags,
     run::Progress,
+    update,
 };
 use crate::{
     contract::{Change, Flags, MessageUpdate},
@@ -239,7 +240,7 @@ impl News {
             let before = was_carried.then(|| Fate::Delivered(delivered.clone()));
             self.messages.push(MessageUpdate {
                 deleted: changed.deleted,
-                ..pass.update(&id, flags)
+                ..update(pass.key_of(&id, delivered), flags)
             });
             if let Some(fate) = before {
                 let before = LedgerRow { fate, ..row.clone() };

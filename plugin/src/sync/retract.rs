@@ -4,7 +4,7 @@
 //! Who is in a message, its headers say: nobody else keeps that. Of a message that the mailbox has no more, the sender and
 //! the contact's address are what is left to go by. Mail that was written in the CRM stays (S20).
 
-use super::{Pass, Step, matching::Matching, run::Progress};
+use super::{Pass, Step, matching::Matching, retraction, run::Progress};
 use crate::{
     contract::{Class, Problem, Trigger},
     gmail::{GmailError, Summary, label},
@@ -60,7 +60,7 @@ pub(super) async fn go_on<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
             continue;
         };
         inputs.push(input("retracted-from", &delivered.contact));
-        updates.push(pass.retraction(&id));
+        updates.push(retraction(pass.key_of(&id, delivered)));
         let known = matched(&row).and_then(|address| matching.contacts.known(address));
         changes.extend(known.map(|(key, _)| ledger::remove(held_key(key, &id))));
         // Its thread's row has its subject.

@@ -40,7 +40,11 @@ pub(super) async fn send_waiting<H: Host>(pass: &mut Pass<'_, H>) -> Step<Waitin
     let mut next: Option<u64> = None;
     let mut settled = 0;
     pass.gmail.set_class(Class::Send);
-    for outbound in waiting {
+    for mut outbound in waiting {
+        // What is written in the CRM is logged there already (S18).
+        for list in [&mut outbound.to, &mut outbound.cc, &mut outbound.bcc] {
+            list.retain(|mailbox| !pass.settings.is_logging(&mailbox.address));
+        }
         let fate = sending::send(pass, &mut day, &outbound).await;
         let outcome = match fate {
             Ok(Fate::Settled(outcome)) => outcome,

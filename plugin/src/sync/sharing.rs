@@ -2,7 +2,7 @@
 //! before the mail that claims it is sent; and what the CRM holds of a contact that was released is marked so, page by
 //! page, each committed, so that an interruption repeats a page at most.
 
-use super::{Pass, Step, matching::find_contacts, run::Progress};
+use super::{Pass, Step, matching::find_contacts, run::Progress, update};
 use crate::{
     contract::{Change, Contact, MessageUpdate, Outbound, Problem, SharingError, Standing, Trigger},
     ledger::{
@@ -153,15 +153,22 @@ pub(super) async fn tell_released<H: Host>(pass: &Pass<'_, H>) -> Step<Progress>
 
 /// Tells the CRM that these messages are released; the rows that say so are to be committed.
 async fn told_rows<H: Host>(pass: &Pass<'_, H>, address: &str, ids: &[String]) -> Step<Vec<Change>> {
-    let updates = ids.iter().map(|id| MessageUpdate {
-        released: true,
-        ..pass.update(id, None)
+    let rows = ledger::rows_of(pass.host, ids).await?;
+    let updates = ids.iter().zip(&rows).map(|(id, row)| {
+        let key = match row.as_ref().map(|row| &row.fate) {
+            Some(Fate::Delivered(delivered)) => pass.key_of(id, delivered),
+            _ => pass.message_key(id),
+        };
+        MessageUpdate {
+            released: true,
+            ..update(key, None)
+        }
     });
     let told = pass.tell_crm(updates.collect()).await?;
     pass.count(|counts| counts.updates_in += told);
     let mut changes = Vec::new();
     let mut threads: Vec<String> = Vec::new();
-    for (id, row) in ids.iter().zip(ledger::rows_of(pass.host, ids).await?) {
+    for (id, row) in ids.iter().zip(rows) {
         changes.push(ledger::remove(held_key(address, id)));
         let Some(mut row) = row else { continue };
         if let Fate::Delivered(delivered) = &mut row.fate {

@@ -98,8 +98,11 @@ async fn call(world: &Arc<Scripted>, tally: &mut Tally) {
             let (recipient, raw, at) =
                 world.decide(|choices| (choices.text(), choices.bytes(2_000), choices.number()));
             answered(
-                pass.ingest(recipient, Body::Inline(raw.into()), at, settings(world))
-                    .await,
+                {
+                    let size = raw.len() as u64;
+                    pass.ingest(recipient, Body::Inline(raw.into()), size, at, settings(world))
+                }
+                .await,
             );
         }
         5 if world.decide(|choices| choices.once_in(4)) => answered(pass.disconnect().await),

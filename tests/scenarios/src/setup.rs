@@ -16,12 +16,13 @@ use twinbox_host::{
     quota::{Quota, Rates, SqlitePenalties, TokenBuckets, Unmetered},
     scope::{TenantId, UserId},
     sharing::SqliteSharing,
+    smtp::BccAddresses,
     store::SqliteStore,
     vault::{ClientConfig, Endpoints, OAuthVault, Provider, SealingKey, SealingKeys},
 };
 
 use crate::{
-    ANN, LeapingClock, ME, World, component,
+    ANN, BCC_DOMAIN, LeapingClock, ME, World, component,
     crm::FaultyCrm,
     traces::Traces,
     wire::Wire,
@@ -51,6 +52,7 @@ pub struct Setup {
     contacts: Vec<NewContact>,
     traces: Option<Arc<Traces>>,
     releases: Releases,
+    bcc: bool,
 }
 
 /// Whether other versions of the component may take over.
@@ -72,6 +74,7 @@ impl Default for Setup {
             contacts: vec![contact("Ann", &[ANN], 1)],
             traces: None,
             releases: Releases::Fixed,
+            bcc: false,
         }
     }
 }
@@ -117,6 +120,13 @@ impl Setup {
     #[must_use]
     pub fn recorded(mut self) -> Self {
         self.traces = Some(Arc::default());
+        self
+    }
+
+    /// Gives connections BCC addresses.
+    #[must_use]
+    pub fn with_bcc_addresses(mut self) -> Self {
+        self.bcc = true;
         self
     }
 
@@ -229,6 +239,10 @@ async fn platform(setup: &Setup, sim: Sim, server: Server, clock: LeapingClock) 
     parts.quota = quota(shared_clock, rates, &database).await;
     parts.audits = Arc::new(SqliteAudits::new(database.clone()).expect("a log"));
     parts.sharing = Arc::new(sharing);
+    if setup.bcc {
+        let addresses = BccAddresses::new(database.clone(), parts.clock.clone(), BCC_DOMAIN);
+        parts.bcc_addresses = Some(addresses.expect("addresses"));
+    }
     let host = Host::new(parts).expect("a host");
     let accounts = Accounts::new(host.clone(), vault.clone(), setup.settings.clone());
     let browser = reqwest::Client::builder()
@@ -268,6 +282,7 @@ pub(crate) async fn restarted(platform: &Platform) -> (Host, Accounts) {
         egress: before.egress.clone(),
         quota: quota(before.clock.clone(), platform.rates, &platform.database).await,
         audits: Arc::new(SqliteAudits::new(platform.database.clone()).expect("a log")),
+        bcc_addresses: before.bcc_addresses.clone(),
         sharing: before.sharing.clone(),
         clock: before.clock.clone(),
         random: before.random.clone(),

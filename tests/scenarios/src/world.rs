@@ -517,6 +517,11 @@ impl World {
         store.summary(&candidate).await.unwrap()
     }
 
+    /// The CRM, without its faults.
+    pub fn crm(&self) -> EmbeddedCrm {
+        self.platform.crm.clone()
+    }
+
     /// The host.
     pub fn host(&self) -> &Host {
         &self.platform.host

@@ -358,6 +358,7 @@ impl<'p> Director<'p> {
             egress: Arc::new(egress),
             quota: self.quota.clone(),
             audits: Arc::new(MemoryAudits::default()),
+            bcc_addresses: None,
             sharing: match self.mutation {
                 Some(Mutation::ClaimNotAtomic) => Arc::new(NotAtomic(ports.clone())),
                 _ => all.clone(),

@@ -1,6 +1,6 @@
 //! What the sync writes and reads: messages of the mailbox, and what people did to them.
 
-use rusqlite::Connection as Sql;
+use rusqlite::{Connection as Sql, params};
 
 use super::{
     BODY_LIMIT, CrmError, CrmEvent, SUBJECT_LIMIT, attachments, people,
@@ -37,6 +37,7 @@ fn put_one(sql: &Sql, scope: &Scope, message: &Message) -> Result<PutOutcome, Cr
         delivery: &Delivery::Mailbox,
         outbound: None,
         idempotency_key: None,
+        route: Route::Mailbox,
     };
     insert(sql, &row)?;
     for (position, attachment) in message.attachments.iter().enumerate() {
@@ -73,6 +74,16 @@ pub(super) struct NewRow<'a> {
     pub(super) delivery: &'a Delivery,
     pub(super) outbound: Option<String>,
     pub(super) idempotency_key: Option<&'a str>,
+    pub(super) route: Route,
+}
+
+/// Which way a message takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// Through the mailbox.
+    Mailbox,
+    /// By the provider of bulk mail (S22).
+    Provider,
 }
 
 pub(super) fn insert(sql: &Sql, row: &NewRow<'_>) -> Result<(), CrmError> {
@@ -83,13 +94,13 @@ pub(super) fn insert(sql: &Sql, row: &NewRow<'_>) -> Result<(), CrmError> {
     })?;
     sql.prepare_cached(
         "INSERT INTO crm_message (id, tenant, contact, connection, user, key, at, unread, starred, archived,
-             trashed, record, delivery, waits, outbound, idempotency_key)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+             trashed, record, delivery, waits, outbound, idempotency_key, route)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
     )?
-    .execute((
-        &row.id,
+    .execute(params![
+        row.id,
         row.scope.tenant.as_str(),
-        &message.contact_id,
+        message.contact_id,
         row.scope.connection.as_str(),
         row.scope.user.as_str(),
         row.key,
@@ -101,9 +112,13 @@ pub(super) fn insert(sql: &Sql, row: &NewRow<'_>) -> Result<(), CrmError> {
         record,
         encode(row.delivery)?,
         row.delivery.waits(),
-        &row.outbound,
+        row.outbound,
         row.idempotency_key,
-    ))?;
+        match row.route {
+            Route::Mailbox => "mailbox",
+            Route::Provider => "provider",
+        },
+    ])?;
     Ok(())
 }
 
@@ -129,8 +144,11 @@ pub(super) fn update(
         let flags = update.flags.unwrap_or(there.flags);
         let deleted = there.deleted || update.deleted;
         let released = there.released || update.released;
-        if (flags, deleted, released) != (there.flags, there.deleted, there.released) {
+        let is_marked = (flags, deleted, released) != (there.flags, there.deleted, there.released);
+        if is_marked {
             set_marks(sql, &there.id, flags, deleted, released)?;
+        }
+        if records::add_undelivered(sql, &there.id, &update.undelivered)? || is_marked {
             events.push(there.updated(tenant));
         }
         outcomes.push(UpdateOutcome::Done);

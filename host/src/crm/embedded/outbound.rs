@@ -3,9 +3,9 @@
 use rusqlite::{Connection as Sql, OptionalExtension};
 
 use super::{
-    BODY_LIMIT, CrmError, CrmEvent, EmbeddedCrm, SUBJECT_LIMIT, attachments,
+    BODY_LIMIT, CrmError, CrmEvent, EmbeddedCrm, SUBJECT_LIMIT, attachments, bulk,
     content::{Pending, Rejected, Ticket},
-    mailbox::{self, NewRow},
+    mailbox::{self, NewRow, Route},
     people,
     records::{self, Delivery, Located, decode, encode, new_id},
 };
@@ -131,6 +131,9 @@ impl EmbeddedCrm {
                 let there = records::by_id(sql, &owner, &id)?.ok_or(CrmError::NotFound)?;
                 match there.delivery {
                     Delivery::Cancelled => {}
+                    Delivery::Queued | Delivery::Deferred(_) if bulk::is_under_way(sql, &id)? => {
+                        return Err(CrmError::Refused("some have been sent already".into()));
+                    }
                     Delivery::Queued | Delivery::Deferred(_) => deliver(sql, &id, &Delivery::Cancelled)?,
                     _ => return Err(CrmError::Refused("the mail does not wait any more".into())),
                 }
@@ -156,7 +159,7 @@ impl EmbeddedCrm {
 pub(super) fn waiting(sql: &Sql, scope: &Scope, limit: usize) -> Result<Vec<Outbound>, CrmError> {
     let mut statement = sql.prepare_cached(
         "SELECT outbound FROM crm_message
-         WHERE waits = 1 AND tenant = ?1 AND connection = ?2 AND user = ?3 ORDER BY at, sequence LIMIT ?4",
+         WHERE waits = 1 AND route = 'mailbox' AND tenant = ?1 AND connection = ?2 AND user = ?3 ORDER BY at, sequence LIMIT ?4",
     )?;
     let mut rows = statement.query((
         scope.tenant.as_str(),
@@ -235,7 +238,7 @@ fn note_sent(sql: &Sql, scope: &Scope, there: &Located, sent: &Sent) -> Result<(
     Ok(())
 }
 
-fn deliver(sql: &Sql, id: &str, delivery: &Delivery) -> Result<(), CrmError> {
+pub(super) fn deliver(sql: &Sql, id: &str, delivery: &Delivery) -> Result<(), CrmError> {
     sql.prepare_cached("UPDATE crm_message SET delivery = ?2, waits = ?3 WHERE id = ?1")?
         .execute((id, encode(delivery)?, delivery.waits()))?;
     Ok(())
@@ -325,6 +328,11 @@ impl Mail {
         for (attachment, ticket) in self.outbound.attachments.iter_mut().zip(tickets) {
             attachment.size = ticket.size();
         }
+        // S22: bulk and workflow mail never comes near the mailbox.
+        let route = match self.outbound.kind {
+            OutboundKind::OneToOne => Route::Mailbox,
+            OutboundKind::Bulk | OutboundKind::Workflow => Route::Provider,
+        };
         mailbox::insert(
             sql,
             &NewRow {
@@ -335,8 +343,12 @@ impl Mail {
                 delivery: &Delivery::Queued,
                 outbound: Some(encode(&self.outbound)?),
                 idempotency_key: self.idempotency_key.as_deref(),
+                route,
             },
         )?;
+        if route == Route::Provider {
+            bulk::enqueue(sql, &self.outbound)?;
+        }
         for (attachment, ticket) in self.outbound.attachments.iter().zip(tickets) {
             attachments::attach(sql, &self.outbound.id, &as_attachment(attachment), *ticket)?;
         }
@@ -377,7 +389,10 @@ fn as_message(outbound: &Outbound) -> Message {
             trashed: false,
         },
         authentication: None,
-        rule: "S20".into(),
+        rule: match outbound.kind {
+            OutboundKind::OneToOne => "S20".into(),
+            OutboundKind::Bulk | OutboundKind::Workflow => "S22".into(),
+        },
     }
 }
 

@@ -5,9 +5,12 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{CrmError, CrmEvent};
 use crate::{
-    contract::{Attachment, Deferral, Flags, Message, Problem},
+    contract::{Attachment, Deferral, Flags, Message, Problem, Undelivered, UndeliveredKind},
     scope::{ConnectionId, TenantId},
 };
+
+/// Recipients kept that one message has not reached.
+const MOST_UNDELIVERED: usize = 1_000;
 
 /// How a message left, or that it came by the sync.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +57,8 @@ pub struct StoredMessage {
     pub deleted: bool,
     /// S31: this tenant no longer syncs the contact.
     pub released: bool,
+    /// Recipients that it has not reached (S18, S22).
+    pub undelivered: Vec<Undelivered>,
 }
 
 /// What is needed to change a message.
@@ -131,7 +136,7 @@ fn flags(row: &Row<'_>, first: usize) -> rusqlite::Result<Flags> {
 
 /// The columns that [`stored`] reads.
 pub(super) const STORED: &str =
-    "id, connection, record, delivery, deleted, released, unread, starred, archived, trashed";
+    "id, connection, record, delivery, deleted, released, unread, starred, archived, trashed, undelivered";
 
 /// A message without its attachments; [`with_attachments`] adds them.
 pub(super) fn stored(row: &Row<'_>) -> Result<StoredMessage, CrmError> {
@@ -147,7 +152,41 @@ pub(super) fn stored(row: &Row<'_>) -> Result<StoredMessage, CrmError> {
         delivery: decode(&row.get::<_, String>(3)?)?,
         deleted: row.get(4)?,
         released: row.get(5)?,
+        undelivered: known_undelivered(row.get(10)?)?,
     })
+}
+
+/// The recipients in the column `undelivered`.
+fn known_undelivered(column: Option<String>) -> Result<Vec<Undelivered>, CrmError> {
+    column.map_or(Ok(Vec::new()), |text| decode(&text))
+}
+
+/// Adds recipients that a message has not reached; of one the latest counts, but what is final stays. Whether
+/// that changed anything.
+pub(super) fn add_undelivered(sql: &Sql, id: &str, news: &[Undelivered]) -> Result<bool, CrmError> {
+    if news.is_empty() {
+        return Ok(false);
+    }
+    let column: Option<String> = sql
+        .prepare_cached("SELECT undelivered FROM crm_message WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))?;
+    let mut known = known_undelivered(column)?;
+    let before = known.clone();
+    for undelivered in news {
+        let is_same = |other: &&mut Undelivered| other.recipient.eq_ignore_ascii_case(&undelivered.recipient);
+        match known.iter_mut().find(is_same) {
+            Some(there) if there.kind == UndeliveredKind::Failed && undelivered.kind != there.kind => {}
+            Some(there) => *there = undelivered.clone(),
+            None => known.push(undelivered.clone()),
+        }
+    }
+    known.truncate(MOST_UNDELIVERED);
+    if known == before {
+        return Ok(false);
+    }
+    sql.prepare_cached("UPDATE crm_message SET undelivered = ?2 WHERE id = ?1")?
+        .execute((id, encode(&known)?))?;
+    Ok(true)
 }
 
 pub(super) fn with_attachments(sql: &Sql, mut message: StoredMessage) -> Result<StoredMessage, CrmError> {

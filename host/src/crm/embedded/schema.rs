@@ -104,4 +104,21 @@ pub(super) const MIGRATIONS: &[&str] = &[
     CREATE INDEX crm_address_by_likeness ON crm_address (tenant, loose);
     CREATE INDEX crm_address_unindexed ON crm_address (tenant) WHERE loose IS NULL;
 ",
+    "
+    ALTER TABLE crm_message ADD COLUMN undelivered TEXT;
+    ALTER TABLE crm_message ADD COLUMN route TEXT NOT NULL DEFAULT 'mailbox' CHECK (route IN ('mailbox', 'provider'));
+    DROP INDEX crm_message_waiting;
+    CREATE INDEX crm_message_waiting ON crm_message (tenant, connection, at) WHERE waits = 1 AND route = 'mailbox';
+    CREATE INDEX crm_message_for_provider ON crm_message (at) WHERE waits = 1 AND route = 'provider';
+    CREATE TABLE crm_dispatch (
+        message TEXT NOT NULL REFERENCES crm_message (id) ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        address TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('waits', 'begun', 'sent', 'failed', 'unconfirmed')),
+        since INTEGER NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        result TEXT,
+        PRIMARY KEY (message, position)
+    ) STRICT;
+",
 ];

@@ -81,6 +81,7 @@ fn plan(options: &Demo, simulator: &Simulator) -> Plan {
         rates: (options.quota != QuotaMode::Off).then(|| table.rates()),
         settings: table.settings(500, None, AssignedUsers::default()),
         record: options.record.clone(),
+        bcc_domain: None,
     }
 }
 

@@ -261,7 +261,7 @@ proptest! {
         let mut sent = contents;
         let mut found: Vec<Vec<u8>> = parsed.attachments.into_iter().map(|a| match a.source {
             Source::Inline(bytes) => bytes,
-            Source::Remote { .. } => Vec::new(),
+            Source::InPlace(_) | Source::Remote { .. } => Vec::new(),
         }).collect();
         sent.sort();
         found.sort();

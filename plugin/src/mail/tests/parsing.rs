@@ -1,6 +1,7 @@
 use super::raw;
 use crate::mail::{
     Attachment, Disposition, GmailBody, GmailPart, ParseError, Parsed, Source, from_full, parse,
+    parse_in_place,
 };
 use proptest::prelude::*;
 
@@ -26,7 +27,7 @@ fn listed(parsed: &Parsed) -> Vec<(&str, &str, &str, Disposition)> {
 fn content(attachment: &Attachment) -> &[u8] {
     match &attachment.source {
         Source::Inline(bytes) => bytes,
-        Source::Remote { .. } => panic!("not here"),
+        Source::InPlace(_) | Source::Remote { .. } => panic!("not here"),
     }
 }
 
@@ -405,4 +406,39 @@ proptest! {
     ]), 0..40)) {
         let _ = parse(pieces.concat().as_bytes());
     }
+}
+
+#[test]
+fn s19_attachments_in_place_are_what_they_are_when_decoded() {
+    let base64 = "QUJD\r\nREVG\r\n".repeat(20_000);
+    let quoted = "a=3Db=\r\nc\r\n".repeat(20_000);
+    let raw = format!(
+        "From: a@b.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nText\r\n\
+         --b\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n{base64}\r\n\
+         --b\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n{quoted}\r\n\
+         --b\r\nContent-Type: image/png\r\n\r\nplain\r\n--b--\r\n"
+    );
+    let placed = parse_in_place(raw.as_bytes()).unwrap();
+    assert_eq!(placed.text.as_deref(), Some("Text"));
+    let whole = parse(raw.as_bytes()).unwrap();
+    for (placed, whole) in placed.attachments.iter().zip(&whole.attachments).skip(1) {
+        let Source::InPlace(place) = &placed.source else {
+            panic!("{placed:?}");
+        };
+        let parts: Vec<Vec<u8>> = place.read(raw.as_bytes()).collect();
+        assert!(parts.iter().all(|part| !part.is_empty() && part.len() <= 1 << 17));
+        let bytes = parts.concat();
+        assert_eq!(bytes.len() as u64, placed.size);
+        assert_eq!(bytes, content(whole));
+    }
+    assert_eq!(placed.attachments[0].size, 20_000 * 6);
+}
+
+#[test]
+fn s18_text_that_is_too_long_to_be_kept_beside_the_message_is_refused() {
+    let raw = format!("From: a@b.example\r\n\r\n{}", "x".repeat(3 << 20));
+    assert!(matches!(
+        parse_in_place(raw.as_bytes()),
+        Err(ParseError::TooLarge { .. })
+    ));
 }

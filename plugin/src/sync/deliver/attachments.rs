@@ -1,6 +1,6 @@
 //! Attachments: from memory, or streamed from Gmail to the CRM without ever being whole (S19).
 
-use super::{StoppedAt, hand_over::Ready};
+use super::StoppedAt;
 use crate::{
     contract::{CrmError, Problem, PutOutcome},
     gmail::GmailError,
@@ -9,31 +9,37 @@ use crate::{
     sync::{Pass, Stop, message::attachment},
 };
 
-/// Puts the attachments; answers what of them the CRM refused.
-pub(super) async fn put_attachments<H: Host>(
+/// Puts the attachments of the message with this key; answers what of them the CRM refused. `id` is the provider's;
+/// `raw` is the message that attachments are in place in.
+pub(in crate::sync) async fn put_attachments<H: Host>(
     pass: &Pass<'_, H>,
-    ready: &Ready,
+    id: &str,
+    key: &str,
+    attachments: &[mail::Attachment],
+    raw: &[u8],
 ) -> Result<Vec<String>, StoppedAt> {
     let mut left_out = Vec::new();
     if !pass.features().attachments {
         return Ok(left_out);
     }
-    let id = &ready.wanted.summary.id;
-    let key = pass.message_key(id);
-    for part in &ready.parsed.attachments {
+    for part in attachments {
         let stopped = |stop: Stop| StoppedAt {
-            id: id.clone(),
+            id: id.to_owned(),
             stop,
             is_unanswered: false,
         };
         let outcome = match &part.source {
             Source::Inline(bytes) => pass
                 .host
-                .put_attachment(&key, attachment(part), bytes.clone())
+                .put_attachment(key, attachment(part), bytes.clone())
                 .await
                 .map_err(|error| stopped(error.into()))?,
+            Source::InPlace(place) => {
+                let put = stream_place(pass, key, part, place.read(raw)).await;
+                put.map_err(|error| stopped(error.into()))?
+            }
             Source::Remote { attachment_id } => {
-                match stream_attachment(pass, id, &key, part, attachment_id).await {
+                match stream_attachment(pass, id, key, part, attachment_id).await {
                     Ok(outcome) => outcome,
                     Err(StreamError::Gmail(GmailError::Gone)) => PutOutcome::Refused("it is gone".to_owned()),
                     Err(StreamError::Gmail(error)) => return Err(StoppedAt::gmail(id, error)),
@@ -52,6 +58,26 @@ pub(super) async fn put_attachments<H: Host>(
         }
     }
     Ok(left_out)
+}
+
+/// From the raw message to the CRM, a part at a time.
+async fn stream_place<H: Host>(
+    pass: &Pass<'_, H>,
+    key: &str,
+    part: &mail::Attachment,
+    parts: impl Iterator<Item = Vec<u8>>,
+) -> Result<PutOutcome, CrmError> {
+    let (mut sink, outcome) = pass.host.put_attachment_streamed(key, attachment(part));
+    let pump = async {
+        for bytes in parts {
+            // Why it takes no more, the outcome says.
+            if sink.write(bytes).await.is_err() {
+                break;
+            }
+        }
+        drop(sink);
+    };
+    futures_util::join!(pump, outcome).1
 }
 
 enum StreamError {

@@ -8,7 +8,7 @@ use super::{
     rows::{Rows, row},
 };
 use crate::{
-    contract::{Message, Problem, PutOutcome},
+    contract::{Direction, Message, Problem, PutOutcome},
     gmail::{Gmail, GmailError, RawMessage, Summary},
     ledger::Fate,
     mail::{self, Parsed},
@@ -17,7 +17,9 @@ use crate::{
     rules::s19_attachments::{Fetch, RAW_LIMIT, answer_limit, fetch},
     sync::{
         Pass, Step, Stop,
+        claims::{self, Copy},
         message::{flags, message},
+        update,
     },
 };
 
@@ -78,6 +80,8 @@ async fn fetch_body<H: Host>(gmail: &Gmail<'_, H>, summary: &Summary) -> Result<
 pub(super) struct Ready {
     pub(super) wanted: Wanted,
     pub(super) parsed: Parsed,
+    /// Under which the CRM is given it.
+    pub(super) key: String,
 }
 
 fn accept<H: Host>(
@@ -108,24 +112,29 @@ fn accept<H: Host>(
         }
         Err(error) => return Err(StoppedAt::gmail(id, error)),
     };
-    Ok(parsed.map(|parsed| Ready { wanted, parsed }))
+    Ok(parsed.map(|mut parsed| {
+        pass.hide(&mut parsed.envelope);
+        let key = pass.message_key(&wanted.summary.id);
+        Ready { wanted, parsed, key }
+    }))
 }
 
-async fn put<H: Host>(pass: &Pass<'_, H>, ready: Vec<Ready>, rows: &mut Rows) -> Result<(), StoppedAt> {
+async fn put<H: Host>(pass: &Pass<'_, H>, mut ready: Vec<Ready>, rows: &mut Rows) -> Result<(), StoppedAt> {
     if ready.is_empty() {
         return Ok(());
     }
-    let messages: Vec<Message> = ready
-        .iter()
-        .map(|ready| message(pass, &ready.wanted.summary, &ready.parsed, &ready.wanted.delivery))
-        .collect();
     let at = |id: &str, stop: Stop| StoppedAt {
         id: id.to_owned(),
         stop,
         is_unanswered: false,
     };
     let first = ready[0].wanted.summary.id.clone();
-    let outcomes = put_messages(pass, messages)
+    claim(pass, &mut ready).await.map_err(|stop| at(&first, stop))?;
+    let messages = ready.iter().map(|ready| Message {
+        key: ready.key.clone(),
+        ..message(pass, &ready.wanted.summary, &ready.parsed, &ready.wanted.delivery)
+    });
+    let outcomes = put_messages(pass, messages.collect())
         .await
         .map_err(|stop| at(&first, stop))?;
     update_known(pass, &ready, &outcomes)
@@ -135,7 +144,7 @@ async fn put<H: Host>(pass: &Pass<'_, H>, ready: Vec<Ready>, rows: &mut Rows) ->
         let Summary { id, thread_id, .. } = ready.wanted.summary.clone();
         match outcome {
             PutOutcome::Stored(_) | PutOutcome::Already(_) => {
-                let left_out = put_attachments(pass, &ready).await?;
+                let left_out = put_attachments(pass, &id, &ready.key, &ready.parsed.attachments, &[]).await?;
                 rows.deliver(pass, &ready, left_out);
             }
             PutOutcome::Refused(reason) => {
@@ -150,22 +159,49 @@ async fn put<H: Host>(pass: &Pass<'_, H>, ready: Vec<Ready>, rows: &mut Rows) ->
     Ok(())
 }
 
+/// What the user sent may come to the BCC address too: both copies have one key (S18).
+async fn claim<H: Host>(pass: &Pass<'_, H>, ready: &mut [Ready]) -> Step {
+    if pass.settings.bcc_address.is_none() {
+        return Ok(());
+    }
+    let is_sent = |ready: &&mut Ready| ready.wanted.delivery.direction == Direction::Outbound;
+    let mut sent: Vec<&mut Ready> = ready.iter_mut().filter(is_sent).collect();
+    let copies: Vec<Copy<'_>> = sent
+        .iter()
+        .map(|ready| Copy {
+            mail: &ready.parsed,
+            place: Some((
+                ready.wanted.summary.id.clone(),
+                ready.wanted.summary.thread_id.clone(),
+            )),
+        })
+        .collect();
+    let claims = claims::settle(pass, &copies).await?;
+    for (ready, claim) in sent.iter_mut().zip(claims) {
+        if let Some(claim) = claim {
+            ready.key = claim.key;
+        }
+    }
+    Ok(())
+}
+
 /// What the CRM had already may have been read or starred since it was put.
 async fn update_known<H: Host>(pass: &Pass<'_, H>, ready: &[Ready], outcomes: &[PutOutcome]) -> Step {
     let known = ready
         .iter()
         .zip(outcomes)
         .filter(|(_, outcome)| matches!(outcome, PutOutcome::Already(_)));
-    let updates = known.map(|(ready, _)| {
-        let summary = &ready.wanted.summary;
-        pass.update(&summary.id, Some(flags(&summary.label_ids)))
-    });
+    let updates =
+        known.map(|(ready, _)| update(ready.key.clone(), Some(flags(&ready.wanted.summary.label_ids))));
     pass.tell_crm(updates.collect()).await?;
     Ok(())
 }
 
 /// Puts messages. One whose outcome is unknown is looked for before it is put again, once.
-async fn put_messages<H: Host>(pass: &Pass<'_, H>, messages: Vec<Message>) -> Step<Vec<PutOutcome>> {
+pub(in crate::sync) async fn put_messages<H: Host>(
+    pass: &Pass<'_, H>,
+    messages: Vec<Message>,
+) -> Step<Vec<PutOutcome>> {
     if pass.features().server_idempotency || pass.settings.has(Mutation::PageAppliedTwice) {
         let mut outcomes = pass.host.put_messages(messages.clone()).await?;
         for (message, outcome) in messages.into_iter().zip(&mut outcomes) {

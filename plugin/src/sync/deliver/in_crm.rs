@@ -8,7 +8,7 @@ use crate::{
     mail::Envelope,
     ports::Host,
     rules::{LabelRule, Rule},
-    sync::{Pass, Step},
+    sync::{Pass, Step, deletion},
 };
 
 /// Looks again at what is gone, or in spam or trash, if the CRM has it.
@@ -35,7 +35,7 @@ pub(super) async fn look_again<H: Host>(pass: &Pass<'_, H>, mut looks: Vec<Looke
             looked.look = read(pass, &looked.id).await?;
         }
         if matches!(looked.look, Look::Gone) {
-            deleted.push(pass.deletion(&looked.id));
+            deleted.push(deletion(pass.message_key(&looked.id)));
         }
     }
     pass.tell_crm(deleted).await?;

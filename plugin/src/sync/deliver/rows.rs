@@ -1,6 +1,6 @@
 //! What a group's commit will hold.
 
-use super::{Wanted, hand_over::Ready};
+use super::{Wanted, hand_over::Ready, notice::Report};
 use crate::{
     contract::Change,
     gmail::Summary,
@@ -23,6 +23,7 @@ pub(super) struct Rows {
     pub(super) more: Vec<Change>,
     /// The addresses of contacts that messages were delivered to.
     pub(super) contacts: Vec<String>,
+    pub(super) reports: Vec<Report>,
     pub(super) settled: usize,
 }
 
@@ -79,6 +80,7 @@ impl Rows {
             contact: delivery.contact.id.clone(),
             rule: delivery.rule,
             message_id: envelope.message_id.clone(),
+            key: (ready.key != pass.message_key(&summary.id)).then(|| ready.key.clone()),
             left_out,
             labels_at: summary.history_id,
             flags: Some(bits(flags(&summary.label_ids))),
@@ -125,6 +127,11 @@ impl Rows {
         }
     }
 
+    /// Whether something of this thread was delivered, now or before.
+    pub(super) fn knows(&self, thread: &str) -> bool {
+        self.threads.iter().any(|(id, row)| id == thread && row.is_some())
+    }
+
     fn thread(&mut self, id: &str) -> Option<&mut ThreadRow> {
         self.threads.iter_mut().find(|(known, _)| known == id)?.1.as_mut()
     }
@@ -164,6 +171,7 @@ pub(super) fn row<H: Host>(pass: &Pass<'_, H>, thread: &str, fate: Fate) -> Ledg
         decided_at: pass.host.now(),
         sender: None,
         inputs: Inputs::new(),
+        concerns: None,
         version: VERSION.to_owned(),
     }
 }

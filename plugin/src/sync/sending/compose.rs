@@ -10,7 +10,7 @@ use crate::{
     },
     ports::Host,
     rules::{s03_right_mailbox, s20_one_to_one, s21_limits, s23_exactly_once::recipient_keys},
-    sync::{Pass, Step},
+    sync::{Pass, Step, claims},
 };
 
 /// A message as it will be sent.
@@ -94,11 +94,19 @@ async fn aliases<H: Host>(pass: &Pass<'_, H>, outbound: &Outbound) -> Step<Vec<S
 }
 
 async fn thread<H: Host>(pass: &Pass<'_, H>, outbound: &Outbound) -> Step<Option<(String, ThreadRow)>> {
-    let Some(id) = outbound.thread.as_deref().and_then(|key| pass.id_in(key)) else {
+    let Some(key) = outbound.thread.as_deref() else {
         return Ok(None);
     };
-    let row = ledger::read::<ThreadRow>(pass.host, &thread_key(id)).await?;
-    Ok(row.map(|(row, _)| (id.to_owned(), row)))
+    let id = if let Some(id) = pass.id_in(key) {
+        Some(id.to_owned())
+    } else {
+        // The thread of mail that came to the BCC address first is that of its copy (S18).
+        let copy = claims::with_key(pass, key).await?.and_then(|claim| claim.copy);
+        copy.map(|(_, thread)| thread)
+    };
+    let Some(id) = id else { return Ok(None) };
+    let row = ledger::read::<ThreadRow>(pass.host, &thread_key(&id)).await?;
+    Ok(row.map(|(row, _)| (id, row)))
 }
 
 /// The Message-ID of the message that is answered: the one the user chose, else the thread's latest.
@@ -115,6 +123,11 @@ async fn parent<H: Host>(
         }) = row.fate
     {
         return Ok(Some(message_id));
+    }
+    if let Some(key) = &outbound.in_reply_to
+        && let Some(claim) = claims::with_key(pass, key).await?
+    {
+        return Ok(claim.message_id);
     }
     Ok(thread.and_then(|row| row.message_id.clone()))
 }

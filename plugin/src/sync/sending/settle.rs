@@ -54,6 +54,7 @@ pub(in crate::sync) fn ledger_row<H: Host>(
         contact: contact.to_owned(),
         rule: Rule::S20,
         message_id,
+        key: None,
         left_out: Vec::new(),
         labels_at: 0,
         flags: None,
@@ -70,6 +71,7 @@ pub(in crate::sync) fn ledger_row<H: Host>(
         decided_at: pass.host.now(),
         sender: Some(pass.connection.address.clone()),
         inputs: Vec::new(),
+        concerns: None,
         version: VERSION.to_owned(),
     }
 }

@@ -13,7 +13,7 @@ use crate::{
             log,
             messages::{
                 Attachment, Authentication, Content, Direction, Disposition, Flags, Message, MessageUpdate,
-                OutboundOutcome, Person,
+                OutboundOutcome, Person, Undelivered, UndeliveredKind,
             },
             oauth, quota, random, sharing, storage,
             types::{Field, Mailbox, Problem},
@@ -91,6 +91,16 @@ async fn call(kind: usize, choices: &mut Choices) {
                 deleted: c.yes(),
                 released: c.yes(),
                 retracted: c.option(Choices::text),
+                undelivered: list(c, |c| Undelivered {
+                    recipient: c.text(),
+                    kind: if c.yes() {
+                        UndeliveredKind::Failed
+                    } else {
+                        UndeliveredKind::Delayed
+                    },
+                    status: c.text(),
+                    diagnostic: c.text(),
+                }),
             });
             drop(crm::update_messages(updates).await);
         }

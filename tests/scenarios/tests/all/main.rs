@@ -7,6 +7,8 @@
 
 mod attachments;
 mod audit;
+mod bcc_address;
+mod bulk;
 mod callback;
 mod connecting;
 mod contacts;

@@ -91,6 +91,7 @@ async fn s17_what_a_person_does_is_a_change_and_what_the_sync_writes_is_none() {
         deleted: false,
         released: true,
         retracted: None,
+        undelivered: Vec::new(),
     };
     let gone = MessageUpdate {
         key: "none".into(),
@@ -184,6 +185,7 @@ async fn s33_another_tenant_reads_and_writes_nothing_of_this_one() {
         deleted: true,
         released: true,
         retracted: None,
+        undelivered: Vec::new(),
     };
     let updated = crm.update_messages(&stranger(), &[update]).await.unwrap();
     assert_eq!(updated, [UpdateOutcome::Gone]);

@@ -1,0 +1,251 @@
+//! Mail that came to the BCC address (S18): decided like mail the user sent, and in the CRM under the same
+//! key as its copy in the mailbox, whichever comes first ([`claims`]). Whatever becomes of it has a row (T01).
+
+use super::{
+    Pass, Step, aliases,
+    claims::{self, Copy},
+    deliver::{put_attachments, put_messages},
+    matching::Matching,
+    message::{Delivery, message},
+    sharing,
+};
+use crate::{
+    contract::{Message, Outcome, Problem, PutOutcome, Trigger},
+    gmail::{Summary, label},
+    ledger::{self, Claim, Delivered, Fate, LedgerRow, VERSION, bcc_key, ledger_key},
+    mail::{self, Envelope, Parsed},
+    mutation::Mutation,
+    ports::Host,
+    rules::{
+        self, Decision, Inputs, Rule, Viewer,
+        s18_bcc_address::{decide, is_by_user},
+    },
+    settings,
+};
+
+/// Bytes by which mail is named that cannot be read.
+const NAMED_BY: usize = 64 * 1024;
+
+/// Mail that came to the BCC address.
+#[derive(Debug)]
+pub struct Mail {
+    /// The address.
+    pub recipient: String,
+    /// RFC 5322 bytes. More than [`mail::MAX_RAW_BYTES`] are too many.
+    pub raw: Vec<u8>,
+    /// When it came, ms since the epoch.
+    pub received_at: u64,
+}
+
+/// Takes it in. Idempotent: what was decided stays decided, but what could not be handled is tried again.
+pub async fn ingest<H: Host>(host: &H, mail: Mail, settings: &str) -> Result<Outcome, Problem> {
+    let mut settings = settings::require(settings)?;
+    // It was the connection's when the mail came.
+    settings.bcc_address.get_or_insert_with(|| mail.recipient.clone());
+    let mut pass = Pass::load(host, settings).await?;
+    take(&mut pass, &mail).await.map_err(|stop| stop.problem)
+}
+
+async fn take<H: Host>(pass: &mut Pass<'_, H>, mail: &Mail) -> Step<Outcome> {
+    let envelope = Envelope::from_raw(&mail.raw);
+    if envelope.from.is_empty() {
+        return quarantine(pass, mail, "it does not say who wrote it".to_owned()).await;
+    }
+    if !is_by_user(&envelope, &pass.own()) {
+        // An alias may have been accepted since they were read.
+        aliases::refresh(pass, &Trigger::Reconnected).await?;
+    }
+    let parsed = if is_by_user(&envelope, &pass.own()) {
+        mail::parse_in_place(&mail.raw)
+    } else {
+        // Nothing more is read of somebody else's mail (S10).
+        Ok(Parsed {
+            envelope,
+            ..Parsed::default()
+        })
+    };
+    let parsed = match parsed {
+        Ok(parsed) => as_sent(pass, parsed),
+        Err(error) => return quarantine(pass, mail, error.to_string()).await,
+    };
+    let name = claims::name_of(&parsed);
+    let known = ledger::read::<LedgerRow>(pass.host, &bcc_key(&name)).await?;
+    if let Some((row, _)) = known.filter(|(row, _)| !matches!(row.fate, Fate::Quarantined(_))) {
+        return Ok(row.outcome());
+    }
+    let (fate, inputs) = match decision(pass, mail, &parsed).await? {
+        Decision::Exclude(rule, inputs) => (Fate::Excluded(rule), inputs),
+        Decision::Deliver {
+            contact,
+            address,
+            direction,
+            rule,
+            inputs,
+        } => {
+            let delivery = Delivery {
+                contact,
+                address,
+                direction,
+                rule,
+                inputs: inputs.clone(),
+            };
+            (deliver(pass, mail, &parsed, delivery).await?, inputs)
+        }
+    };
+    settle(pass, &name, mail, &parsed.envelope, fate, inputs).await
+}
+
+/// As the copy in the mailbox has it.
+fn as_sent<H: Host>(pass: &Pass<'_, H>, mut parsed: Parsed) -> Parsed {
+    pass.hide(&mut parsed.envelope);
+    // Not Gmail's own verdict, whatever it says.
+    parsed.envelope.authentication_results = None;
+    parsed
+}
+
+/// As on mail that the user sent: by the same rules, and as far as it is this tenant's (S30 to S32).
+async fn decision<H: Host>(pass: &Pass<'_, H>, mail: &Mail, parsed: &Parsed) -> Step<Decision> {
+    let summary = sent(mail);
+    let mut matching = Matching::of(pass);
+    matching.learn(pass, &[(&summary, &parsed.envelope)]).await?;
+    let standings = sharing::standings(pass, &matching.met).await?;
+    let user = pass.host.user();
+    let viewer = Viewer {
+        user: &user,
+        whose: pass.settings.assigned_users,
+        standings: &standings,
+    };
+    let evidence = matching.evidence(&summary, &parsed.envelope);
+    let decided = decide(&evidence, &matching.contacts);
+    Ok(rules::shared(decided, &evidence, &viewer))
+}
+
+async fn deliver<H: Host>(
+    pass: &Pass<'_, H>,
+    mail: &Mail,
+    parsed: &Parsed,
+    delivery: Delivery,
+) -> Step<Fate> {
+    let claim = if pass.settings.has(Mutation::BccCopyLoggedTwice) {
+        Claim {
+            key: format!("bcc/{}/{}", pass.connection.address, claims::name_of(parsed)),
+            opening: Vec::new(),
+            message_id: None,
+            copy: None,
+        }
+    } else {
+        let copy = Copy {
+            mail: parsed,
+            place: None,
+        };
+        match claims::settle(pass, &[copy]).await?.pop().flatten() {
+            Some(claim) => claim,
+            None => return Ok(Fate::Quarantined("too many mails are like it".to_owned())),
+        }
+    };
+    let mut delivered = Delivered {
+        contact: delivery.contact.id.clone(),
+        rule: Rule::S18,
+        message_id: parsed.envelope.message_id.clone(),
+        key: Some(claim.key.clone()),
+        left_out: Vec::new(),
+        labels_at: 0,
+        flags: None,
+        told: None,
+        carried: false,
+        conflict: None,
+        deleted: false,
+        released: false,
+    };
+    if is_in_crm(pass, &claim).await? {
+        return Ok(Fate::Delivered(delivered));
+    }
+    let thread = claim.copy.as_ref().map(|(_, thread)| pass.thread_key(thread));
+    let message = Message {
+        thread: thread.unwrap_or_else(|| claim.key.clone()),
+        key: claim.key.clone(),
+        ..message(pass, &sent(mail), parsed, &delivery)
+    };
+    match put_messages(pass, vec![message]).await?.pop() {
+        Some(PutOutcome::Stored(_) | PutOutcome::Already(_)) => {}
+        Some(PutOutcome::Refused(reason)) => {
+            return Ok(Fate::Quarantined(format!("refused by the CRM: {reason}")));
+        }
+        Some(PutOutcome::Unknown) | None => {
+            let problem = Problem::CrmUnavailable("did not say what became of a message".to_owned());
+            return Err(problem.into());
+        }
+    }
+    let put = put_attachments(pass, "", &claim.key, &parsed.attachments, &mail.raw).await;
+    delivered.left_out = put.map_err(|stopped| stopped.stop)?;
+    Ok(Fate::Delivered(delivered))
+}
+
+/// Whether the copy in the mailbox was delivered, attachments and all.
+async fn is_in_crm<H: Host>(pass: &Pass<'_, H>, claim: &Claim) -> Step<bool> {
+    let Some((id, _)) = &claim.copy else {
+        return Ok(false);
+    };
+    let row = ledger::read::<LedgerRow>(pass.host, &ledger_key(id)).await?;
+    Ok(row.is_some_and(|(row, _)| matches!(row.fate, Fate::Delivered(_))))
+}
+
+/// What Gmail would say of it.
+fn sent(mail: &Mail) -> Summary {
+    Summary {
+        label_ids: vec![label::SENT.to_owned()],
+        internal_date: mail.received_at,
+        ..Summary::default()
+    }
+}
+
+async fn quarantine<H: Host>(pass: &Pass<'_, H>, mail: &Mail, reason: String) -> Step<Outcome> {
+    pass.warn("quarantined", &[("reason", &reason)]);
+    let fate = Fate::Quarantined(reason);
+    settle(
+        pass,
+        &unread_name(mail),
+        mail,
+        &Envelope::default(),
+        fate,
+        Inputs::new(),
+    )
+    .await
+}
+
+/// A name for mail of which nothing can be read.
+fn unread_name(mail: &Mail) -> String {
+    let beginning = &mail.raw[..mail.raw.len().min(NAMED_BY)];
+    claims::name_of(&Parsed {
+        text: Some(String::from_utf8_lossy(beginning).into_owned()),
+        ..Parsed::default()
+    })
+}
+
+async fn settle<H: Host>(
+    pass: &Pass<'_, H>,
+    name: &str,
+    mail: &Mail,
+    envelope: &Envelope,
+    fate: Fate,
+    inputs: Inputs,
+) -> Step<Outcome> {
+    let row = LedgerRow {
+        fate,
+        thread: String::new(),
+        received_at: mail.received_at,
+        decided_at: pass.host.now(),
+        sender: envelope.sender.as_ref().map(|sender| sender.address.clone()),
+        inputs,
+        concerns: None,
+        version: VERSION.to_owned(),
+    };
+    let mut changes = vec![ledger::put(bcc_key(name), &row)?];
+    let unread = unread_name(mail);
+    if unread != name {
+        // An earlier version could not read it.
+        changes.push(ledger::remove(bcc_key(&unread)));
+    }
+    pass.commit(changes).await?;
+    Ok(row.outcome())
+}
