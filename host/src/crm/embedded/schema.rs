@@ -98,4 +98,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     ) STRICT;
     CREATE INDEX crm_person_by_contact ON crm_person (tenant, contact);
 ",
+    // The list of conversations is made of this alone.
+    "
+    CREATE INDEX crm_message_overview ON crm_message (tenant, contact, at, unread) WHERE deleted = 0;
+",
 ];
