@@ -39,6 +39,16 @@ test("s10_a_message_appears_in_a_page_that_is_open", async () => {
   await tab.page.locator("article", { hasText: "Could you send the offer?" }).waitFor();
 });
 
+test("a_conversation_is_found_by_the_contacts_name", async () => {
+  await tab.page.goto("/");
+  await tab.page.getByRole("searchbox").fill("archer");
+  await tab.page.getByRole("button", { name: "Find" }).click();
+  await tab.page.getByText("Spring order").waitFor();
+  await tab.page.getByRole("searchbox").fill("nobody");
+  await tab.page.getByRole("button", { name: "Find" }).click();
+  await tab.page.getByText("Nobody with mail here is called that.").waitFor();
+});
+
 test("s20_an_answer_goes_through_gmail_into_its_thread_and_is_shown_once", async () => {
   await conversation("Ann Archer");
   await tab.page.getByLabel("Text").fill("Here it is.");

@@ -11,7 +11,7 @@ use super::{
     layout::{self, Section},
 };
 use crate::{
-    contract::Problem,
+    contract::{Contact, Problem},
     crm::{NewContact, Paging},
 };
 
@@ -21,9 +21,19 @@ pub(super) async fn list(desk: Desk, visitor: Visitor) -> Result<HtmlResponse<St
     let items: Vec<Html> = contacts
         .iter()
         .map(|contact| {
+            let assigned = contact
+                .assigned_user
+                .as_ref()
+                .map(|user| html!(" <span class=\"badge\">" (user) "</span>"));
+            let winner = winner_over(contact, &contacts).map(|winner| {
+                html!(
+                    "<br><span class=\"note\">Same address as <a href=\"/conversations/" (segment(&winner.id)) "\">"
+                    (name_of(winner)) "</a>, who was created first and gets the mail.</span>"
+                )
+            });
             html!(
                 "<li><a href=\"/conversations/" (segment(&contact.id)) "\">" (name_of(contact)) "</a> "
-                "<span class=\"muted\">" (contact.addresses.join(", ")) "</span></li>"
+                "<span class=\"muted\">" (contact.addresses.join(", ")) "</span>" (assigned) (winner) "</li>"
             )
         })
         .collect();
@@ -36,6 +46,20 @@ pub(super) async fn list(desk: Desk, visitor: Visitor) -> Result<HtmlResponse<St
         "<p><button class=\"primary\">Add</button></p></form></main>"
     );
     Ok(layout::page("Contacts", Section::Contacts, &main))
+}
+
+/// The contact that mail for one of this contact's addresses goes to instead (S16). They are in the order in
+/// which they were created.
+fn winner_over<'c>(contact: &Contact, all: &'c [Contact]) -> Option<&'c Contact> {
+    let shares = |other: &&Contact| {
+        other.addresses.iter().any(|address| {
+            contact
+                .addresses
+                .iter()
+                .any(|own| own.eq_ignore_ascii_case(address))
+        })
+    };
+    all.iter().take_while(|other| other.id != contact.id).find(shares)
 }
 
 /// `POST /contacts`.

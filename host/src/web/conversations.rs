@@ -26,12 +26,13 @@ const LIST_LENGTH: u32 = 50;
 /// Messages on one page.
 const MESSAGES: u32 = 50;
 
-/// `GET /`: the list. `page` counts from 0.
+/// `GET /`: the list. `page` counts from 0; `find` leaves contacts alone whose name or address has it.
 pub(super) async fn list(
     desk: Desk,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<HtmlResponse<String>, Failure> {
-    let list = list_of(&desk, number(&query, "page"), None).await?;
+    let find = query.get("find").map_or("", |find| find.trim());
+    let list = list_of(&desk, find, number(&query, "page"), None).await?;
     let main = html!(
         "<main class=\"split list-only\"><h1 class=\"unseen\">Conversations</h1>" (list)
         "<section class=\"conversation empty\"><p class=\"muted\">Choose a conversation.</p></section></main>"
@@ -65,7 +66,7 @@ pub(super) async fn one(
         Some(mailbox) => compose::form(&draft, &mailbox, &[], &visitor),
         None => compose::no_mailbox(),
     };
-    let list = list_of(&desk, number(&query, "page"), Some(&id)).await?;
+    let list = list_of(&desk, "", number(&query, "page"), Some(&id)).await?;
     let main = html!(
         "<main class=\"split\">" (list) "<section class=\"conversation\">"
         (head(&contact, &messages, &visitor)) (older(&id, earlier, &messages))
@@ -124,28 +125,37 @@ fn number(query: &HashMap<String, String>, name: &str) -> u32 {
         .min(1_000_000)
 }
 
-async fn list_of(desk: &Desk, page: u32, selected: Option<&str>) -> Result<Html, Failure> {
+async fn list_of(desk: &Desk, find: &str, page: u32, selected: Option<&str>) -> Result<Html, Failure> {
     let paging = Paging {
         offset: page * LIST_LENGTH,
         limit: LIST_LENGTH + 1,
     };
-    let mut conversations = desk.crm.conversations(&desk.tenant, paging).await?;
+    let mut conversations = desk.crm.find_conversations(&desk.tenant, find, paging).await?;
     let more = conversations.len() > LIST_LENGTH as usize;
     conversations.truncate(LIST_LENGTH as usize);
     let items: Vec<Html> = conversations
         .iter()
         .map(|conversation| item(conversation, selected))
         .collect();
-    let empty = (items.is_empty() && page == 0).then(|| {
+    let nobody = (items.is_empty() && !find.is_empty())
+        .then(|| html!("<p class=\"muted\">Nobody with mail here is called that.</p>"));
+    let empty = (items.is_empty() && page == 0 && find.is_empty()).then(|| {
         html!(
             "<p class=\"muted\">No mail yet. <a href=\"/settings\">Connect a mailbox</a> and "
             "<a href=\"/contacts\">add a contact</a>; mail with them from then on appears here.</p>"
         )
     });
-    let newer = (page > 0).then(|| html!("<a href=\"/?page=" (page - 1) "\">Newer</a> "));
-    let older = more.then(|| html!("<a href=\"/?page=" (page + 1) "\">Older</a>"));
+    let also = if find.is_empty() {
+        String::new()
+    } else {
+        format!("&find={}", segment(find))
+    };
+    let newer = (page > 0).then(|| html!("<a href=\"/?page=" (page - 1) (also) "\">Newer</a> "));
+    let older = more.then(|| html!("<a href=\"/?page=" (page + 1) (also) "\">Older</a>"));
     Ok(html!(
-        "<nav class=\"list\" id=\"list\" data-live=\"whole\" aria-label=\"Conversations\">" (empty)
+        "<nav class=\"list\" id=\"list\" data-live=\"whole\" aria-label=\"Conversations\">"
+        "<form class=\"find\" method=\"get\" action=\"/\" role=\"search\"><input type=\"search\" name=\"find\" value=\"" (find)
+        "\" maxlength=\"200\" placeholder=\"Find a contact\" aria-label=\"Find a contact\"><button>Find</button></form>" (empty) (nobody)
         "<ul>" (items) "</ul><p class=\"paging\">" (newer) (older) "</p></nav>"
     ))
 }

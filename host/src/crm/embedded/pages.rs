@@ -14,6 +14,8 @@ use crate::{
 
 /// The most of anything on one page.
 pub(super) const PAGE_LIMIT: u32 = 500;
+/// The longest text that is looked for, in characters.
+const FIND_LIMIT: usize = 200;
 /// The longest snippet, in characters.
 const SNIPPET: usize = 140;
 
@@ -74,9 +76,20 @@ impl EmbeddedCrm {
         tenant: &TenantId,
         paging: Paging,
     ) -> Result<Vec<Conversation>, CrmError> {
+        self.find_conversations(tenant, "", paging).await
+    }
+
+    /// The same of contacts alone whose name or address has this in it, in any case of ASCII letters.
+    pub async fn find_conversations(
+        &self,
+        tenant: &TenantId,
+        find: &str,
+        paging: Paging,
+    ) -> Result<Vec<Conversation>, CrmError> {
+        let find: String = find.trim().chars().take(FIND_LIMIT).collect();
         let tenant = tenant.clone();
         self.database
-            .call(move |sql| conversations(sql, &tenant, paging))
+            .call(move |sql| conversations(sql, &tenant, &find, paging))
             .await
     }
 
@@ -188,29 +201,71 @@ fn apply(sql: &Sql, tenant: &TenantId, id: &str, edit: Edit, now: u64) -> Result
     Ok(events)
 }
 
-fn conversations(sql: &Sql, tenant: &TenantId, paging: Paging) -> Result<Vec<Conversation>, CrmError> {
-    // SQLite takes bare columns beside max() from the row that has the maximum
-    // (https://sqlite.org/lang_select.html#bareagg).
-    let mut statement = sql.prepare_cached(
-        "SELECT contact, max(at), record, sum(unread), count(*) FROM crm_message
-         WHERE tenant = ?1 AND deleted = 0 GROUP BY contact ORDER BY max(at) DESC, contact
-         LIMIT ?2 OFFSET ?3",
+fn conversations(
+    sql: &Sql,
+    tenant: &TenantId,
+    find: &str,
+    paging: Paging,
+) -> Result<Vec<Conversation>, CrmError> {
+    let found = if find.is_empty() {
+        ""
+    } else {
+        "AND contact IN (
+            SELECT id FROM crm_contact WHERE tenant = ?1 AND name LIKE ?4 ESCAPE '\\'
+            UNION SELECT contact FROM crm_address WHERE tenant = ?1 AND folded LIKE ?4 ESCAPE '\\')"
+    };
+    // Counted in the index; a row of the table is read for what is on the page alone. `deleted = 0` has to
+    // stand there as the index has it (https://sqlite.org/partialindex.html).
+    let query = format!(
+        "SELECT contact, max(at), sum(unread), count(*) FROM crm_message INDEXED BY crm_message_overview
+         WHERE tenant = ?1 AND deleted = 0 {found} GROUP BY contact ORDER BY max(at) DESC, contact
+         LIMIT ?2 OFFSET ?3"
+    );
+    let limit = paging.limit.min(PAGE_LIMIT);
+    let row = |row: &rusqlite::Row<'_>| -> rusqlite::Result<(String, u64, u64, u64)> {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+    };
+    let mut statement = sql.prepare_cached(&query)?;
+    let rows: Vec<_> = if find.is_empty() {
+        statement
+            .query_map((tenant.as_str(), limit, paging.offset), row)?
+            .collect::<Result<_, _>>()?
+    } else {
+        statement
+            .query_map((tenant.as_str(), limit, paging.offset, pattern(find)), row)?
+            .collect::<Result<_, _>>()?
+    };
+    let mut last = sql.prepare_cached(
+        "SELECT record FROM crm_message WHERE tenant = ?1 AND contact = ?2 AND deleted = 0 AND at = ?3
+         ORDER BY sequence DESC LIMIT 1",
     )?;
-    let mut rows = statement.query((tenant.as_str(), paging.limit.min(PAGE_LIMIT), paging.offset))?;
-    let mut conversations = Vec::new();
-    while let Some(row) = rows.next()? {
-        let contact: String = row.get(0)?;
-        let last: Message = records::decode(&row.get::<_, String>(2)?)?;
-        conversations.push(Conversation {
-            contact: people::by_id(sql, tenant, &contact)?.ok_or(CrmError::NotFound)?,
-            last_message_at: row.get(1)?,
-            snippet: snippet(&last),
-            subject: last.subject,
-            unread: row.get(3)?,
-            messages: row.get(4)?,
-        });
+    rows.into_iter()
+        .map(|(contact, at, unread, messages)| {
+            let record: String = last.query_row((tenant.as_str(), &contact, at), |row| row.get(0))?;
+            let last: Message = records::decode(&record)?;
+            Ok(Conversation {
+                contact: people::by_id(sql, tenant, &contact)?.ok_or(CrmError::NotFound)?,
+                last_message_at: at,
+                snippet: snippet(&last),
+                subject: last.subject,
+                unread,
+                messages,
+            })
+        })
+        .collect()
+}
+
+/// What is like a text that has this in it.
+fn pattern(find: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in find.to_lowercase().chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
     }
-    Ok(conversations)
+    pattern.push('%');
+    pattern
 }
 
 fn messages(

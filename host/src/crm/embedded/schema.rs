@@ -98,6 +98,10 @@ pub(super) const MIGRATIONS: &[&str] = &[
     ) STRICT;
     CREATE INDEX crm_person_by_contact ON crm_person (tenant, contact);
 ",
+    // The list of conversations is made of this alone.
+    "
+    CREATE INDEX crm_message_overview ON crm_message (tenant, contact, at, unread) WHERE deleted = 0;
+",
     "
     ALTER TABLE crm_contact ADD COLUMN private INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE crm_address ADD COLUMN loose TEXT;

@@ -33,6 +33,36 @@ async fn the_list_and_the_conversation_show_delivered_mail_escaped() {
 }
 
 #[tokio::test]
+async fn the_list_is_searched_by_contact_and_keeps_what_is_looked_for() {
+    let site = Site::new().await;
+    site.put(message("k1", &site.bob)).await;
+    let found = site.get("/?find=bob%40example").await.text;
+    assert!(found.contains("How are you?") && found.contains("name=\"find\" value=\"bob@example\""));
+    let nobody = site.get("/?find=%22%3Cb%3E").await.text;
+    assert!(
+        nobody.contains("Nobody with mail here is called that."),
+        "{nobody}"
+    );
+    assert!(nobody.contains("value=\"&quot;&lt;b&gt;\"") && !nobody.contains("How are you?"));
+}
+
+#[tokio::test]
+async fn s16_of_contacts_with_one_address_the_one_that_gets_the_mail_is_named() {
+    let site = Site::new().await;
+    let later = NewContact {
+        name: "Robert".into(),
+        addresses: vec!["BOB@example.com".into()],
+        created_at: Some(NOW + 1),
+        ..NewContact::default()
+    };
+    site.crm.create_contact(&TenantId::new("t"), later).await.unwrap();
+    let page = site.get("/contacts").await.text;
+    let (before, after) = page.split_once("Same address as").unwrap();
+    assert!(before.contains("Robert"));
+    assert!(after.contains("Bob &lt;b&gt;</a>, who was created first") && !after.contains("Same address as"));
+}
+
+#[tokio::test]
 async fn t07_a_body_has_no_script_and_blocks_remote_images_until_asked() {
     let site = Site::new().await;
     let mut mail = message("k1", &site.bob);

@@ -82,6 +82,7 @@ async fn t06_a_message_that_is_taken_out_leaves_nothing_behind() {
         deleted: false,
         released: false,
         retracted: Some("T06".into()),
+        undelivered: Vec::new(),
     };
     let twice = [retraction.clone(), retraction];
     let elsewhere = crm.update_messages(&stranger(), &twice[..1]).await.unwrap();
