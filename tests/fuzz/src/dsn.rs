@@ -1,10 +1,10 @@
 //! Notices about mail that was not delivered (RFC 3464), as Gmail, other servers and attackers write them.
 //!
-//! The plugin does not judge them yet: S18's recogniser of notices about a BCC address is not there. What is there is
-//! the way that such a message takes: it is known as a report, the addresses that failed are addresses, its text is
-//! shown, and status and original message come along as they are.
+//! What holds of the way that such a message takes: it is known as a report, the addresses that failed are addresses,
+//! its text is shown, and status and original message come along as they are; what is read of the status is bounded
+//! and on one line each, whatever the bytes.
 
-use twinbox_plugin::mail::{Source, parse};
+use twinbox_plugin::mail::{Source, delivery_status::failures, normalise, parse};
 
 use crate::{Choices, mime};
 
@@ -89,6 +89,8 @@ pub fn target(bytes: &[u8]) {
     if !failed.contains('\n') && !report_type.contains('"') {
         check_notice(&raw, &status);
     }
+    check_failures(bytes);
+    check_failures(status.as_bytes());
     mime::check(&choices.damaged(
         raw.into_bytes(),
         &[
@@ -97,6 +99,18 @@ pub fn target(bytes: &[u8]) {
             b"Content-Type: message/delivery-status\r\n",
         ],
     ));
+}
+
+/// What holds of what is read of any status.
+fn check_failures(status: &[u8]) {
+    let found = failures(status);
+    assert!(found.len() <= 100);
+    for failure in found {
+        assert!(normalise(&failure.recipient).is_some() || failure.recipient.contains('@'), "{failure:?}");
+        assert!(failure.status.chars().count() <= 40 && failure.diagnostic.chars().count() <= 500);
+        let line = format!("{}{}", failure.status, failure.diagnostic);
+        assert!(!line.chars().any(char::is_control), "{failure:?}");
+    }
 }
 
 /// What holds of a notice that is well-formed.
