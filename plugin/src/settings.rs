@@ -144,24 +144,20 @@ pub fn parse(text: &str) -> Result<Settings, Vec<SettingsError>> {
 
 /// The entries of lists that name nobody.
 fn unusable(settings: &Settings) -> Vec<SettingsError> {
+    type IsUsable = fn(&str) -> bool;
     let internal = settings.internal_domains.as_deref().unwrap_or_default();
     let is_address = |entry: &str| normalise(entry).is_some();
     let is_domain = |entry: &str| domain(entry).is_some();
     let is_either = |entry: &str| Listed::of(entry).is_some();
-    let lists: [(&str, &[String], &str, &dyn Fn(&str) -> bool); 3] = [
+    let lists: [(&str, &[String], &str, IsUsable); 3] = [
         (
             "never-sync",
             &settings.never_sync,
             "an address or a domain",
-            &is_either,
+            is_either,
         ),
-        ("internal-domains", internal, "a domain", &is_domain),
-        (
-            "own-addresses",
-            &settings.own_addresses,
-            "an address",
-            &is_address,
-        ),
+        ("internal-domains", internal, "a domain", is_domain),
+        ("own-addresses", &settings.own_addresses, "an address", is_address),
     ];
     let mut errors = Vec::new();
     for (name, entries, wanted, is_usable) in lists {

@@ -73,7 +73,7 @@ pub fn decide(evidence: &Evidence<'_>, contacts: &Contacts) -> Decision {
             inputs,
         },
         Decision::Exclude(Rule::S11 | Rule::S12, inputs) => Decision::Exclude(Rule::S18, inputs),
-        other => other,
+        excluded @ Decision::Exclude(..) => excluded,
     }
 }
 
@@ -221,7 +221,11 @@ mod tests {
     fn s18_mail_of_others_is_not_logged_and_neither_is_past_mail() {
         for from in ["ann@a.example", "", &format!("{OWN}, evil@x.example")] {
             let mail = envelope(from, "ann@a.example", "");
-            assert_eq!(rule_against(&decide_with(&mail, SINCE)), Some(Rule::S18), "{from}");
+            assert_eq!(
+                rule_against(&decide_with(&mail, SINCE)),
+                Some(Rule::S18),
+                "{from}"
+            );
         }
         let past = decide_with(&envelope(OWN, "ann@a.example", ""), SINCE - 1);
         assert_eq!(rule_against(&past), Some(Rule::S04));

@@ -246,7 +246,7 @@ async fn foresee<H: Host>(
             outcome,
             rule: rule.name().to_owned(),
             inputs: told_inputs(
-                Known {
+                &Known {
                     thread: &summary.thread_id,
                     received_at: summary.internal_date,
                     sender: envelope.sender.as_ref().map(|sender| sender.address.as_str()),
@@ -274,7 +274,7 @@ fn explanation(id: &str, row: &LedgerRow, connection: &ConnectionRow) -> Explana
         sender: row.sender.as_deref(),
         rule,
     };
-    let mut inputs = told_inputs(known, &row.inputs, connection);
+    let mut inputs = told_inputs(&known, &row.inputs, connection);
     inputs.extend(row.concerns.as_deref().map(|id| field("notice-about", id)));
     if let Fate::Delivered(delivered) = &row.fate {
         inputs.extend(
@@ -308,7 +308,7 @@ struct Known<'k> {
     rule: Option<Rule>,
 }
 
-fn told_inputs(known: Known<'_>, looked_at: &Inputs, connection: &ConnectionRow) -> Vec<Field> {
+fn told_inputs(known: &Known<'_>, looked_at: &Inputs, connection: &ConnectionRow) -> Vec<Field> {
     let mut inputs = vec![
         field("thread", known.thread),
         field("received-at", &known.received_at.to_string()),

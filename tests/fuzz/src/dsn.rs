@@ -106,7 +106,10 @@ fn check_failures(status: &[u8]) {
     let found = failures(status);
     assert!(found.len() <= 100);
     for failure in found {
-        assert!(normalise(&failure.recipient).is_some() || failure.recipient.contains('@'), "{failure:?}");
+        assert!(
+            normalise(&failure.recipient).is_some() || failure.recipient.contains('@'),
+            "{failure:?}"
+        );
         assert!(failure.status.chars().count() <= 40 && failure.diagnostic.chars().count() <= 500);
         let line = format!("{}{}", failure.status, failure.diagnostic);
         assert!(!line.chars().any(char::is_control), "{failure:?}");

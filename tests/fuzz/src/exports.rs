@@ -88,7 +88,7 @@ async fn call(world: &Arc<Scripted>, tally: &mut Tally) {
                 4 => Subject::MessageId("<m1@client.example>".into()),
                 5 => Subject::Preview(PreviewRange {
                     since: choices.number(),
-                    most: choices.number32(),
+                    most: u32::try_from(choices.below(1_000)).unwrap_or_default(),
                 }),
                 _ => Subject::Contact("ann@client.example".into()),
             });

@@ -184,7 +184,7 @@ impl WellFormed {
             .iter()
             .map(|attachment| match &attachment.source {
                 Source::Inline(content) => content.as_slice(),
-                Source::Remote { .. } => panic!("nothing is elsewhere"),
+                Source::InPlace(_) | Source::Remote { .. } => panic!("nothing is elsewhere"),
             })
             .collect();
         for word in &self.words {

@@ -618,7 +618,7 @@ for n, tls in enumerate([False, True]):
         .arg(&certificate)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let ran = tokio::time::timeout(Duration::from_secs(60), python.output()).await;
+    let ran = tokio::time::timeout(Duration::from_mins(1), python.output()).await;
     let ran = ran.expect("an end").expect("Python");
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     assert_eq!(world.takes_in().await, 2);
