@@ -167,7 +167,7 @@ fn spaced(name: &str) -> String {
 
 /// The head has the fields that a message has, each once, in lines that are whole.
 fn check_head(raw: &[u8]) {
-    const FIELDS: [&str; 13] = [
+    const FIELDS: [&str; 14] = [
         "Date",
         "From",
         "Reply-To",
@@ -176,6 +176,7 @@ fn check_head(raw: &[u8]) {
         "Bcc",
         "Subject",
         "Message-ID",
+        "X-Mailer",
         "In-Reply-To",
         "References",
         "MIME-Version",

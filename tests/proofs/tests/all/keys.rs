@@ -120,23 +120,34 @@ impl Site {
             assert!(since.elapsed() < PATIENCE, "it does not serve");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        site.sign_in().await;
         site
+    }
+
+    /// An account is made beside the running server, and somebody signs in with it.
+    async fn sign_in(&self) {
+        let added = answer(self.twinbox(&["user", "add", "me", "--json"]));
+        let password = text(&added["password"]);
+        let fields = [("login", "me"), ("password", &password)];
+        let led = self.post("/sign-in", "/sign-in", &fields).await;
+        assert_eq!(location(&led), "/");
     }
 
     /// Presses the button; the consent page.
     async fn begins(&self) -> Url {
-        let page = self
-            .send(self.client.get(format!("{}/settings", self.origin)))
-            .await;
+        Url::parse(&location(&self.post("/settings", "/oauth/connect", &[]).await)).unwrap()
+    }
+
+    /// Sends a form of this page.
+    async fn post(&self, page: &str, to: &str, fields: &[(&str, &str)]) -> reqwest::Response {
+        let page = self.send(self.client.get(format!("{}{page}", self.origin))).await;
         let page = page.text().await.unwrap();
         let (_, rest) = page.split_once("name=\"csrf\" value=\"").unwrap();
         let csrf = rest.split('"').next().unwrap();
-        let request = self
-            .client
-            .post(format!("{}/oauth/connect", self.origin))
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(format!("csrf={csrf}"));
-        Url::parse(&location(&self.send(request).await)).unwrap()
+        let mut form = vec![("csrf", csrf)];
+        form.extend_from_slice(fields);
+        let request = self.client.post(format!("{}{to}", self.origin)).form(&form);
+        self.send(request).await
     }
 
     /// Says yes at the consent page, and is sent back.
@@ -157,7 +168,10 @@ impl Site {
         let answer = request.header(header::COOKIE, cookies).send().await.unwrap();
         for set in answer.headers().get_all(header::SET_COOKIE) {
             let pair = set.to_str().unwrap().split(';').next().unwrap().to_owned();
-            self.cookies.lock().unwrap().push(pair);
+            let name = pair.split_once('=').unwrap().0;
+            let mut cookies = self.cookies.lock().unwrap();
+            cookies.retain(|known| known.split_once('=').unwrap().0 != name);
+            cookies.push(pair);
         }
         answer
     }

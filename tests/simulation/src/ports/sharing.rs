@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use twinbox_host::{
+    clock::Clock,
     scope::{ConnectionId, Scope, TenantId},
     sharing::{Sharing, SharingError, Standing},
 };
@@ -195,6 +196,8 @@ impl Sharing for NotAtomic {
         if let Some(Standing::Released(since)) = asked.first() {
             return Ok(Standing::Released(*since));
         }
+        // Long enough that others come in between.
+        self.0.sleep(20_000).await;
         let line = || format!("{} takes {address}", scope.tenant);
         self.0
             .sharing(line, |state| {
