@@ -82,7 +82,8 @@ fn writes(shape: &Shape, tenant: usize, person: usize) -> Option<What> {
         cc: Vec::new(),
         threading: Threading::Reply,
         attachment: 0,
-        patience: Patience::Wait,
+        // Those who wait for another day are drawn elsewhere: a world of many days has too many calls.
+        patience: Patience::Fail,
     })
 }
 
