@@ -142,18 +142,23 @@ impl ResourceLimiter for Limiter {
     }
 }
 
-/// Runs while the guest runs and stands still while the host works or everybody waits.
+/// Runs while the guest runs and stands still while the host works or everybody waits; knows too how long the pass
+/// has taken in all.
 #[derive(Debug)]
 pub(super) struct Stopwatch {
-    limit: Duration,
+    began: Instant,
+    wall: Duration,
+    cpu: Duration,
     spent: Duration,
     since: Option<Instant>,
 }
 
 impl Stopwatch {
-    pub(super) fn new(limit: Duration) -> Self {
+    pub(super) fn new(limits: &Limits, began: Instant) -> Self {
         Self {
-            limit,
+            began,
+            wall: limits.wall,
+            cpu: limits.cpu,
             spent: Duration::ZERO,
             since: None,
         }
@@ -169,9 +174,14 @@ impl Stopwatch {
         self.since = hook.exiting_host().then(Instant::now);
     }
 
+    /// Stops a guest that computes. One that waits is stopped by a timer, which sees the others only when the
+    /// executor next looks at its timers: with a guest on each of its threads that can be many ticks later.
     pub(super) fn check(&self) -> Result<(), Refusal> {
-        if self.spent() > self.limit {
+        if self.spent() > self.cpu {
             return Err(Refusal::CpuTime);
+        }
+        if self.began.elapsed() > self.wall {
+            return Err(Refusal::WallClock);
         }
         Ok(())
     }

@@ -197,7 +197,7 @@ impl Pass {
         let began = Instant::now();
         let requests = Arc::new(RequestBudget::new(limits.requests));
         let context = Context::new(capabilities, requests.clone());
-        let mut store = store(sandbox.engine(), context, &limits);
+        let mut store = store(sandbox.engine(), context, &limits, began);
         let answer = async {
             let instance =
                 program.pre.instantiate_async(&mut store).await.map_err(|error| {
@@ -228,11 +228,11 @@ impl Pass {
 }
 
 /// A store for one pass.
-fn store(engine: &Engine, context: Context, limits: &Limits) -> Store<Guest> {
+fn store(engine: &Engine, context: Context, limits: &Limits, began: Instant) -> Store<Guest> {
     let guest = Guest {
         context,
         limiter: Limiter::new(limits),
-        stopwatch: Stopwatch::new(limits.cpu),
+        stopwatch: Stopwatch::new(limits, began),
     };
     let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.limiter);

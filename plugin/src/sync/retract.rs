@@ -1,5 +1,7 @@
 //! T06: what the rules no longer allow leaves the CRM. Row by row of the ledger, so many in a pass; how far it came is in
 //! the connection's row, and commits together with what became of the messages. To do a part of it again changes nothing.
+//! Where Gmail stops the reading in the middle of a part (its quota may be smaller than a part needs), what was read until
+//! then is done and committed, so that every pass gets further.
 //!
 //! Who is in a message, its headers say: nobody else keeps that. Of a message that the mailbox has no more, the sender and
 //! the contact's address are what is left to go by. Mail that was written in the CRM stays (S20).
@@ -41,7 +43,12 @@ pub(super) async fn go_on<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
     let after = (!after.is_empty()).then_some(after);
     let page = ledger::page::<LedgerRow>(pass.host, LEDGER, after, PER_PASS).await?;
     let candidates = page.rows.into_iter().filter(|(_, row)| may_be_retracted(row));
-    let messages = read(pass, candidates.collect()).await?;
+    let (messages, stopped) = read(pass, candidates.collect()).await;
+    let next = match (&stopped, messages.last()) {
+        (None, _) => page.next,
+        (Some(_), Some(last)) => Some(ledger_key(&last.id)),
+        (Some(_), None) => pass.connection.retract.clone(),
+    };
     let mut matching = Matching::of(pass);
     let read = messages
         .iter()
@@ -70,12 +77,15 @@ pub(super) async fn go_on<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
     let told = pass.tell_crm(updates).await?;
     pass.count(|counts| counts.retracted += told);
     let connection = ConnectionRow {
-        retract: page.next.clone(),
+        retract: next.clone(),
         ..pass.connection.clone()
     };
     pass.commit_connection(connection, changes).await?;
+    if let Some(error) = stopped {
+        return Err(error.into());
+    }
     pass.gmail.set_class(Class::Live);
-    Ok(if page.next.is_some() {
+    Ok(if next.is_some() {
         Progress::More
     } else {
         Progress::Complete
@@ -104,7 +114,11 @@ struct Found {
     envelope: Envelope,
 }
 
-async fn read<H: Host>(pass: &Pass<'_, H>, rows: Vec<(String, LedgerRow)>) -> Step<Vec<Found>> {
+/// The messages of these rows up to the first that Gmail does not tell of now, and why it does not.
+async fn read<H: Host>(
+    pass: &Pass<'_, H>,
+    rows: Vec<(String, LedgerRow)>,
+) -> (Vec<Found>, Option<GmailError>) {
     let ids: Vec<&str> = rows.iter().map(|(id, _)| id.as_str()).collect();
     let answers = pass.gmail.metadata_of(&ids).await;
     let mut found = Vec::with_capacity(answers.len());
@@ -115,7 +129,7 @@ async fn read<H: Host>(pass: &Pass<'_, H>, rows: Vec<(String, LedgerRow)>) -> St
                 (metadata.summary, envelope)
             }
             Err(GmailError::Gone | GmailError::Refused { .. }) => what_is_left(&row),
-            Err(error) => return Err(error.into()),
+            Err(error) => return (found, Some(error)),
         };
         found.push(Found {
             id,
@@ -124,7 +138,7 @@ async fn read<H: Host>(pass: &Pass<'_, H>, rows: Vec<(String, LedgerRow)>) -> St
             envelope,
         });
     }
-    Ok(found)
+    (found, None)
 }
 
 /// The address by which its contact was found.

@@ -75,7 +75,7 @@ pub(crate) struct Director<'p> {
     /// What the latest notification of each mailbox told.
     announced: BTreeMap<usize, u64>,
     /// Tenants whose user waits for what is no longer allowed to be taken out.
-    retracts: BTreeSet<usize>,
+    retracts: BTreeMap<usize, Retract>,
     /// Passes of each tenant in a row that found nothing to do.
     idle: Vec<u32>,
     /// When a pass last did something, ms.
@@ -84,6 +84,14 @@ pub(crate) struct Director<'p> {
     history: History,
     last_task: TaskId,
     letters: u32,
+}
+
+/// How far what a user asked to be taken out is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Retract {
+    Wanted,
+    /// By a pass that began then, ms since the epoch; every later pass does more of it.
+    Begun(u64),
 }
 
 struct Task {
@@ -180,7 +188,7 @@ impl<'p> Director<'p> {
             polls: BTreeMap::new(),
             pushed: BTreeMap::new(),
             announced: BTreeMap::new(),
-            retracts: BTreeSet::new(),
+            retracts: BTreeMap::new(),
             idle: vec![0; shape.tenants.len()],
             stirred: START + CALM,
             is_calm: false,

@@ -581,8 +581,10 @@ impl Judge<'_> {
 
     /// By how much the clocks of hosts and Gmail may be apart, ms; Gmail tells its time in whole seconds.
     fn time_slack(&self) -> u64 {
-        let skew = self.state.skew.iter().map(|skew| skew.unsigned_abs()).max();
-        self.clock_slack() + skew.unwrap_or_default() + self.history.clock_leaps * 90_000 + 1_000
+        let (earliest, latest) = self.state.skew.iter().fold((0, 0), |(earliest, latest), &skew| {
+            (skew.min(earliest), skew.max(latest))
+        });
+        self.clock_slack() + earliest.abs_diff(latest) + self.history.clock_leaps * 90_000 + 1_000
     }
 
     /// Exactly once, or reported as failed (S23).

@@ -1,7 +1,7 @@
 //! T06: what people keep out of the CRM, dry runs, and taking out what a changed rule no longer allows.
 
-use gmail_sim::FaultKind;
-use scenarios::{ANN, File, ME, Moment, Setup, World, bytes_of};
+use gmail_sim::{FaultKind, Table};
+use scenarios::{ANN, File, ME, Moment, QuotaRule, Setup, World, bytes_of};
 use twinbox_host::{
     HostError,
     contract::{Outcome, Problem, Subject},
@@ -315,6 +315,30 @@ async fn t06_a_retract_goes_on_in_whatever_pass_comes_next() {
     world.tick(60_000);
     world.sync().await;
     assert_eq!(world.conversation(BOB).await.len(), 0);
+}
+
+#[tokio::test]
+async fn t06_a_retract_gets_further_in_each_pass_where_the_quota_is_too_small_for_one() {
+    let setup = Setup::default().contact("Bob", &[BOB]);
+    let quota = QuotaRule::Enforced(Table::New);
+    let world = setup.quota(quota).project_units(1_500).connected().await;
+    for _ in 0..60 {
+        world.mail().from(BOB).arrives();
+    }
+    world.settle().await;
+    assert_eq!(world.conversation(BOB).await.len(), 60);
+    world.keeps_out(never(&[BOB])).await.unwrap();
+    let id = world.connection_row().await.scope.connection;
+    let begun = world.host().retract(&id, std::time::Duration::ZERO).await;
+    assert!(
+        matches!(begun, Err(HostError::Refused(Problem::RateLimited(_)))),
+        "{begun:?}"
+    );
+    let left = world.conversation(BOB).await.len();
+    assert!((1..60).contains(&left), "{left}");
+    world.settle().await;
+    assert_eq!(world.conversation(BOB).await.len(), 0);
+    world.assert_all_accounted_for().await;
 }
 
 #[tokio::test]

@@ -7,13 +7,15 @@ use std::{
 
 use twinbox_host::{
     Host, HostError, Ran,
-    contract::Trigger,
+    contract::{Problem, Trigger},
     privacy::Privacy,
     scope::{ConnectionId, Scope},
     store::ConnectionStatus,
 };
 
-use super::{BUSY, Director, Ended, Flag, IDLE, LAG, NOBODYS, POLL, SELDOM, Task, Work, tenant_id, user_id};
+use super::{
+    BUSY, Director, Ended, Flag, IDLE, LAG, NOBODYS, POLL, Retract, SELDOM, Task, Work, tenant_id, user_id,
+};
 use crate::{
     gmail::TOPIC,
     model::Generation,
@@ -45,7 +47,10 @@ impl Director<'_> {
             None if has_book && (self.is_calm || self.world.lock().one_in(2)) => Trigger::Manual,
             None => Trigger::Schedule,
         };
-        let began = self.retracts.contains(&tenant).then_some(now);
+        let began = match self.retracts.get(&tenant) {
+            Some(Retract::Wanted) => Some(now),
+            Some(Retract::Begun(_)) | None => None,
+        };
         let trigger = began.map_or(trigger, |_| Trigger::Retract);
         let future = async move { Ended::Pass(host_at_work.run(&id, trigger).await, began) };
         self.start(host, tenant, Work::Pass, Box::pin(future));
@@ -123,6 +128,9 @@ impl Director<'_> {
         };
         if let Some(life) = self.lives[tenant].last_mut() {
             life.is_ending = true;
+        }
+        if let Some(retract) = self.retracts.get_mut(&tenant) {
+            *retract = Retract::Wanted;
         }
         let Some((host, host_at_work)) = self.any_host() else {
             let again = |state: &State| state.now + 45_000;
@@ -234,11 +242,8 @@ impl Director<'_> {
                         .add("taken out of a CRM", u64::from(ran.report.counts.retracted));
                 }
                 drop(state);
-                if let (Ok(ran), Some(began)) = (&result, began)
-                    && ran.report.problem.is_none()
-                {
-                    self.retracts.remove(&tenant);
-                    self.history.retracted.insert(tenant, began);
+                if let Ok(ran) = &result {
+                    self.go_on_retracting(tenant, began, ran.report.problem.as_ref());
                 }
                 if matches!(result, Err(HostError::Busy)) {
                     return self.poll_at(host, tenant, |state| state.now + BUSY);
@@ -246,6 +251,26 @@ impl Director<'_> {
                 self.judge_rest(tenant, result.as_ref().ok());
                 self.after_pass(host, tenant);
             }
+        }
+    }
+
+    /// After a pass, which was asked to begin it at that time or not.
+    fn go_on_retracting(&mut self, tenant: usize, began: Option<u64>, problem: Option<&Problem>) {
+        let began = began.or(match self.retracts.get(&tenant) {
+            Some(Retract::Begun(at)) => Some(*at),
+            Some(Retract::Wanted) | None => None,
+        });
+        let Some(began) = began else { return };
+        match problem {
+            None => {
+                self.retracts.remove(&tenant);
+                self.history.retracted.insert(tenant, began);
+            }
+            // Nobody asks again for what goes on by itself.
+            Some(Problem::RateLimited(_)) => {
+                self.retracts.insert(tenant, Retract::Begun(began));
+            }
+            Some(_) => {}
         }
     }
 

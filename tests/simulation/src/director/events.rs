@@ -5,7 +5,7 @@ use twinbox_host::{
     privacy::Privacy,
 };
 
-use super::{Director, POLL, PUSH_TAKES, tenant_id};
+use super::{Director, POLL, PUSH_TAKES, Retract, tenant_id};
 use crate::{
     gmail::{Done, mark},
     plan::{Blocked, CrmAct, Keeps, Lists, Patience, Shape, Threading, What},
@@ -53,7 +53,7 @@ impl Director<'_> {
                 keeps,
             } => self.keep(*tenant, *contact, *keeps, now),
             What::Retract { tenant } => {
-                self.retracts.insert(*tenant);
+                self.retracts.insert(*tenant, Retract::Wanted);
                 self.idle[*tenant] = 0;
                 self.poll_at(0, *tenant, |state| state.now + 1_000);
             }
