@@ -37,6 +37,9 @@ const TRIES: u32 = 3;
 const SETTLE: u64 = 2_000;
 /// After so long an unclear send is shown as unconfirmed, in milliseconds.
 const PATIENCE: u64 = 10 * 60_000;
+/// How much older than its intent, by Gmail's clock, a draft may be, in milliseconds: a host's clock may be minutes off,
+/// and a draft that is overlooked stays in the mailbox for good.
+const DRAFT_AGE: u64 = 60 * 60_000;
 /// Sent messages outside the thread that are looked at for an unclear send.
 const LOOKED_AT: usize = 20;
 
@@ -149,7 +152,7 @@ impl<H: Host> Errand<'_, '_, H> {
                 Err(GmailError::Gone) => continue,
                 Err(error) => return Err(error.into()),
             };
-            if metadata.summary.internal_date + SETTLE * 60 < row.at {
+            if metadata.summary.internal_date + DRAFT_AGE < row.at {
                 // Drafts come newest first: what is older than the intent is not its draft.
                 break;
             }
