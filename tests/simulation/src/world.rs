@@ -337,7 +337,7 @@ impl State {
             _ => {}
         }
         if port == Port::Http {
-            self.wire.is_late = has_stalled;
+            self.wire.serve(task, has_stalled);
         }
         if let Some(call) = self.calls.get_mut(&id) {
             call.verdict = Some(Verdict { trouble });

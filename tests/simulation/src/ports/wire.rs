@@ -1,7 +1,7 @@
 //! The way to Gmail: the simulator in process, behind the host's real egress.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     io,
     net::{IpAddr, Ipv4Addr},
 };
@@ -22,7 +22,7 @@ use url::Url;
 use super::Ports;
 use crate::{
     plan::{Port, TrapKind},
-    world::{Turn, World},
+    world::{TaskId, Turn, World},
 };
 
 /// The largest request here, bytes.
@@ -45,10 +45,28 @@ pub(crate) struct WireState {
     pub(crate) spent: BTreeMap<String, VecDeque<(u64, u64)>>,
     /// Whether the request at hand is one of a host that stood still before it.
     pub(crate) is_late: bool,
+    /// Whose request that is.
+    pub(crate) task: TaskId,
+    /// Tasks that make a late request again, as its token had expired meanwhile.
+    pub(crate) late_again: BTreeSet<TaskId>,
     /// How often each message was said to be gone.
     pub(crate) gone: BTreeMap<String, u32>,
     /// How often each message could not be had.
     pub(crate) unanswered: BTreeMap<String, u32>,
+}
+
+impl WireState {
+    /// A request of this task is served now.
+    pub(crate) fn serve(&mut self, task: TaskId, has_stalled: bool) {
+        self.task = task;
+        self.is_late = self.late_again.remove(&task) || has_stalled;
+    }
+
+    fn comes_again(&mut self) {
+        if self.is_late {
+            self.late_again.insert(self.task);
+        }
+    }
 }
 
 impl World {
@@ -192,7 +210,9 @@ impl HttpClient for Ports {
             let (method, path) = (built.method().clone(), built.uri().path().to_owned());
             let answer = world.answer(built);
             // A request that is made again with a new token is one request to the guest.
-            if answer.as_ref().is_ok_and(|answer| answer.status != 401) {
+            if answer.as_ref().is_ok_and(|answer| answer.status == 401) {
+                world.lock().wire.comes_again();
+            } else if answer.is_ok() {
                 world.charge(&token, &method, &path);
             }
             answer
