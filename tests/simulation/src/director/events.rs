@@ -116,6 +116,7 @@ impl Director<'_> {
         if !self.is_calm {
             return;
         }
+        self.stirred = self.world.lock().now;
         for tenant in 0..self.lives.len() {
             self.idle[tenant] = 0;
             self.poll_at(0, tenant, |state| state.now + POLL);
