@@ -581,10 +581,8 @@ impl Judge<'_> {
 
     /// By how much the clocks of hosts and Gmail may be apart, ms; Gmail tells its time in whole seconds.
     fn time_slack(&self) -> u64 {
-        let (earliest, latest) = self.state.skew.iter().fold((0, 0), |(earliest, latest), &skew| {
-            (skew.min(earliest), skew.max(latest))
-        });
-        self.clock_slack() + earliest.abs_diff(latest) + self.history.clock_leaps * 90_000 + 1_000
+        let (behind, ahead) = self.state.furthest;
+        self.clock_slack() + behind.abs_diff(ahead) + self.history.clock_leaps * 90_000 + 1_000
     }
 
     /// Exactly once, or reported as failed (S23).

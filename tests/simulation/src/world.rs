@@ -57,6 +57,8 @@ pub(crate) struct State {
     pub(crate) wire: WireState,
     pub(crate) traps: Vec<Trap>,
     pub(crate) skew: Vec<i64>,
+    /// The furthest that a host's clock ever was behind and ahead, ms.
+    pub(crate) furthest: (i64, i64),
     pub(crate) coverage: Coverage,
     pub(crate) violations: Vec<Violation>,
     pub(crate) trace: Trace,
@@ -226,6 +228,7 @@ impl State {
             wire,
             traps: Vec::new(),
             skew: vec![0; hosts],
+            furthest: (0, 0),
             coverage: Coverage::default(),
             violations: Vec::new(),
             trace,

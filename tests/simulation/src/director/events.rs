@@ -95,6 +95,8 @@ impl Director<'_> {
             What::ClockJumps { host, by } => {
                 let mut state = self.world.lock();
                 state.skew[*host] += by;
+                let (skew, (behind, ahead)) = (state.skew[*host], state.furthest);
+                state.furthest = (skew.min(behind), skew.max(ahead));
                 state.coverage.hit("clock jumped");
             }
             What::Push { mailbox, copies } => {
