@@ -15,14 +15,17 @@
 //! | `person/<resource name>` | the [`Listing`] after which the CRM was given the person |
 //! | `contact/<address>` | an address of a contact that mail was delivered or sent to, as the CRM spells it (S31) |
 //! | `held/<address>/<message id>` | nothing; the CRM has the message and was not told that it is released (S31) |
+//! | `held/<address>/bcc/<fingerprint>` | the same of mail that came to the BCC address |
 //! | `releasing/<address>` | nothing; the contact was released, and the CRM is being told (S31) |
 //! | `review` | [`ReviewRow`] |
+//! | `notice/<message id>` | [`NoticeRow`] |
 //! | `sent/<ms, 13 digits>/<message id>` | nothing; counts for the daily limit (S21) |
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     contract::{Change, CommitError, Entry, Expectation, Outcome, Problem, StorageError},
+    mail::delivery_status::Failure,
     ports::Storage,
     rules::{Inputs, Rule, t04_gap::Gap},
 };
@@ -123,6 +126,9 @@ pub struct LedgerRow {
     /// Message-ID of the message that this one is a delivery notice about (S18), without brackets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concerns: Option<String>,
+    /// Everybody whom the headers of mail name that came to the BCC address: the mailbox may have no copy to look at (T06).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub people: Vec<String>,
     /// Version of the component that decided.
     pub version: String,
 }
@@ -183,6 +189,24 @@ pub struct Delivered {
 }
 
 impl Delivered {
+    /// Of a message of which nothing more is known yet.
+    pub fn new(contact: &str, rule: Rule, message_id: Option<String>) -> Self {
+        Self {
+            contact: contact.to_owned(),
+            rule,
+            message_id,
+            key: None,
+            left_out: Vec::new(),
+            labels_at: 0,
+            flags: None,
+            told: None,
+            carried: false,
+            conflict: None,
+            deleted: false,
+            released: false,
+        }
+    }
+
     /// Whether what happens to the message on one side is brought to the other.
     pub fn is_synced(&self) -> bool {
         !self.deleted && !self.released
@@ -283,6 +307,21 @@ pub struct ReviewRow {
     /// The last contact that was looked at, if there are more.
     pub after: Option<String>,
     /// When the next ones are, ms since the epoch.
+    pub due_at: u64,
+}
+
+/// A delivery notice whose message was not found yet (S18): a search may lag behind, and so may history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NoticeRow {
+    /// The notice's thread.
+    pub thread: String,
+    /// Message-IDs that may be its message's, without brackets.
+    pub originals: Vec<String>,
+    /// Whom the message has not reached.
+    pub failures: Vec<Failure>,
+    /// When it was read, ms since the epoch.
+    pub since: u64,
+    /// When its message is looked for again, ms since the epoch.
     pub due_at: u64,
 }
 
@@ -393,7 +432,7 @@ pub fn held_prefix(address: &str) -> String {
     format!("held/{address}/")
 }
 
-/// Key of a message of a contact that the CRM has.
+/// Key of a message of a contact that the CRM has, by what [`row_key`] takes.
 pub fn held_key(address: &str, id: &str) -> String {
     format!("{}{id}", held_prefix(address))
 }
@@ -403,6 +442,22 @@ pub fn releasing_key(address: &str) -> String {
     format!("{RELEASING}{address}")
 }
 
+/// Key of the row of what is held: a message of the mailbox, or mail that came to the BCC address.
+pub fn row_key(held: &str) -> String {
+    if held.starts_with(BCC) {
+        held.to_owned()
+    } else {
+        ledger_key(held)
+    }
+}
+
+/// Key of a notice whose message is looked for.
+pub fn notice_key(id: &str) -> String {
+    format!("{NOTICES}{id}")
+}
+
+/// Prefix of [`notice_key`].
+pub const NOTICES: &str = "notice/";
 /// Prefix of [`contact_key`].
 pub const CONTACTS: &str = "contact/";
 /// Prefix of [`releasing_key`].
@@ -500,12 +555,12 @@ pub async fn read_many<T: DeserializeOwned>(
     Ok(rows)
 }
 
-/// The ledger rows of these messages, in the order of their ids.
+/// The rows of these messages, in the order of their ids, which are what [`row_key`] takes.
 pub async fn rows_of(
     host: &impl Storage,
     ids: impl IntoIterator<Item = &String>,
 ) -> Result<Vec<Option<LedgerRow>>, Problem> {
-    let keys = ids.into_iter().map(|id| ledger_key(id)).collect();
+    let keys = ids.into_iter().map(|id| row_key(id)).collect();
     let rows = read_many::<LedgerRow>(host, keys).await?;
     Ok(rows.into_iter().map(|row| row.map(|(row, _)| row)).collect())
 }
@@ -624,12 +679,7 @@ mod tests {
     #[test]
     fn t01_every_fate_survives_storage() {
         let delivered = Delivered {
-            contact: "c1".to_owned(),
-            rule: Rule::S10,
-            message_id: None,
             key: Some("bcc/x".to_owned()),
-            left_out: Vec::new(),
-            labels_at: 0,
             flags: Some(5),
             told: Some(Told { at: 1, before: 0 }),
             carried: true,
@@ -638,8 +688,8 @@ mod tests {
                 wished: 3,
                 became: None,
             }),
-            deleted: false,
             released: true,
+            ..Delivered::new("c1", Rule::S10, None)
         };
         let label = Rule::Label(crate::rules::LabelRule::Draft);
         for fate in [

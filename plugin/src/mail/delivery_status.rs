@@ -2,7 +2,9 @@
 //!
 //! Notices are known by this part alone. What they say to people is in any language.
 
-use super::text::clean_line;
+use serde::{Deserialize, Serialize};
+
+use super::{envelope::message_ids, text::clean_line};
 
 /// Recipients kept of one notice.
 const MAX_RECIPIENTS: usize = 100;
@@ -10,7 +12,7 @@ const MAX_RECIPIENTS: usize = 100;
 const MAX_DIAGNOSTIC_CHARS: usize = 500;
 
 /// A recipient that a message has not reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The address the sender wrote, or the one that it led to.
     pub recipient: String,
@@ -44,6 +46,18 @@ pub fn failures(status: &[u8]) -> Vec<Failure> {
     }
     failures.truncate(MAX_RECIPIENTS);
     failures
+}
+
+/// `Original-Message-ID`, without brackets: no field of RFC 3464, but some servers write it there as receipts have it
+/// (RFC 8098, section 3.2.5).
+pub fn original_message_id(status: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(status);
+    let value = text.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let is_it = name.trim().eq_ignore_ascii_case("Original-Message-ID");
+        is_it.then(|| value.to_owned())
+    })?;
+    message_ids(&value).into_iter().next()
 }
 
 /// The fields about one recipient.
@@ -122,6 +136,14 @@ mod tests {
             },
         ];
         assert_eq!(failures(status), expected);
+    }
+
+    #[test]
+    fn s18_the_message_that_a_notice_names_is_read() {
+        let status = b"Reporting-MTA: dns; x\r\noriginal-message-id: <1@x.example>\r\n\r\nAction: failed\r\n";
+        assert_eq!(original_message_id(status).as_deref(), Some("1@x.example"));
+        assert_eq!(original_message_id(b"Original-Message-ID:\r\n"), None);
+        assert_eq!(original_message_id(b"Action: failed"), None);
     }
 
     #[test]

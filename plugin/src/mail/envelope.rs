@@ -72,7 +72,7 @@ pub struct Envelope {
     pub failed_recipients: Vec<Mailbox>,
     /// `X-Mailer`: what the sender wrote it with.
     pub mailer: Option<String>,
-    /// Whether this is a `multipart/report` (RFC 6522): a bounce, a receipt.
+    /// Whether this is a `multipart/report` (RFC 6522) of how a message fared on its way (RFC 3464), or does not say of what.
     pub is_report: bool,
 }
 
@@ -131,6 +131,7 @@ impl Envelope {
     /// From headers already parsed by [`header_parser`] out of `raw`.
     pub(super) fn from_parsed(headers: &[Header<'_>], raw: &[u8]) -> Self {
         let mut envelope = Self::default();
+        let mut is_delivery = false;
         let mut sender_header = None;
         for header in headers {
             let value = || {
@@ -167,6 +168,7 @@ impl Envelope {
                 // The last one counts, as in `parse`.
                 HeaderName::ContentType => {
                     envelope.content_type = media_type(&header.value).or(envelope.content_type);
+                    is_delivery = is_of_delivery(&header.value);
                 }
                 HeaderName::AuthenticationResults => {
                     keep_first(&mut envelope.authentication_results, || {
@@ -202,7 +204,7 @@ impl Envelope {
             }
         }
         keep_ends(&mut envelope.references, MAX_REFERENCES);
-        envelope.is_report = envelope.content_type.as_deref() == Some("multipart/report");
+        envelope.is_report = is_delivery && envelope.content_type.as_deref() == Some("multipart/report");
         envelope.sender = envelope.from.first().cloned().or(sender_header);
         envelope
     }
@@ -305,6 +307,14 @@ fn media_type(value: &HeaderValue<'_>) -> Option<String> {
     let content_type = value.as_content_type()?;
     let subtype = content_type.subtype()?;
     Some(clean_line(&format!("{}/{subtype}", content_type.ctype()), 200).to_ascii_lowercase())
+}
+
+/// Whether a report is one of delivery, as its type says (RFC 6522, section 3), or it says nothing.
+fn is_of_delivery(value: &HeaderValue<'_>) -> bool {
+    let kind = value
+        .as_content_type()
+        .and_then(|kind| kind.attribute("report-type"));
+    kind.is_none_or(|kind| kind.is_empty() || kind.eq_ignore_ascii_case("delivery-status"))
 }
 
 fn list_id(value: &str) -> Option<String> {

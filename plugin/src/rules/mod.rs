@@ -105,7 +105,8 @@ impl Rule {
             Self::S12 => "mail the user forwards is treated as sent",
             Self::S13 => "mail from a contact with the user in copy belongs to that contact",
             Self::S18 => {
-                "what the user sends to the BCC address belongs to the first recipient that is a contact"
+                "what the user sends to the BCC address belongs to the first recipient that is a contact; a delivery notice is \
+                 news of the mail it is about"
             }
             Self::S20 => "mail sent from the CRM is in the CRM already",
             Self::S30 => "mail of a contact goes to the user it is assigned to",

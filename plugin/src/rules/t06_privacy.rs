@@ -119,7 +119,7 @@ fn private(contact: &Contact) -> Option<Inputs> {
 }
 
 /// Everybody whom the headers name.
-fn people(envelope: &Envelope) -> impl Iterator<Item = &Mailbox> {
+pub fn people(envelope: &Envelope) -> impl Iterator<Item = &Mailbox> {
     let authors = envelope
         .from
         .iter()

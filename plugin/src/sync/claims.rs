@@ -84,6 +84,15 @@ fn claim<H: Host>(pass: &Pass<'_, H>, known: &mut Vec<Claim>, copy: &Copy<'_>, p
     Some(claim)
 }
 
+/// The claim of this mail, if there is one.
+pub(super) async fn known<H: Host>(pass: &Pass<'_, H>, mail: &Parsed) -> Step<Option<Claim>> {
+    let (print, opening) = (fingerprint(mail), opening(mail));
+    let known = of(pass, &print).await?;
+    Ok(known
+        .into_iter()
+        .find(|claim| is_same_opening(&claim.opening, &opening)))
+}
+
 /// The claim with this key, if it is of mail that came to the BCC address of the mailbox that is connected now.
 pub(super) async fn with_key<H: Host>(pass: &Pass<'_, H>, key: &str) -> Step<Option<Claim>> {
     let Some((mailbox, name)) = key.strip_prefix("bcc/").and_then(|rest| rest.rsplit_once('/')) else {

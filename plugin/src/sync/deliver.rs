@@ -11,15 +11,17 @@ mod rows;
 
 pub(super) use attachments::put_attachments;
 pub(super) use hand_over::put_messages;
+pub(super) use notice::look_again as look_for_noticed;
 
-use super::{Pass, Step, Stop, matching::Matching, message::Delivery, retraction, sending, set_of, sharing};
+use super::{
+    Pass, Step, Stop, matching::Matching, message::Delivery, retraction, sending, set_of, sharing::View,
+};
 use crate::{
-    contract::Standing as ContactStanding,
     gmail::{GmailError, Summary},
     ledger::{self, ConnectionRow, Fate, LedgerRow, Stuck, ThreadRow, thread_key},
     mail::{Envelope, Parsed},
     ports::Host,
-    rules::{self, Decision, Rule, Viewer, s11_sent},
+    rules::{self, Decision, Rule, s11_sent},
 };
 use hand_over::hand_over;
 use look::{Look, Looked, Reading, Standing, look_at};
@@ -91,8 +93,8 @@ async fn deliver_group<H: Host>(
         _ => None,
     });
     matching.learn(pass, &read.collect::<Vec<_>>()).await?;
-    let standings = sharing::standings(pass, &matching.met).await?;
-    let decided = decide(pass, looks, matching, &standings, &mut rows).await?;
+    let view = View::of(pass, &matching.met).await?;
+    let decided = decide(pass, looks, matching, &view, &mut rows).await?;
     let mut handed_over = hand_over(pass, decided, &mut rows).await;
     if handed_over.is_ok() && stop.is_none() {
         handed_over = take_reports(pass, &mut rows).await;
@@ -100,7 +102,7 @@ async fn deliver_group<H: Host>(
     if let Err(stopped) = handed_over {
         stop = stop.or(Some(stopped));
     }
-    let releasing = sharing::releasing(pass, &standings, &rows.contacts).await?;
+    let releasing = view.releasing(pass, &rows.contacts).await?;
     rows.more.extend(releasing);
     let connection = ConnectionRow {
         stuck: stuck(pass, stop.as_ref(), rows.settled > 0),
@@ -190,15 +192,9 @@ async fn decide<H: Host>(
     pass: &Pass<'_, H>,
     looks: Vec<Looked>,
     matching: &Matching,
-    standings: &[(String, ContactStanding)],
+    view: &View,
     rows: &mut Rows,
 ) -> Step<Vec<Wanted>> {
-    let user = pass.host.user();
-    let viewer = Viewer {
-        user: &user,
-        whose: pass.settings.assigned_users,
-        standings,
-    };
     let contacts = &matching.contacts;
     let mut barred = Vec::new();
     let mut wanted = Vec::new();
@@ -232,7 +228,7 @@ async fn decide<H: Host>(
                 }
                 let evidence = matching.evidence(&summary, &envelope);
                 let decision = match standing {
-                    Standing::New => rules::shared(rules::decide(&evidence, contacts), &evidence, &viewer),
+                    Standing::New => view.shared(rules::decide(&evidence, contacts), &evidence),
                     Standing::InCrm => rules::whose(&evidence, contacts),
                 };
                 if envelope.is_report && standing == Standing::New && !s11_sent::is_sent(&summary.label_ids) {

@@ -7,18 +7,20 @@ use super::{
     deliver::{put_attachments, put_messages},
     matching::Matching,
     message::{Delivery, message},
-    sharing,
+    retraction,
+    sharing::{View, contact_row},
 };
 use crate::{
-    contract::{Message, Outcome, Problem, PutOutcome, Trigger},
+    contract::{Change, Message, Outcome, Problem, PutOutcome, Trigger},
     gmail::{Summary, label},
-    ledger::{self, Claim, Delivered, Fate, LedgerRow, VERSION, bcc_key, ledger_key},
+    ledger::{self, Claim, Delivered, Fate, LedgerRow, VERSION, bcc_key, held_key, ledger_key},
     mail::{self, Envelope, Parsed},
     mutation::Mutation,
     ports::Host,
     rules::{
-        self, Decision, Inputs, Rule, Viewer,
+        Decision, Inputs, Rule,
         s18_bcc_address::{decide, is_by_user},
+        t06_privacy::people,
     },
     settings,
 };
@@ -73,8 +75,15 @@ async fn take<H: Host>(pass: &mut Pass<'_, H>, mail: &Mail) -> Step<Outcome> {
     if let Some((row, _)) = known.filter(|(row, _)| !matches!(row.fate, Fate::Quarantined(_))) {
         return Ok(row.outcome());
     }
-    let (fate, inputs) = match decision(pass, mail, &parsed).await? {
-        Decision::Exclude(rule, inputs) => (Fate::Excluded(rule), inputs),
+    let (decision, view) = decision(pass, mail, &parsed).await?;
+    let mut more = Vec::new();
+    let (fate, inputs) = match decision {
+        Decision::Exclude(rule, inputs) => {
+            if rule == Rule::T06 {
+                take_back(pass, &parsed).await?;
+            }
+            (Fate::Excluded(rule), inputs)
+        }
         Decision::Deliver {
             contact,
             address,
@@ -89,10 +98,36 @@ async fn take<H: Host>(pass: &mut Pass<'_, H>, mail: &Mail) -> Step<Outcome> {
                 rule,
                 inputs: inputs.clone(),
             };
-            (deliver(pass, mail, &parsed, delivery).await?, inputs)
+            let fate = deliver(pass, mail, &parsed, &delivery).await?;
+            if matches!(fate, Fate::Delivered(_)) {
+                let Delivery { contact, address, .. } = &delivery;
+                more.push(ledger::mark(held_key(address, &bcc_key(&name))));
+                more.extend(contact_row(contact, address));
+                more.extend(view.releasing(pass, std::slice::from_ref(address)).await?);
+            }
+            (fate, inputs)
         }
     };
-    settle(pass, &name, mail, &parsed.envelope, fate, inputs).await
+    let decided = Decided { fate, inputs, more };
+    settle(pass, &name, mail, &parsed.envelope, decided).await
+}
+
+/// What became of it, and why.
+struct Decided {
+    fate: Fate,
+    inputs: Inputs,
+    /// What is committed with it.
+    more: Vec<Change>,
+}
+
+/// A call that died when the rules were others may have put it into the CRM.
+async fn take_back<H: Host>(pass: &Pass<'_, H>, parsed: &Parsed) -> Step {
+    if let Some(claim) = claims::known(pass, parsed).await?
+        && !is_in_crm(pass, &claim).await?
+    {
+        pass.tell_crm(vec![retraction(claim.key)]).await?;
+    }
+    Ok(())
 }
 
 /// As the copy in the mailbox has it.
@@ -104,27 +139,21 @@ fn as_sent<H: Host>(pass: &Pass<'_, H>, mut parsed: Parsed) -> Parsed {
 }
 
 /// As on mail that the user sent: by the same rules, and as far as it is this tenant's (S30 to S32).
-async fn decision<H: Host>(pass: &Pass<'_, H>, mail: &Mail, parsed: &Parsed) -> Step<Decision> {
+async fn decision<H: Host>(pass: &Pass<'_, H>, mail: &Mail, parsed: &Parsed) -> Step<(Decision, View)> {
     let summary = sent(mail);
     let mut matching = Matching::of(pass);
     matching.learn(pass, &[(&summary, &parsed.envelope)]).await?;
-    let standings = sharing::standings(pass, &matching.met).await?;
-    let user = pass.host.user();
-    let viewer = Viewer {
-        user: &user,
-        whose: pass.settings.assigned_users,
-        standings: &standings,
-    };
+    let view = View::of(pass, &matching.met).await?;
     let evidence = matching.evidence(&summary, &parsed.envelope);
     let decided = decide(&evidence, &matching.contacts);
-    Ok(rules::shared(decided, &evidence, &viewer))
+    Ok((view.shared(decided, &evidence), view))
 }
 
 async fn deliver<H: Host>(
     pass: &Pass<'_, H>,
     mail: &Mail,
     parsed: &Parsed,
-    delivery: Delivery,
+    delivery: &Delivery,
 ) -> Step<Fate> {
     let claim = if pass.settings.has(Mutation::BccCopyLoggedTwice) {
         Claim {
@@ -143,19 +172,10 @@ async fn deliver<H: Host>(
             None => return Ok(Fate::Quarantined("too many mails are like it".to_owned())),
         }
     };
+    let message_id = parsed.envelope.message_id.clone();
     let mut delivered = Delivered {
-        contact: delivery.contact.id.clone(),
-        rule: Rule::S18,
-        message_id: parsed.envelope.message_id.clone(),
         key: Some(claim.key.clone()),
-        left_out: Vec::new(),
-        labels_at: 0,
-        flags: None,
-        told: None,
-        carried: false,
-        conflict: None,
-        deleted: false,
-        released: false,
+        ..Delivered::new(&delivery.contact.id, Rule::S18, message_id)
     };
     if is_in_crm(pass, &claim).await? {
         return Ok(Fate::Delivered(delivered));
@@ -164,7 +184,7 @@ async fn deliver<H: Host>(
     let message = Message {
         thread: thread.unwrap_or_else(|| claim.key.clone()),
         key: claim.key.clone(),
-        ..message(pass, &sent(mail), parsed, &delivery)
+        ..message(pass, &sent(mail), parsed, delivery)
     };
     match put_messages(pass, vec![message]).await?.pop() {
         Some(PutOutcome::Stored(_) | PutOutcome::Already(_)) => {}
@@ -201,16 +221,12 @@ fn sent(mail: &Mail) -> Summary {
 
 async fn quarantine<H: Host>(pass: &Pass<'_, H>, mail: &Mail, reason: String) -> Step<Outcome> {
     pass.warn("quarantined", &[("reason", &reason)]);
-    let fate = Fate::Quarantined(reason);
-    settle(
-        pass,
-        &unread_name(mail),
-        mail,
-        &Envelope::default(),
-        fate,
-        Inputs::new(),
-    )
-    .await
+    let decided = Decided {
+        fate: Fate::Quarantined(reason),
+        inputs: Inputs::new(),
+        more: Vec::new(),
+    };
+    settle(pass, &unread_name(mail), mail, &Envelope::default(), decided).await
 }
 
 /// A name for mail of which nothing can be read.
@@ -227,9 +243,13 @@ async fn settle<H: Host>(
     name: &str,
     mail: &Mail,
     envelope: &Envelope,
-    fate: Fate,
-    inputs: Inputs,
+    Decided { fate, inputs, more }: Decided,
 ) -> Step<Outcome> {
+    let named = people(envelope).filter(|_| matches!(fate, Fate::Delivered(_)));
+    let mut people: Vec<String> = Vec::new();
+    for person in named {
+        people.push(person.address.clone());
+    }
     let row = LedgerRow {
         fate,
         thread: String::new(),
@@ -238,9 +258,11 @@ async fn settle<H: Host>(
         sender: envelope.sender.as_ref().map(|sender| sender.address.clone()),
         inputs,
         concerns: None,
+        people,
         version: VERSION.to_owned(),
     };
-    let mut changes = vec![ledger::put(bcc_key(name), &row)?];
+    let mut changes = more;
+    changes.push(ledger::put(bcc_key(name), &row)?);
     let unread = unread_name(mail);
     if unread != name {
         // An earlier version could not read it.

@@ -4,13 +4,17 @@
 //! then is done and committed, so that every pass gets further.
 //!
 //! Who is in a message, its headers say: nobody else keeps that. Of a message that the mailbox has no more, the sender and
-//! the contact's address are what is left to go by. Mail that was written in the CRM stays (S20).
+//! the contact's address are what is left to go by; of mail that came to the BCC address (S18) its own row has everybody.
+//! Mail that was written in the CRM stays (S20).
 
-use super::{Pass, Step, matching::Matching, retraction, run::Progress};
+use super::{Pass, Step, claims, matching::Matching, retraction, run::Progress};
 use crate::{
     contract::{Class, Problem, Trigger},
     gmail::{GmailError, Summary, label},
-    ledger::{self, ConnectionRow, Fate, LEDGER, LedgerRow, VERSION, held_key, ledger_key, thread_key},
+    ledger::{
+        self, BCC, ConnectionRow, Fate, LEDGER, LedgerRow, VERSION, held_key, row_key, storage_problem,
+        thread_key,
+    },
     mail::{Envelope, Mailbox},
     ports::Host,
     rules::{Inputs, Rule, input, name_and_value},
@@ -40,13 +44,12 @@ pub(super) async fn go_on<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
         return Ok(Progress::Complete);
     };
     pass.gmail.set_class(Class::Audit);
-    let after = (!after.is_empty()).then_some(after);
-    let page = ledger::page::<LedgerRow>(pass.host, LEDGER, after, PER_PASS).await?;
+    let page = page(pass, after).await?;
     let candidates = page.rows.into_iter().filter(|(_, row)| may_be_retracted(row));
     let (messages, stopped) = read(pass, candidates.collect()).await;
     let next = match (&stopped, messages.last()) {
         (None, _) => page.next,
-        (Some(_), Some(last)) => Some(ledger_key(&last.id)),
+        (Some(_), Some(last)) => Some(row_key(&last.id)),
         (Some(_), None) => pass.connection.retract.clone(),
     };
     let mut matching = Matching::of(pass);
@@ -67,12 +70,15 @@ pub(super) async fn go_on<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
             continue;
         };
         inputs.push(input("retracted-from", &delivered.contact));
-        updates.push(retraction(pass.key_of(&id, delivered)));
+        let key = pass.key_of(&id, delivered);
+        if !(id.starts_with(BCC) && is_told_of_its_copy(pass, &key).await?) {
+            updates.push(retraction(key));
+        }
         let known = matched(&row).and_then(|address| matching.contacts.known(address));
         changes.extend(known.map(|(key, _)| ledger::remove(held_key(key, &id))));
         // Its thread's row has its subject.
         changes.push(ledger::remove(thread_key(&row.thread)));
-        changes.push(ledger::put(ledger_key(&id), &retracted(pass, row, inputs))?);
+        changes.push(ledger::put(row_key(&id), &retracted(pass, row, inputs))?);
     }
     let told = pass.tell_crm(updates).await?;
     pass.count(|counts| counts.retracted += told);
@@ -92,6 +98,31 @@ pub(super) async fn go_on<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
     })
 }
 
+/// The next rows of the ledger, and after them those of what came to the BCC address, each with what [`row_key`] takes.
+async fn page<H: Host>(pass: &Pass<'_, H>, after: String) -> Step<ledger::Rows<LedgerRow>> {
+    let prefix = if after.starts_with(BCC) { BCC } else { LEDGER };
+    let after = (!after.is_empty()).then_some(after);
+    let mut page = ledger::page::<LedgerRow>(pass.host, prefix, after, PER_PASS).await?;
+    if prefix == BCC {
+        for (id, _) in &mut page.rows {
+            *id = format!("{BCC}{id}");
+        }
+    } else if page.next.is_none() {
+        let first = pass.host.scan(BCC, None, 1).await.map_err(storage_problem)?;
+        page.next = (!first.entries.is_empty()).then(|| BCC.to_owned());
+    }
+    Ok(page)
+}
+
+/// Whether the copy in the mailbox of what has this key was taken out, and the CRM was told.
+async fn is_told_of_its_copy<H: Host>(pass: &Pass<'_, H>, key: &str) -> Step<bool> {
+    let Some(id) = claims::id_of(pass, key).await? else {
+        return Ok(false);
+    };
+    let row = ledger::rows_of(pass.host, [&id]).await?.pop().flatten();
+    Ok(row.is_some_and(|row| row.fate == Fate::Excluded(Rule::T06)))
+}
+
 fn may_be_retracted(row: &LedgerRow) -> bool {
     matches!(&row.fate, Fate::Delivered(delivered) if delivered.rule != Rule::S20)
 }
@@ -99,6 +130,7 @@ fn may_be_retracted(row: &LedgerRow) -> bool {
 fn retracted<H: Host>(pass: &Pass<'_, H>, row: LedgerRow, inputs: Inputs) -> LedgerRow {
     LedgerRow {
         fate: Fate::Excluded(Rule::T06),
+        people: Vec::new(),
         inputs,
         decided_at: pass.host.now(),
         version: VERSION.to_owned(),
@@ -119,11 +151,13 @@ async fn read<H: Host>(
     pass: &Pass<'_, H>,
     rows: Vec<(String, LedgerRow)>,
 ) -> (Vec<Found>, Option<GmailError>) {
-    let ids: Vec<&str> = rows.iter().map(|(id, _)| id.as_str()).collect();
-    let answers = pass.gmail.metadata_of(&ids).await;
-    let mut found = Vec::with_capacity(answers.len());
-    for ((id, row), answer) in rows.into_iter().zip(answers) {
-        let (summary, envelope) = match answer {
+    let mut ids: Vec<&str> = rows.iter().map(|(id, _)| id.as_str()).collect();
+    // All of one page, or none.
+    ids.retain(|id| !id.starts_with(BCC));
+    let mut answers = pass.gmail.metadata_of(&ids).await.into_iter();
+    let mut found = Vec::with_capacity(rows.len());
+    for (id, row) in rows {
+        let (summary, envelope) = match answers.next().unwrap_or(Err(GmailError::Gone)) {
             Ok(metadata) => {
                 let envelope = Envelope::from_headers(&metadata.headers());
                 (metadata.summary, envelope)
@@ -151,12 +185,17 @@ fn matched(row: &LedgerRow) -> Option<&str> {
 
 /// What the ledger knows of the people in a message.
 fn what_is_left(row: &LedgerRow) -> (Summary, Envelope) {
-    let address = matched(row);
+    let mut to: Vec<Mailbox> = row.people.iter().map(Mailbox::bare).collect();
+    let mut cc = Vec::new();
+    if to.is_empty() {
+        to.extend(matched(row).map(Mailbox::bare));
+        // Who else was in it nobody knows any more: a stranger keeps it from being called internal.
+        cc.push(Mailbox::bare(String::new()));
+    }
     let envelope = Envelope {
         sender: row.sender.clone().map(Mailbox::bare),
-        to: address.map(Mailbox::bare).into_iter().collect(),
-        // Who else was in it nobody knows any more: a stranger keeps it from being called internal.
-        cc: vec![Mailbox::bare(String::new())],
+        to,
+        cc,
         ..Envelope::default()
     };
     // Its recipients count as well as its sender: all of them are asked for.

@@ -1,7 +1,8 @@
 //! One bounded pass: mail to send, what was done in the CRM, then mail that came.
 
 use super::{
-    NOTHING, Pass, Step, Stop, aliases, carry, contacts, gap, pull, retract, retry, send, sharing, watch,
+    NOTHING, Pass, Step, Stop, aliases, carry, contacts, deliver, gap, pull, retract, retry, send, sharing,
+    watch,
 };
 use crate::{
     contract::{Counts, Problem, Report, Trigger},
@@ -68,6 +69,7 @@ async fn work<H: Host>(pass: &mut Pass<'_, H>, trigger: &Trigger) -> Step<Done> 
     if progress == Progress::Complete {
         progress = gap::close(pass).await?;
     }
+    let noticed = deliver::look_for_noticed(pass).await?;
     sharing::review(pass, trigger).await?;
     if sharing::tell_released(pass).await? == Progress::More {
         progress = Progress::More;
@@ -77,7 +79,10 @@ async fn work<H: Host>(pass: &mut Pass<'_, H>, trigger: &Trigger) -> Step<Done> 
     }
     let settles = pass.connection.gap.map(|gap| gap.settles_at());
     let early = is_ahead(trigger, &pass.connection.cursor).then(|| pass.host.now() + READABLE_AFTER);
-    let next = [waiting.next, again, settles, early].into_iter().flatten().min();
+    let next = [waiting.next, again, settles, early, noticed]
+        .into_iter()
+        .flatten()
+        .min();
     if waiting.progress == Progress::More {
         progress = Progress::More;
     }

@@ -7,10 +7,13 @@ use crate::{
     contract::{Change, Contact, MessageUpdate, Outbound, Problem, SharingError, Standing, Trigger},
     ledger::{
         self, CONTACTS, Fate, RELEASING, REVIEW, ReviewRow, ThreadRow, contact_key, held_key, held_prefix,
-        ledger_key, releasing_key, storage_problem, thread_key,
+        releasing_key, row_key, storage_problem, thread_key,
     },
     ports::Host,
-    rules::{Contacts, address_key, s30_everyone_first::sees, s31_who_replies_keeps},
+    rules::{
+        self, AssignedUsers, Contacts, Decision, Evidence, Viewer, address_key, s30_everyone_first::sees,
+        s31_who_replies_keeps,
+    },
 };
 
 /// Most addresses of one question.
@@ -35,11 +38,45 @@ fn problem(error: SharingError) -> Problem {
     }
 }
 
+/// What the rules of sharing look at, asked for once for a group of messages.
+pub(super) struct View {
+    user: String,
+    whose: AssignedUsers,
+    standings: Vec<(String, Standing)>,
+}
+
+impl View {
+    /// Of messages with these addresses of contacts.
+    pub(super) async fn of<H: Host>(pass: &Pass<'_, H>, addresses: &[String]) -> Step<Self> {
+        Ok(Self {
+            standings: standings(pass, addresses).await?,
+            user: pass.host.user(),
+            whose: pass.settings.assigned_users,
+        })
+    }
+
+    /// What is left of a decision where others may have the mailbox too.
+    pub(super) fn shared(&self, decision: Decision, evidence: &Evidence<'_>) -> Decision {
+        let viewer = Viewer {
+            user: &self.user,
+            whose: self.whose,
+            standings: &self.standings,
+        };
+        rules::shared(decision, evidence, &viewer)
+    }
+
+    /// The marks of contacts that are released and of which the CRM holds something: delivered now, or before.
+    pub(super) async fn releasing<H: Host>(
+        &self,
+        pass: &Pass<'_, H>,
+        delivered: &[String],
+    ) -> Step<Vec<Change>> {
+        releasing(pass, &self.standings, delivered).await
+    }
+}
+
 /// Standings of these addresses, each with its address.
-pub(super) async fn standings<H: Host>(
-    pass: &Pass<'_, H>,
-    addresses: &[String],
-) -> Step<Vec<(String, Standing)>> {
+async fn standings<H: Host>(pass: &Pass<'_, H>, addresses: &[String]) -> Step<Vec<(String, Standing)>> {
     let mut standings = Vec::with_capacity(addresses.len());
     for asked in addresses.chunks(ADDRESSES_AT_ONCE) {
         let answer = pass.host.standings(asked.to_vec()).await.map_err(problem)?;
@@ -94,8 +131,7 @@ pub(super) fn contact_row(contact: &Contact, address: &str) -> Option<Change> {
     ledger::put(contact_key(address), spelling).ok()
 }
 
-/// The marks of contacts that are released and of which the CRM holds something: delivered now, or before.
-pub(super) async fn releasing<H: Host>(
+async fn releasing<H: Host>(
     pass: &Pass<'_, H>,
     standings: &[(String, Standing)],
     delivered: &[String],
@@ -173,8 +209,8 @@ async fn told_rows<H: Host>(pass: &Pass<'_, H>, address: &str, ids: &[String]) -
         let Some(mut row) = row else { continue };
         if let Fate::Delivered(delivered) = &mut row.fate {
             delivered.released = true;
-            changes.push(ledger::put(ledger_key(id), &row)?);
-            threads.push(thread_key(&row.thread));
+            changes.push(ledger::put(row_key(id), &row)?);
+            threads.extend((!row.thread.is_empty()).then(|| thread_key(&row.thread)));
         }
     }
     // No body of theirs is fetched any more before the headers have said whose it is.

@@ -4,7 +4,11 @@
 //! its text is shown, and status and original message come along as they are; what is read of the status is bounded
 //! and on one line each, whatever the bytes.
 
-use twinbox_plugin::mail::{Source, delivery_status::failures, normalise, parse};
+use twinbox_plugin::mail::{
+    Source,
+    delivery_status::{failures, original_message_id},
+    normalise, parse,
+};
 
 use crate::{Choices, mime};
 
@@ -103,6 +107,9 @@ pub fn target(bytes: &[u8]) {
 
 /// What holds of what is read of any status.
 fn check_failures(status: &[u8]) {
+    if let Some(id) = original_message_id(status) {
+        assert!(id.len() <= 998 && !id.chars().any(char::is_control), "{id:?}");
+    }
     let found = failures(status);
     assert!(found.len() <= 100);
     for failure in found {
@@ -119,7 +126,8 @@ fn check_failures(status: &[u8]) {
 /// What holds of a notice that is well-formed.
 fn check_notice(raw: &str, status: &str) {
     let parsed = parse(raw.as_bytes()).unwrap();
-    assert!(parsed.envelope.is_report, "{raw}");
+    let is_receipt = raw.contains("report-type=disposition-notification");
+    assert_eq!(parsed.envelope.is_report, !is_receipt, "{raw}");
     assert_eq!(parsed.envelope.auto_submitted.as_deref(), Some("auto-replied"));
     let part = parsed
         .attachments

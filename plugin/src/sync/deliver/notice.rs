@@ -2,7 +2,9 @@
 //! structure (RFC 3464), never by their words. One about nothing but a BCC address is nobody's failure.
 //!
 //! They are looked at when all other mail of their group was delivered: the message that one is about came
-//! before it. Strangers can write notices too: only recipients of a message that is named are told of.
+//! before it. It is looked for in the notice's thread and then, by the Message-ID that the notice gives back, in the
+//! mailbox: not every server answers into the thread. What is not found is looked for again for an hour, as searches
+//! lag behind. Strangers can write notices too: only recipients of a message that is named are told of.
 
 use super::{
     Reading, StoppedAt, Wanted,
@@ -10,12 +12,14 @@ use super::{
     rows::{Rows, row},
 };
 use crate::{
-    contract::{MessageUpdate, Undelivered, UndeliveredKind},
-    gmail::{GmailError, Metadata, RawMessage, Summary},
-    ledger::{self, Fate, LedgerRow, ledger_key},
+    contract::{MessageUpdate, Undelivered, UndeliveredKind, UpdateOutcome},
+    gmail::{GmailError, Metadata, RawMessage},
+    ledger::{
+        self, Delivered, Fate, LedgerRow, NOTICES, NoticeRow, ThreadRow, ledger_key, notice_key, thread_key,
+    },
     mail::{
         self, Envelope, Source,
-        delivery_status::{Failure, failures},
+        delivery_status::{Failure, failures, original_message_id},
     },
     ports::Host,
     rules::{
@@ -25,6 +29,17 @@ use crate::{
     },
     sync::{Pass, Step, message::Delivery, update},
 };
+
+/// Message-IDs that one notice is looked for by.
+const MOST_ORIGINALS: usize = 3;
+/// Messages looked at of those that a search finds.
+const MOST_FOUND: usize = 5;
+/// Notices whose messages are looked for in one pass.
+const PER_PASS: u32 = 50;
+/// When a message is looked for again, ms; the time is doubled each time.
+const FIRST_AGAIN: u64 = 60_000;
+/// How long a message is looked for, ms.
+const LOOKED_FOR: u64 = 3_600_000;
 
 /// A report, and whose it is if it is no notice.
 pub(super) struct Report {
@@ -37,14 +52,8 @@ pub(super) async fn take_reports<H: Host>(pass: &Pass<'_, H>, rows: &mut Rows) -
     let mut wanted = Vec::new();
     for Report { reading, decision } in std::mem::take(&mut rows.reports) {
         let id = reading.summary.id.clone();
-        // Of a thread that nothing was delivered of there is nothing to tell, and nothing is read (S10).
-        let notice = if rows.knows(&reading.summary.thread_id) {
-            let read = read(pass, &reading).await;
-            read.map_err(|error| StoppedAt::gmail(&id, error))?
-        } else {
-            None
-        };
-        let Some(notice) = notice else {
+        let read = read(pass, &reading).await;
+        let Some(notice) = read.map_err(|error| StoppedAt::gmail(&id, error))? else {
             match decision {
                 Decision::Exclude(rule, inputs) => {
                     rows.exclude(pass, &reading.summary, &reading.envelope, rule, inputs);
@@ -70,29 +79,82 @@ pub(super) async fn take_reports<H: Host>(pass: &Pass<'_, H>, rows: &mut Rows) -
             }
             continue;
         };
-        let told = tell(pass, rows, &reading.summary, &notice).await;
+        let told = settle(pass, rows, &reading, &notice).await;
         told.map_err(|stop| StoppedAt {
-            id: id.clone(),
+            id,
             stop,
             is_unanswered: false,
         })?;
-        let sender = reading.envelope.sender.map(|sender| sender.address);
-        let row = LedgerRow {
-            received_at: reading.summary.internal_date,
-            sender,
-            concerns: notice.original,
-            ..row(pass, &reading.summary.thread_id, Fate::Excluded(Rule::S18))
-        };
-        rows.settle(pass, &id, row);
     }
     hand_over(pass, wanted, rows).await
+}
+
+/// Tells of a notice, or notes that its message is to be looked for; its row.
+async fn settle<H: Host>(pass: &Pass<'_, H>, rows: &mut Rows, reading: &Reading, notice: &Notice) -> Step {
+    let summary = &reading.summary;
+    let thread = rows
+        .knows(&summary.thread_id)
+        .then_some(summary.thread_id.as_str());
+    if tell(pass, rows, thread, notice).await? == Told::NotYet {
+        let now = pass.host.now();
+        let row = NoticeRow {
+            thread: summary.thread_id.clone(),
+            originals: notice.originals.clone(),
+            failures: notice.failures.clone(),
+            since: now,
+            due_at: now + FIRST_AGAIN,
+        };
+        rows.more.push(ledger::put(notice_key(&summary.id), &row)?);
+    }
+    let sender = reading.envelope.sender.as_ref();
+    let row = LedgerRow {
+        received_at: summary.internal_date,
+        sender: sender.map(|sender| sender.address.clone()),
+        concerns: notice.originals.first().cloned(),
+        ..row(pass, &summary.thread_id, Fate::Excluded(Rule::S18))
+    };
+    rows.settle(pass, &summary.id, row);
+    Ok(())
+}
+
+/// Looks again for the messages of notices, where it is time; when it is for the next one, ms since the epoch.
+pub(in crate::sync) async fn look_again<H: Host>(pass: &Pass<'_, H>) -> Step<Option<u64>> {
+    let waiting = ledger::page::<NoticeRow>(pass.host, NOTICES, None, PER_PASS).await?;
+    let (mut next, mut changes) = (None, Vec::new());
+    for (id, mut row) in waiting.rows {
+        let now = pass.host.now();
+        if row.due_at <= now {
+            let known = ledger::read::<ThreadRow>(pass.host, &thread_key(&row.thread)).await?;
+            let notice = Notice {
+                failures: std::mem::take(&mut row.failures),
+                originals: std::mem::take(&mut row.originals),
+            };
+            let thread = known.is_some().then_some(row.thread.as_str());
+            let told = tell(pass, &Rows::default(), thread, &notice).await?;
+            let age = now.saturating_sub(row.since);
+            if told == Told::Settled || age >= LOOKED_FOR {
+                changes.push(ledger::remove(notice_key(&id)));
+                continue;
+            }
+            row = NoticeRow {
+                due_at: now + age.max(FIRST_AGAIN),
+                failures: notice.failures,
+                originals: notice.originals,
+                ..row
+            };
+            changes.push(ledger::put(notice_key(&id), &row)?);
+        }
+        next = Some(next.map_or(row.due_at, |next: u64| next.min(row.due_at)));
+    }
+    pass.commit(changes).await?;
+    Ok(next)
 }
 
 /// What a notice says.
 struct Notice {
     failures: Vec<Failure>,
-    /// Message-ID of the message it is about, without brackets.
-    original: Option<String>,
+    /// Message-IDs that may be those of the message it is about, without brackets, the likeliest first.
+    originals: Vec<String>,
 }
 
 async fn read<H: Host>(pass: &Pass<'_, H>, reading: &Reading) -> Result<Option<Notice>, GmailError> {
@@ -117,48 +179,111 @@ async fn read<H: Host>(pass: &Pass<'_, H>, reading: &Reading) -> Result<Option<N
         return Ok(None);
     };
     let failures = failures(status);
-    let original = part(|kind| kind.contains("rfc822") || kind.starts_with("message/global"));
-    let original = original.and_then(|original| Envelope::from_raw(original).message_id);
-    let original = original.or_else(|| reading.envelope.in_reply_to.first().cloned());
-    Ok((!failures.is_empty()).then_some(Notice { failures, original }))
+    let returned = part(|kind| kind.contains("rfc822") || kind.starts_with("message/global"));
+    let returned = returned.and_then(|returned| Envelope::from_raw(returned).message_id);
+    let named = returned.into_iter().chain(original_message_id(status));
+    let mut originals: Vec<String> = Vec::new();
+    for id in named.chain(reading.envelope.in_reply_to.iter().cloned()) {
+        if originals.len() < MOST_ORIGINALS && !originals.contains(&id) {
+            originals.push(id);
+        }
+    }
+    Ok((!failures.is_empty()).then_some(Notice { failures, originals }))
 }
 
-/// Tells the CRM whom a message has not reached. The BCC address is nobody.
-async fn tell<H: Host>(pass: &Pass<'_, H>, rows: &Rows, summary: &Summary, notice: &Notice) -> Step {
+/// What became of a notice.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// There is nothing more to do.
+    Settled,
+    /// Its message may be found later.
+    NotYet,
+}
+
+/// Tells the CRM whom a message has not reached. The BCC address is nobody. `thread` is the notice's, if something of it
+/// was delivered.
+async fn tell<H: Host>(pass: &Pass<'_, H>, rows: &Rows, thread: Option<&str>, notice: &Notice) -> Step<Told> {
     let failures = notice.failures.iter();
     let mut undelivered: Vec<Undelivered> = failures
         .filter(|failure| !pass.settings.is_logging(&failure.recipient))
         .map(undelivered_to)
         .collect();
-    if undelivered.is_empty() || notice.original.is_none() || !pass.features().edit_after_log {
-        return Ok(());
+    if undelivered.is_empty() || notice.originals.is_empty() || !pass.features().edit_after_log {
+        return Ok(Told::Settled);
     }
-    for message in pass.gmail.thread(&summary.thread_id).await? {
-        let envelope = Envelope::from_headers(&message.headers());
-        if !is_it(&message, &envelope, notice) {
-            continue;
+    let Some((id, envelope)) = find(pass, thread, notice).await? else {
+        return Ok(Told::NotYet);
+    };
+    let Some(row) = row_of(pass, rows, &id).await? else {
+        return Ok(Told::NotYet);
+    };
+    let recipients = recipient_keys(&envelope);
+    undelivered
+        .retain(|failure| address_key(&failure.recipient).is_some_and(|key| recipients.contains(&key)));
+    if let Fate::Delivered(delivered) = &row.fate
+        && is_told_of(delivered)
+        && !undelivered.is_empty()
+    {
+        let news = MessageUpdate {
+            undelivered,
+            ..update(pass.key_of(&id, delivered), None)
+        };
+        // Mail from the CRM itself is known there by its key when it was told that it is sent.
+        if pass.host.update_messages(vec![news]).await?.pop() != Some(UpdateOutcome::Done) {
+            return Ok(Told::NotYet);
         }
-        let recipients = recipient_keys(&envelope);
-        undelivered
-            .retain(|failure| address_key(&failure.recipient).is_some_and(|key| recipients.contains(&key)));
-        if let Some(key) = key(pass, rows, &message.summary.id).await?
-            && !undelivered.is_empty()
-        {
-            let news = MessageUpdate {
-                undelivered,
-                ..update(key, None)
-            };
-            let told = pass.tell_crm(vec![news]).await?;
-            pass.count(|counts| counts.updates_in += told);
-        }
-        return Ok(());
+        pass.count(|counts| counts.updates_in += 1);
     }
-    Ok(())
+    Ok(Told::Settled)
 }
 
-fn is_it(message: &Metadata, envelope: &Envelope, notice: &Notice) -> bool {
-    s11_sent::is_sent(&message.summary.label_ids)
-        && (envelope.message_id == notice.original || envelope.original_message_id == notice.original)
+/// Of a released contact nothing is told (S31), but who writes too late hears what becomes of their own letter.
+fn is_told_of(delivered: &Delivered) -> bool {
+    !delivered.released || delivered.rule == Rule::S20
+}
+
+/// The message that a notice is about, with its headers: in the notice's thread, or anywhere in the mailbox.
+async fn find<H: Host>(
+    pass: &Pass<'_, H>,
+    thread: Option<&str>,
+    notice: &Notice,
+) -> Step<Option<(String, Envelope)>> {
+    if let Some(thread) = thread {
+        for message in pass.gmail.thread(thread).await? {
+            if let Some(envelope) = envelope_if(&message, notice) {
+                return Ok(Some((message.summary.id, envelope)));
+            }
+        }
+    }
+    for original in &notice.originals {
+        let found = pass.gmail.with_message_id(original).await?;
+        let ids: Vec<&str> = found
+            .iter()
+            .map(|message| message.id.as_str())
+            .take(MOST_FOUND)
+            .collect();
+        for answer in pass.gmail.metadata_of(&ids).await {
+            match answer {
+                Ok(message) => {
+                    if let Some(envelope) = envelope_if(&message, notice) {
+                        return Ok(Some((message.summary.id, envelope)));
+                    }
+                }
+                Err(GmailError::Gone | GmailError::Refused { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The headers of a message, if it is the one that a notice is about.
+fn envelope_if(message: &Metadata, notice: &Notice) -> Option<Envelope> {
+    let envelope = Envelope::from_headers(&message.headers());
+    let is_named = |id: &Option<String>| id.as_ref().is_some_and(|id| notice.originals.contains(id));
+    let is_it = s11_sent::is_sent(&message.summary.label_ids)
+        && (is_named(&envelope.message_id) || is_named(&envelope.original_message_id));
+    is_it.then_some(envelope)
 }
 
 fn undelivered_to(failure: &Failure) -> Undelivered {
@@ -174,17 +299,12 @@ fn undelivered_to(failure: &Failure) -> Undelivered {
     }
 }
 
-/// The key of a message that was delivered, now or before.
-async fn key<H: Host>(pass: &Pass<'_, H>, rows: &Rows, id: &str) -> Step<Option<String>> {
+/// What became of a message, now or before.
+async fn row_of<H: Host>(pass: &Pass<'_, H>, rows: &Rows, id: &str) -> Step<Option<LedgerRow>> {
     let now = rows.ledger.iter().find(|(known, _)| known == id);
-    let row = match now {
-        Some((_, row)) => Some(row.clone()),
-        None => ledger::read::<LedgerRow>(pass.host, &ledger_key(id))
-            .await?
-            .map(|(row, _)| row),
-    };
-    Ok(match row.map(|row| row.fate) {
-        Some(Fate::Delivered(delivered)) => Some(pass.key_of(id, &delivered)),
-        _ => None,
-    })
+    if let Some((_, row)) = now {
+        return Ok(Some(row.clone()));
+    }
+    let row = ledger::read::<LedgerRow>(pass.host, &ledger_key(id)).await?;
+    Ok(row.map(|(row, _)| row))
 }

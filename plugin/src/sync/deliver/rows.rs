@@ -77,18 +77,11 @@ impl Rows {
             ..
         } = &ready.wanted;
         let delivered = Delivered {
-            contact: delivery.contact.id.clone(),
-            rule: delivery.rule,
-            message_id: envelope.message_id.clone(),
             key: (ready.key != pass.message_key(&summary.id)).then(|| ready.key.clone()),
             left_out,
             labels_at: summary.history_id,
             flags: Some(bits(flags(&summary.label_ids))),
-            told: None,
-            carried: false,
-            conflict: None,
-            deleted: false,
-            released: false,
+            ..Delivered::new(&delivery.contact.id, delivery.rule, envelope.message_id.clone())
         };
         self.more
             .push(ledger::mark(held_key(&delivery.address, &summary.id)));
@@ -172,6 +165,7 @@ pub(super) fn row<H: Host>(pass: &Pass<'_, H>, thread: &str, fate: Fate) -> Ledg
         sender: None,
         inputs: Inputs::new(),
         concerns: None,
+        people: Vec::new(),
         version: VERSION.to_owned(),
     }
 }

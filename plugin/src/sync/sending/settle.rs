@@ -50,28 +50,15 @@ pub(in crate::sync) fn ledger_row<H: Host>(
     message_id: Option<String>,
     ids: &SentIds,
 ) -> LedgerRow {
-    let delivered = Delivered {
-        contact: contact.to_owned(),
-        rule: Rule::S20,
-        message_id,
-        key: None,
-        left_out: Vec::new(),
-        labels_at: 0,
-        flags: None,
-        told: None,
-        carried: false,
-        conflict: None,
-        deleted: false,
-        released: false,
-    };
     LedgerRow {
-        fate: Fate::Delivered(delivered),
+        fate: Fate::Delivered(Delivered::new(contact, Rule::S20, message_id)),
         thread: ids.thread.clone(),
         received_at: ids.at,
         decided_at: pass.host.now(),
         sender: Some(pass.connection.address.clone()),
         inputs: Vec::new(),
         concerns: None,
+        people: Vec::new(),
         version: VERSION.to_owned(),
     }
 }

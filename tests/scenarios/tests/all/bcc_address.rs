@@ -1,4 +1,4 @@
-//! S18: mail with the BCC address in Bcc is logged once, whichever way it comes; notices are no messages.
+//! S18: mail with the BCC address in Bcc is logged once, whichever way it comes.
 
 use std::{
     process::{Command, Stdio},
@@ -8,7 +8,7 @@ use std::{
 use gmail_sim::Verification;
 use scenarios::{ANN, BCC_DOMAIN, CrmFault, File, ME, Mail, Moment, Post, Setup, World, bytes_of, replaced};
 use twinbox_host::{
-    contract::{AuditMode, Flags, Subject, UndeliveredKind},
+    contract::{AuditMode, Flags, Subject},
     crm::CrmError,
     smtp::{ListenerLimits, TlsFiles},
 };
@@ -316,111 +316,6 @@ async fn s18_mail_written_in_the_crm_does_not_go_to_the_address() {
         twinbox_host::crm::Delivery::Sent
     ));
     assert!(world.failure(&alone).await.is_some());
-}
-
-#[tokio::test]
-async fn s18_a_notice_about_the_address_is_no_failure_and_one_about_a_recipient_is_shown() {
-    let world = Setup::default()
-        .with_bcc_addresses()
-        .contact("Bob", &["bob@client.example"])
-        .connected()
-        .await;
-    let bcc = world.bcc_address().await;
-    world.sim().bounce(&bcc);
-    to_ann(&world).await.is_sent_from_gmail().await;
-    world.settle().await;
-    let stored = world.only_message("Ann").await;
-    assert_eq!(stored.undelivered, []);
-    assert_eq!(world.gmail().inbox().len(), 1, "Gmail's notice");
-    let notice = world.gmail().inbox()[0].id.clone();
-    let explained = world.explain(&notice).await;
-    assert_eq!(explained.rule, "S18");
-    let about = explained.inputs.iter().find(|input| input.name == "notice-about");
-    let original = stored.message.message_id.clone().unwrap();
-    assert_eq!(about.map(|input| format!("<{}>", input.value)), Some(original));
-
-    world.sim().bounce("gone@client.example");
-    let both = format!("{ANN}, gone@client.example");
-    world
-        .mail()
-        .from_me()
-        .to(&both)
-        .subject("Both")
-        .is_sent_from_gmail()
-        .await;
-    world.settle().await;
-    let messages = world.conversation("Ann").await;
-    assert_eq!(messages.len(), 2, "the notice is no message");
-    let failed = &messages[1].undelivered;
-    assert_eq!(failed.len(), 1);
-    assert_eq!(
-        (failed[0].recipient.as_str(), failed[0].kind),
-        ("gone@client.example", UndeliveredKind::Failed)
-    );
-    assert_eq!(failed[0].status, "5.1.1");
-
-    world.sim().bounce("bob@client.example");
-    let id = world.letter("bob@client.example").await.queued().await;
-    world.settle().await;
-    let sent = world.message(&id).await;
-    assert_eq!(sent.undelivered.len(), 1, "of mail from the CRM too");
-    assert_eq!(world.conversation("Bob").await.len(), 1);
-}
-
-/// A notice as Gmail writes it in another language.
-fn localised(recipient: &str, action: &str, original: &str) -> Vec<u8> {
-    format!(
-        "From: Mail Delivery Subsystem <mailer-daemon@googlemail.com>\r\nTo: {ME}\r\nSubject: Re: Offer\r\n\
-         References: {original}\r\nIn-Reply-To: {original}\r\n\
-         Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\nContent-Type: \
-         multipart/related; boundary=c\r\n\r\n--c\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n** Zustellung \
-         unvollst\u{e4}ndig **\r\n\r\n--c--\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; \
-         googlemail.com\r\n\r\nFinal-Recipient: rfc822; {recipient}\r\nAction: {action}\r\nStatus: 4.4.1\r\n\
-         Diagnostic-Code: smtp; wird\r\n noch versucht\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nMessage-ID: \
-         {original}\r\nSubject: x\r\n\r\nText\r\n--b--\r\n"
-    )
-    .into_bytes()
-}
-
-#[tokio::test]
-async fn s18_notices_are_known_by_their_structure_in_whatever_language() {
-    let world = world().await;
-    let bcc = world.bcc_address().await;
-    // The simulator threads by the subject, which says nothing of a notice.
-    to_ann(&world).await.subject("Offer").is_sent_from_gmail().await;
-    world.sync().await;
-    let sent = world.gmail().sent().remove(0);
-    let original = world.only_message("Ann").await.message.message_id.unwrap();
-    let arrives = |raw: Vec<u8>| {
-        world.tick(1_000);
-        world.sim().deliver(&gmail_sim::Delivery::new(ME, raw)).unwrap()
-    };
-    let delayed = arrives(localised(&bcc, "delayed", &original));
-    assert_eq!(delayed.thread_id, sent.thread_id, "Gmail puts it there");
-    world.settle().await;
-    assert_eq!(world.rule(&delayed.id).await, "S18");
-    assert_eq!(world.only_message("Ann").await.undelivered, []);
-    // Twice, and of somebody who was never written to.
-    for recipient in [ANN, ANN, "never@x.example"] {
-        arrives(localised(recipient, "delayed", &original));
-    }
-    world.settle().await;
-    let late = world.only_message("Ann").await.undelivered;
-    assert_eq!(late.len(), 1, "{late:?}");
-    assert_eq!(
-        (late[0].recipient.as_str(), late[0].kind),
-        (ANN, UndeliveredKind::Delayed)
-    );
-    assert_eq!(late[0].diagnostic, "wird noch versucht");
-    arrives(localised(ANN, "failed", &original));
-    arrives(localised(ANN, "delayed", &original));
-    world.settle().await;
-    let failed = world.only_message("Ann").await.undelivered;
-    assert_eq!(
-        (failed.len(), failed[0].kind),
-        (1, UndeliveredKind::Failed),
-        "what is final stays"
-    );
 }
 
 #[tokio::test]

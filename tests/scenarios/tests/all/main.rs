@@ -8,6 +8,7 @@
 mod attachments;
 mod audit;
 mod bcc_address;
+mod bcc_rules;
 mod bulk;
 mod callback;
 mod connecting;
@@ -21,6 +22,7 @@ mod ledger;
 mod limits;
 mod matching;
 mod nesting;
+mod notices;
 mod privacy;
 mod push;
 mod quota;
