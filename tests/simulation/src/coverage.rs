@@ -10,7 +10,15 @@ use crate::{
 };
 
 /// What happens beside faults and traps.
-const EVENTS: [&str; 23] = [
+const EVENTS: [&str; 35] = [
+    "BCC copy came after the mailbox's",
+    "BCC copy came alone",
+    "BCC copy came first",
+    "BCC copy came twice",
+    "BCC copy met a pass",
+    "BCC copy of an ended connection",
+    "BCC copy put off",
+    "BCC copy refused",
     "CRM outage",
     "Gmail outage",
     "access tokens expired",
@@ -29,10 +37,14 @@ const EVENTS: [&str; 23] = [
     "grant revoked",
     "grant withdrawn",
     "history expired",
+    "host died with a BCC copy",
     "lease held by another",
     "lists changed",
     "mailbox blocked",
+    "notice in a thread of its own",
+    "notice in the thread of its message",
     "push",
+    "recipient shown as not reached",
     "taken out of a CRM",
 ];
 

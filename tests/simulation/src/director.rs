@@ -43,6 +43,7 @@ use crate::{
 
 mod connections;
 mod events;
+mod post;
 
 /// When trouble ends, ms after the start.
 const CALM: u64 = 11 * 60_000;
@@ -84,6 +85,8 @@ pub(crate) struct Director<'p> {
     history: History,
     last_task: TaskId,
     letters: u32,
+    /// What other servers have for BCC addresses.
+    post: Vec<post::Copy>,
 }
 
 /// How far what a user asked to be taken out is.
@@ -109,6 +112,8 @@ enum Work {
     Disconnect,
     /// A host that begins finishes the disconnects that another did not live to finish.
     Finish,
+    /// A copy of a mail at a BCC address is taken in, by its number.
+    Ingest(usize),
 }
 
 /// Whose work it is when it is all tenants'.
@@ -120,6 +125,7 @@ enum Ended {
     Pass(Result<Ran, HostError>, Option<u64>),
     Disconnect(Result<(), HostError>),
     Finish(Result<usize, HostError>),
+    Ingest(usize, Result<contract::Outcome, HostError>),
 }
 
 /// Whether a task has something to do.
@@ -195,6 +201,7 @@ impl<'p> Director<'p> {
             history: History::of(shape),
             last_task: 0,
             letters: 0,
+            post: Vec::new(),
             world,
         };
         for host in 0..shape.hosts {
@@ -229,6 +236,7 @@ impl<'p> Director<'p> {
                 } => self.wake(host, tenant, announced),
                 Due::Restart { host } => self.restart(host),
                 Due::Disconnect { tenant } => self.disconnect(tenant),
+                Due::Post { copy } => self.hand_over(copy),
                 Due::Calm => self.calm(),
             }
             self.bury();
@@ -251,11 +259,16 @@ impl<'p> Director<'p> {
                 .is_some_and(|life| life.ended.is_none());
             is_wanted && self.idle[*tenant] < IDLE
         };
-        self.is_calm && self.tasks.is_empty() && !(0..self.lives.len()).any(|tenant| waits(&tenant))
+        let has_post = self.post.iter().any(post::Copy::waits);
+        self.is_calm
+            && self.tasks.is_empty()
+            && !has_post
+            && !(0..self.lives.len()).any(|tenant| waits(&tenant))
     }
 
     pub(crate) fn end(self) -> Outcome {
         let mut history = self.history;
+        history.logged = self.post.into_iter().map(|copy| copy.logged).collect();
         let hits = self.world.sim.faults_hit();
         history.clock_jumps = hits.get("clock-backward").copied().unwrap_or_default();
         history.clock_leaps = hits.get("clock-forward").copied().unwrap_or_default();
@@ -320,6 +333,10 @@ impl<'p> Director<'p> {
                     Work::Connect => state.schedule(back + 5_000, Due::Connect { tenant }),
                     // The user sees an error and tries again.
                     Work::Disconnect => state.schedule(back + 5_000, Due::Disconnect { tenant }),
+                    Work::Ingest(copy) => {
+                        state.coverage.hit("host died with a BCC copy");
+                        state.schedule(back + 2_000, Due::Post { copy });
+                    }
                     Work::Pass | Work::Finish => {}
                 }
             }
@@ -386,6 +403,8 @@ impl<'p> Director<'p> {
 }
 
 fn crm(shape: &Shape) -> CrmState {
+    let numbers = 0..shape.tenants.len();
+    let accounts: BTreeSet<TenantId> = numbers.map(|number| tenant_id(shape.account(number))).collect();
     let tenants = shape.tenants.iter().enumerate().map(|(number, tenant)| {
         let contacts = tenant.contacts.iter().enumerate().map(|(index, contact)| {
             let address = shape.address(contact.person);
@@ -402,15 +421,25 @@ fn crm(shape: &Shape) -> CrmState {
                 assigned_user: match contact.assigned {
                     Assigned::Nobody => None,
                     Assigned::TheUser => Some(user_id(number).as_str().to_owned()),
-                    Assigned::AColleague => Some("colleague".to_owned()),
+                    Assigned::AColleague => Some(colleague(shape, number)),
                 },
                 private: false,
             }
         });
         (tenant_id(number), TenantCrm::new(shape.crm, contacts.collect()))
     });
+    let tenants = tenants.filter(|(id, _)| accounts.contains(id));
     CrmState {
         tenants: tenants.collect(),
+    }
+}
+
+/// Another user of a tenant than the first.
+fn colleague(shape: &Shape, tenant: usize) -> String {
+    let mut users = shape.tenants.iter();
+    match users.position(|user| user.colleague_of == Some(tenant)) {
+        Some(number) => user_id(number).as_str().to_owned(),
+        None => "colleague".to_owned(),
     }
 }
 

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use gmail_sim::{Contact, Delivery, MessageView, Sim};
 use serde_json::{Value, json};
 
-use crate::plan::{Act, BodyKind, BookAct, Folder, Mail, Place, Shape, Spelling, Writing};
+use crate::plan::{
+    Act, Answer, BodyKind, BookAct, Folder, Mail, Place, Shape, Spelling, Verdict, Way, Writing,
+};
 
 /// Where Gmail publishes what happens.
 pub(crate) const TOPIC: &str = "projects/twinbox/topics/gmail";
@@ -75,6 +77,7 @@ impl People {
             },
             to,
             cc,
+            bcc: None,
             subject: topic(mail.topic, is_first),
             message_id: if is_first {
                 root(mail.mailbox, mail.topic)
@@ -152,8 +155,55 @@ impl People {
     /// The owner of a mailbox sends mail.
     pub(crate) fn send(&mut self, mailbox: usize, to: &[usize], cc: &[usize], writing: Writing, now: u64) {
         let serial = self.serial();
-        let raw = self.letter(mailbox, to, cc, writing, serial, now);
+        let head = self.letter(mailbox, to, cc, writing, serial, now);
+        let raw = URL_SAFE.encode(write(&head, serial, BodyKind::Plain));
         self.call(mailbox, "POST", "messages/send", &json!({"raw": raw}));
+    }
+
+    /// The owner of a mailbox sends mail with this address in Bcc; what left for it, if anything did.
+    pub(crate) fn log(&mut self, mailbox: usize, logged: &ToLog<'_>, now: u64) -> Option<Bytes> {
+        let serial = self.serial();
+        let mut head = self.letter(mailbox, logged.to, logged.cc, Writing::New, serial, now);
+        if logged.way == Way::Elsewhere {
+            return Some(write(&head, serial, logged.body).into());
+        }
+        head.bcc = Some(logged.address.to_owned());
+        let before = self.sim.outside().len();
+        let raw = URL_SAFE.encode(write(&head, serial, logged.body));
+        self.call(mailbox, "POST", "messages/send", &json!({"raw": raw}));
+        let left = self.sim.outside().into_iter().skip(before);
+        let mut copies = left.filter(|copy| copy.recipient == logged.address);
+        copies.next_back().map(|copy| copy.raw)
+    }
+
+    /// A server says of one of the messages that were sent that it was not handed over; the notice's id.
+    pub(crate) fn notice(
+        &mut self,
+        mailbox: usize,
+        pick: usize,
+        recipient: &str,
+        verdict: Verdict,
+        answer: Answer,
+    ) -> Option<String> {
+        let owner = Shape::mailbox(mailbox);
+        let view = self.sim.mailbox(&owner)?;
+        let sent: Vec<&MessageView> = view
+            .messages
+            .iter()
+            .filter(|message| message.has("SENT"))
+            .collect();
+        let original = sent.get(pick.checked_rem(sent.len())?)?;
+        let raw = String::from_utf8_lossy(&original.raw);
+        let (id, subject) = (field(&raw, "Message-ID")?, field(&raw, "Subject")?);
+        let notice = notice(&owner, recipient, &id, &subject, verdict, answer, self.serial());
+        let delivered = self.sim.deliver(&Delivery {
+            mailbox: owner,
+            raw: notice.into(),
+            at: None,
+            key: None,
+            labels: None,
+        });
+        delivered.map(|delivered| delivered.id)
     }
 
     /// The owner of a mailbox does something to one of its messages.
@@ -228,7 +278,8 @@ impl People {
     fn draft(&mut self, mailbox: usize, now: u64) -> String {
         let serial = self.serial();
         let to = serial as usize % self.shape.people;
-        self.letter(mailbox, &[to], &[], Writing::New, serial, now)
+        let head = self.letter(mailbox, &[to], &[], Writing::New, serial, now);
+        URL_SAFE.encode(write(&head, serial, BodyKind::Plain))
     }
 
     fn letter(
@@ -239,12 +290,13 @@ impl People {
         writing: Writing,
         serial: u32,
         now: u64,
-    ) -> String {
+    ) -> Head {
         let address = |person: &usize| self.shape.address(*person);
-        let head = Head {
+        Head {
             from: Shape::mailbox(mailbox),
             to: to.iter().map(address).collect(),
             cc: cc.iter().map(address).collect(),
+            bcc: None,
             subject: match writing {
                 Writing::New => format!("Written in Gmail {serial}"),
                 Writing::Forward => format!("Fwd: News {serial}"),
@@ -252,8 +304,7 @@ impl People {
             message_id: format!("<own-{serial}@corp.example>"),
             reference: None,
             at: now,
-        };
-        URL_SAFE.encode(write(&head, serial, BodyKind::Plain))
+        }
     }
 
     /// A request of the mailbox's owner; the status.
@@ -290,11 +341,21 @@ fn is_own_draft(messages: &[MessageView], id: &str) -> bool {
         .is_some_and(|subject| subject.starts_with("Written in Gmail"))
 }
 
+/// Mail that is to be logged by a BCC address.
+pub(crate) struct ToLog<'l> {
+    pub(crate) to: &'l [usize],
+    pub(crate) cc: &'l [usize],
+    pub(crate) address: &'l str,
+    pub(crate) body: BodyKind,
+    pub(crate) way: Way,
+}
+
 /// The head of a message.
 struct Head {
     from: String,
     to: Vec<String>,
     cc: Vec<String>,
+    bcc: Option<String>,
     subject: String,
     message_id: String,
     reference: Option<String>,
@@ -311,6 +372,45 @@ fn topic(number: u32, is_first: bool) -> String {
 
 fn root(mailbox: usize, topic: u32) -> String {
     format!("<topic-{topic}-{mailbox}@out.example>")
+}
+
+/// The value of a header field that is on one line.
+pub(crate) fn field(raw: &str, name: &str) -> Option<String> {
+    let lines = raw.lines();
+    let mut values = lines.filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    values.next().map(|value| value.trim().to_owned())
+}
+
+/// A notice as another server than Gmail's writes it (RFC 3464).
+fn notice(
+    owner: &str,
+    recipient: &str,
+    original: &str,
+    subject: &str,
+    verdict: Verdict,
+    answer: Answer,
+    serial: u32,
+) -> Vec<u8> {
+    let (subject_of_notice, references) = match answer {
+        Answer::InThread => (
+            format!("Re: {subject}"),
+            format!("References: {original}\r\nIn-Reply-To: {original}\r\n"),
+        ),
+        Answer::Elsewhere => ("Undelivered Mail Returned to Sender".to_owned(), String::new()),
+    };
+    let (action, status) = match verdict {
+        Verdict::Failed => ("failed", "5.1.1"),
+        Verdict::Delayed => ("delayed", "4.4.1"),
+    };
+    format!(
+        "From: Mail Delivery System <mailer-daemon@mx.example>\r\nTo: {owner}\r\nSubject: {subject_of_notice}\r\n\
+         Message-ID: <notice-{serial}@mx.example>\r\n{references}MIME-Version: 1.0\r\nContent-Type: multipart/report; \
+         report-type=delivery-status; boundary=n\r\n\r\n--n\r\nContent-Type: text/plain\r\n\r\nNicht zugestellt\r\n--n\r\n\
+         Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example\r\n\r\nFinal-Recipient: rfc822; \
+         {recipient}\r\nAction: {action}\r\nStatus: {status}\r\n\r\n--n\r\nContent-Type: text/rfc822-headers\r\n\r\n\
+         Subject: {subject}\r\nMessage-ID: {original}\r\n\r\n--n--\r\n"
+    )
+    .into_bytes()
 }
 
 /// The mark by which a message is known anywhere.
@@ -338,6 +438,9 @@ fn write(head: &Head, serial: u32, body: BodyKind) -> Vec<u8> {
         if !list.is_empty() {
             text.extend([name, ": ", &list.join(", "), "\r\n"]);
         }
+    }
+    if let Some(bcc) = &head.bcc {
+        text.extend(["Bcc: ", bcc, "\r\n"]);
     }
     if let Some(reference) = &head.reference {
         text.extend(["In-Reply-To: ", reference, "\r\nReferences: ", reference, "\r\n"]);

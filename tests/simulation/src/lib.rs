@@ -27,6 +27,6 @@ pub use coverage::{Coverage, everything, out_of_reach};
 pub use laboratory::{Laboratory, Outcome, Telling};
 pub use model::Violation;
 pub use mutation::Mutation;
-pub use plan::{Event, Plan, Shape, What};
+pub use plan::{Event, Plan, Shape, What, Worlds};
 pub use shrink::shrink;
 pub use sweep::{Failure, Sweep, sweep};

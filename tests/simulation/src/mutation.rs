@@ -16,7 +16,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Component("cursor-before-messages"),
         Self::Component("row-dropped-on-error"),
         Self::Component("anchor-after-listing"),
@@ -33,6 +33,7 @@ impl Mutation {
         Self::Component("echo-not-suppressed"),
         Self::Component("push-trusted-as-cursor"),
         Self::Component("address-book-before-contacts"),
+        Self::Component("bcc-copy-logged-twice"),
         Self::Component("past-mail-taken"),
         Self::Component("alias-taken-for-contact"),
         Self::StaleLease,

@@ -5,10 +5,16 @@ use gmail_sim::{Behaviour, Fault};
 
 mod address_book;
 mod generate;
+mod only_sharing;
+mod post;
 mod privacy;
 mod sharing;
 
 pub(crate) use generate::is_reachable;
+pub(crate) use post::{Answer, Logging, Unreached, Verdict, Way};
+
+/// How BCC addresses begin.
+const BCC: &str = "log-";
 
 /// All that happens in one world.
 #[derive(Clone, Debug)]
@@ -28,7 +34,7 @@ pub struct Shape {
     pub mailboxes: usize,
     /// People outside, `p0@out.example` and so on. Person `people + n` is the owner of mailbox `n`.
     pub people: usize,
-    /// CRM accounts, each with one user who has one connection.
+    /// CRM accounts, each with one user who has one connection, or with several users of one mailbox.
     pub tenants: Vec<Tenant>,
     /// Hosts that run passes over the same store: one or two.
     pub hosts: usize,
@@ -59,6 +65,10 @@ pub struct Tenant {
     pub sees: Sees,
     /// What its user keeps out from the beginning (T06).
     pub lists: Lists,
+    /// Whether its user's mail is logged by a BCC address (S18).
+    pub logging: Logging,
+    /// The earlier one whose CRM account it is: then this is another user of that account.
+    pub colleague_of: Option<usize>,
 }
 
 /// What a user keeps out (T06).
@@ -226,6 +236,36 @@ pub enum What {
         cc: Vec<usize>,
         /// Whether it is a new message or a forwarded one.
         writing: Writing,
+    },
+    /// The user of a tenant sends mail with the BCC address in Bcc (S18).
+    Logs {
+        /// Whose address.
+        tenant: usize,
+        /// To whom.
+        to: Vec<usize>,
+        /// In copy.
+        cc: Vec<usize>,
+        /// What it looks like.
+        body: BodyKind,
+        /// How it leaves.
+        way: Way,
+        /// When its copies come to the address, ms after it was sent.
+        copies: Vec<u64>,
+    },
+    /// Mail to an address comes back from now on.
+    Bounces(Unreached),
+    /// A server says that mail the owner of a mailbox sent was not handed over.
+    Notice {
+        /// Whose mailbox.
+        mailbox: usize,
+        /// Which of the messages that were sent, modulo their number.
+        pick: usize,
+        /// To whom it was not.
+        about: Unreached,
+        /// What becomes of it.
+        verdict: Verdict,
+        /// Where the notice goes.
+        answer: Answer,
     },
     /// The user of a tenant writes mail in the CRM.
     CrmSends {
@@ -566,10 +606,28 @@ impl TrapKind {
     ];
 }
 
+/// Which worlds there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Worlds {
+    /// All kinds, with all kinds of trouble.
+    #[default]
+    All,
+    /// Three CRM accounts with two users each have one mailbox, and nothing fails.
+    Sharing,
+}
+
 impl Plan {
-    /// The plan of a seed.
+    /// The plan of a seed, of worlds of all kinds.
     pub fn of(seed: u64) -> Self {
-        generate::plan(seed)
+        Self::among(Worlds::All, seed)
+    }
+
+    /// The plan of a seed, of such worlds.
+    pub fn among(worlds: Worlds, seed: u64) -> Self {
+        match worlds {
+            Worlds::All => generate::plan(seed),
+            Worlds::Sharing => only_sharing::plan(seed),
+        }
     }
 }
 
@@ -583,6 +641,23 @@ impl Shape {
             },
             None => format!("p{person}@out.example"),
         }
+    }
+
+    /// The tenant whose CRM account one has: its own, or that of a colleague.
+    pub fn account(&self, tenant: usize) -> usize {
+        self.tenants[tenant].colleague_of.unwrap_or(tenant)
+    }
+
+    /// The BCC address of a tenant's connection, of which it has had so many before.
+    pub fn bcc_address(tenant: usize, before: usize) -> String {
+        let letter = |number: usize| char::from(b"abcdefghijklmnopqrstuvwxyz234567"[number % 32]);
+        let secret: String = [tenant, before / 32, before].into_iter().map(letter).collect();
+        format!("{BCC}{secret:a<26}@log.twinbox.example")
+    }
+
+    /// Whether it is a BCC address.
+    pub fn is_bcc_address(address: &str) -> bool {
+        address.starts_with(BCC)
     }
 
     /// The address of a mailbox's alias.

@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use crate::{Coverage, Laboratory, Plan, Telling, Violation};
+use crate::{Coverage, Laboratory, Plan, Telling, Violation, Worlds};
 
 /// What a sweep over seeds found.
 #[derive(Debug, Default)]
@@ -34,6 +34,7 @@ pub struct Failure {
 /// Runs every seed, or until so many have failed.
 pub fn sweep(
     laboratory: &Laboratory,
+    worlds: Worlds,
     seeds: Range<u64>,
     threads: usize,
     most_failures: usize,
@@ -52,7 +53,7 @@ pub fn sweep(
                     if seed >= seeds.end {
                         break;
                     }
-                    let outcome = laboratory.run(&Plan::of(seed), Telling::Silent);
+                    let outcome = laboratory.run(&Plan::among(worlds, seed), Telling::Silent);
                     own.worlds += 1;
                     own.coverage.merge(&outcome.coverage);
                     if let Some(violation) = outcome.violations.into_iter().next() {

@@ -88,6 +88,11 @@ pub(crate) enum Due {
         /// Whose.
         tenant: usize,
     },
+    /// A copy of a mail is at a BCC address, by its number, or a host hands it over again.
+    Post {
+        /// Which.
+        copy: usize,
+    },
     /// Trouble ends.
     Calm,
     /// A host looks whether a connection has something to do.

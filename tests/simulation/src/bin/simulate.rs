@@ -7,9 +7,9 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use simulation::{
-    Coverage, Laboratory, Mutation, Outcome, Plan, Telling, everything, out_of_reach, shrink, sweep,
+    Coverage, Laboratory, Mutation, Outcome, Plan, Telling, Worlds, everything, out_of_reach, shrink, sweep,
 };
 
 /// Runs the real component in simulated worlds and checks how each of them ends.
@@ -36,16 +36,38 @@ struct Arguments {
     /// A deliberate bug; needs a component built with the feature `mutations`.
     #[arg(long)]
     mutation: Option<String>,
+    /// Only worlds of this kind.
+    #[arg(long, value_enum)]
+    only: Option<Only>,
     /// The component; by default the one that was built.
     #[arg(long)]
     component: Option<PathBuf>,
+}
+
+/// Kinds of worlds that can be had alone.
+#[derive(Clone, Copy, ValueEnum)]
+enum Only {
+    /// Three CRM accounts with two users each have one mailbox, and nothing fails.
+    Sharing,
+}
+
+impl Arguments {
+    fn worlds(&self) -> Worlds {
+        match self.only {
+            Some(Only::Sharing) => Worlds::Sharing,
+            None => Worlds::All,
+        }
+    }
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let laboratory = laboratory(&arguments)?;
     match arguments.seed {
-        Some(seed) => Ok(one(&laboratory, seed, arguments.shrink)),
+        Some(seed) => {
+            let plan = Plan::among(arguments.worlds(), seed);
+            Ok(one(&laboratory, plan, arguments.shrink))
+        }
         None => many(&laboratory, &arguments),
     }
 }
@@ -72,8 +94,7 @@ fn laboratory(arguments: &Arguments) -> anyhow::Result<Laboratory> {
 }
 
 /// One world, in words.
-fn one(laboratory: &Laboratory, seed: u64, smaller: bool) -> ExitCode {
-    let mut plan = Plan::of(seed);
+fn one(laboratory: &Laboratory, mut plan: Plan, smaller: bool) -> ExitCode {
     if smaller {
         plan = shrink(laboratory, &plan);
     }
@@ -103,7 +124,7 @@ fn many(laboratory: &Laboratory, arguments: &Arguments) -> anyhow::Result<ExitCo
     let seeds = from..from + arguments.seeds;
     println!("seeds {} to {}", seeds.start, seeds.end - 1);
     let began = Instant::now();
-    let found = sweep(laboratory, seeds, threads, arguments.failures)?;
+    let found = sweep(laboratory, arguments.worlds(), seeds, threads, arguments.failures)?;
     let seconds = began.elapsed().as_secs_f64();
     table(&found.coverage);
     #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
@@ -123,12 +144,13 @@ fn many(laboratory: &Laboratory, arguments: &Arguments) -> anyhow::Result<ExitCo
         return Ok(ExitCode::SUCCESS);
     };
     println!("\nseed {}, as small as it gets:", first.seed);
-    let plan = shrink(laboratory, &Plan::of(first.seed));
+    let plan = shrink(laboratory, &Plan::among(arguments.worlds(), first.seed));
     let outcome = laboratory.run(&plan, Telling::EveryCall);
     for line in &outcome.lines {
         println!("{line}");
     }
-    println!("To see it again: simulate --seed {} --shrink", first.seed);
+    let only = arguments.only.map_or("", |_| " --only sharing");
+    println!("To see it again: simulate{only} --seed {} --shrink", first.seed);
     Ok(ExitCode::FAILURE)
 }
 

@@ -20,7 +20,7 @@ use crate::{
     gmail::TOPIC,
     model::Generation,
     mutation::Mutation,
-    plan::{AddressBook, Internal, Lists, Sees, Shape},
+    plan::{AddressBook, Internal, Lists, Logging, Sees, Shape},
     ports::vault::scopes,
     world::{Due, State},
 };
@@ -61,7 +61,8 @@ impl Director<'_> {
             let again = |state: &State| state.now + 45_000;
             return self.later(again, Due::Connect { tenant });
         };
-        let is_connecting = |task: &Task| task.tenant == tenant && task.work != Work::Pass;
+        let is_connecting =
+            |task: &Task| task.tenant == tenant && matches!(task.work, Work::Connect | Work::Disconnect);
         let is_active = self.status(tenant) == Some(ConnectionStatus::Active);
         if self.tasks.values().any(is_connecting) || is_active {
             return;
@@ -78,7 +79,7 @@ impl Director<'_> {
         let mailbox = Shape::mailbox(shape.mailbox);
         self.world.consent(&id, &mailbox, scopes(shape.book));
         let scope = Scope {
-            tenant: tenant_id(tenant),
+            tenant: tenant_id(self.plan.shape.account(tenant)),
             user: user_id(tenant),
             connection: id,
             account: mailbox,
@@ -96,6 +97,11 @@ impl Director<'_> {
         }
         if self.plan.shape.tenants[tenant].sees == Sees::Any {
             settings["assigned-users"] = "any".into();
+        }
+        if let Some(before) = self.lives[tenant].len().checked_sub(1)
+            && self.plan.shape.tenants[tenant].logging == Logging::ByAddress
+        {
+            settings["bcc-address"] = Shape::bcc_address(tenant, before).into();
         }
         if let Some(Mutation::Component(name)) = self.mutation {
             settings["mutation"] = name.into();
@@ -223,6 +229,10 @@ impl Director<'_> {
                         life.ended = Some(ended);
                     }
                 }
+            }
+            Ended::Ingest(copy, result) => {
+                drop(state);
+                self.taken_in(copy, result);
             }
             Ended::Finish(result) => {
                 state.trace.line(now, || format!("finish: {result:?}"));
@@ -376,7 +386,7 @@ impl Director<'_> {
     pub(super) fn is_busy(&self, host: usize, tenant: usize) -> bool {
         self.tasks
             .values()
-            .any(|task| task.host == host && task.tenant == tenant)
+            .any(|task| task.host == host && task.tenant == tenant && !matches!(task.work, Work::Ingest(_)))
     }
 
     /// The connection of a tenant that is in the registry and was not ended.
@@ -399,7 +409,7 @@ impl Director<'_> {
 }
 
 /// A guest that traps or is over a limit has a bug, whatever was done to it.
-fn report_trap(state: &mut State, error: &HostError) {
+pub(super) fn report_trap(state: &mut State, error: &HostError) {
     if let HostError::Pass(error) = error {
         state.violation("trap", error.to_string());
     }

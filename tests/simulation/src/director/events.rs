@@ -1,5 +1,6 @@
 //! What the plan says happens, and what people write.
 
+use gmail_sim::MessageView;
 use twinbox_host::{
     contract::{self, Mailbox, OutboundKind, WhenLimited},
     privacy::Privacy,
@@ -7,9 +8,9 @@ use twinbox_host::{
 
 use super::{Director, POLL, PUSH_TAKES, Retract, tenant_id};
 use crate::{
-    gmail::{Done, mark},
-    plan::{Blocked, CrmAct, Keeps, Lists, Patience, Shape, Threading, What},
-    ports::crm::{Delivery, Queued},
+    gmail::{Done, mark, mark_in},
+    plan::{Answer, Blocked, CrmAct, Keeps, Lists, Patience, Shape, Threading, What},
+    ports::crm::{Delivery, News, Queued},
     world::Due,
 };
 
@@ -44,6 +45,27 @@ impl Director<'_> {
                 cc,
                 writing,
             } => self.people.send(*mailbox, to, cc, *writing, now),
+            What::Logs { .. } => self.log(what, now),
+            What::Bounces(who) => {
+                let address = self.unreached(*who);
+                self.world.sim.bounce(&address);
+            }
+            What::Notice {
+                mailbox,
+                pick,
+                about,
+                verdict,
+                answer,
+            } => {
+                let address = self.unreached(*about);
+                let notice = self.people.notice(*mailbox, *pick, &address, *verdict, *answer);
+                if notice.is_some() {
+                    self.world.lock().coverage.hit(match answer {
+                        Answer::InThread => "notice in the thread of its message",
+                        Answer::Elsewhere => "notice in a thread of its own",
+                    });
+                }
+            }
             What::CrmSends { .. } => self.queue(what, now),
             What::CrmActs { tenant, act, pick } => self.act_in_crm(*tenant, *act, *pick, now),
             What::Lists { tenant, lists } => self.change_lists(*tenant, lists, now),
@@ -61,11 +83,28 @@ impl Director<'_> {
                 self.people.change_book(*mailbox, *act, *pick);
                 self.world.lock().coverage.hit("address book changed");
             }
+            What::Push { mailbox, copies } => {
+                self.people.watch(*mailbox);
+                // Late and doubled: it says what the latest said.
+                let announced = self.announced.get(mailbox).copied();
+                self.push(*mailbox, *copies, announced);
+            }
+            _ => self.strike(what, now),
+        }
+    }
+
+    /// Trouble that the plan has.
+    fn strike(&mut self, what: &What, now: u64) {
+        match what {
             What::Fault(fault) => self.world.sim.inject(fault.clone()),
             What::Trap(trap) => self.world.lock().traps.push(trap.clone()),
             What::CrmOutage { tenant, lasts } => {
                 let mut state = self.world.lock();
-                if let Some(crm) = state.crm.tenants.get_mut(&tenant_id(*tenant)) {
+                if let Some(crm) = state
+                    .crm
+                    .tenants
+                    .get_mut(&tenant_id(self.plan.shape.account(*tenant)))
+                {
                     crm.down_until = now + lasts;
                 }
             }
@@ -99,17 +138,12 @@ impl Director<'_> {
                 state.furthest = (skew.min(behind), skew.max(ahead));
                 state.coverage.hit("clock jumped");
             }
-            What::Push { mailbox, copies } => {
-                self.people.watch(*mailbox);
-                // Late and doubled: it says what the latest said.
-                let announced = self.announced.get(mailbox).copied();
-                self.push(*mailbox, *copies, announced);
-            }
             What::Conflict { tenant } => {
                 if let Some(id) = self.current(*tenant) {
                     self.world.lock().store.touch(&id);
                 }
             }
+            _ => {}
         }
     }
 
@@ -197,7 +231,11 @@ impl Director<'_> {
     /// The user of a tenant makes a conversation private, or opens it again.
     fn keep(&mut self, tenant: usize, contact: usize, keeps: Keeps, now: u64) {
         let mut state = self.world.lock();
-        let Some(crm) = state.crm.tenants.get_mut(&tenant_id(tenant)) else {
+        let Some(crm) = state
+            .crm
+            .tenants
+            .get_mut(&tenant_id(self.plan.shape.account(tenant)))
+        else {
             return;
         };
         if crm.contacts.is_empty() {
@@ -225,7 +263,10 @@ impl Director<'_> {
             return;
         };
         let mut state = self.world.lock();
-        let crm = state.crm.tenants.get_mut(&tenant_id(tenant));
+        let crm = state
+            .crm
+            .tenants
+            .get_mut(&tenant_id(self.plan.shape.account(tenant)));
         let Some(key) = crm.and_then(|crm| crm.act(&connection, act, pick, now)) else {
             return;
         };
@@ -240,12 +281,29 @@ impl Director<'_> {
                 announced: None,
             },
         );
+        drop(state);
+        let mailbox = self.plan.shape.tenants[tenant].mailbox;
         if act == CrmAct::Delete
-            && let Some((_, id)) = key.rsplit_once('/')
+            && let Some(id) = self.id_of(mailbox, &key)
         {
-            let mailbox = self.plan.shape.tenants[tenant].mailbox;
-            self.history.trashed_in_crm.insert((mailbox, id.to_owned()));
+            self.history.trashed_in_crm.insert((mailbox, id));
         }
+    }
+
+    /// Gmail's id of the message that a CRM has under a key, also of what came to a BCC address (S18).
+    fn id_of(&self, mailbox: usize, key: &str) -> Option<String> {
+        if let Some((_, id)) = key.strip_prefix("gmail/").and_then(|rest| rest.rsplit_once('/')) {
+            return Some(id.to_owned());
+        }
+        let state = self.world.lock();
+        let mut rows = state.crm.tenants.values().flat_map(|crm| &crm.rows);
+        let row = rows.find(|row| row.message.key == key)?;
+        let mark = mark_in(&row.message.content.text)?;
+        let view = self.world.sim.mailbox(&Shape::mailbox(mailbox))?;
+        let is_it = |message: &&MessageView| {
+            message.has("SENT") && mark_in(&String::from_utf8_lossy(&message.raw)) == Some(mark)
+        };
+        Some(view.messages.iter().find(is_it)?.id.clone())
     }
 
     /// The user of a tenant writes mail in the CRM.
@@ -267,7 +325,11 @@ impl Director<'_> {
         let serial = self.people.serial();
         self.letters += 1;
         let mut state = self.world.lock();
-        let Some(crm) = state.crm.tenants.get_mut(&tenant_id(*tenant)) else {
+        let Some(crm) = state
+            .crm
+            .tenants
+            .get_mut(&tenant_id(self.plan.shape.account(*tenant)))
+        else {
             return;
         };
         if crm.contacts.is_empty() {
@@ -312,6 +374,7 @@ impl Director<'_> {
             outbound,
             attachment: vec![b'x'; *attachment].into(),
             state: Delivery::Waits,
+            news: News::new(),
         });
         let at = now + state.between(0, 10_000);
         let host = usize::try_from(state.between(0, self.hosts.len() as u64)).unwrap_or_default();

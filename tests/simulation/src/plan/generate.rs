@@ -5,9 +5,9 @@ use gmail_sim::{Behaviour, Fault, FaultKind};
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 
 use super::{
-    Act, AddressBook, Assigned, Blocked, BodyKind, Contact, CrmAct, CrmKind, Event, Folder, Lists, Mail,
-    Patience, Place, Plan, Port, Sees, Shape, Spelling, Tenant, Threading, Trap, TrapKind, What, Writing,
-    address_book, privacy, sharing,
+    Act, AddressBook, Assigned, Blocked, BodyKind, Contact, CrmAct, CrmKind, Event, Folder, Lists, Logging,
+    Mail, Patience, Place, Plan, Port, Sees, Shape, Spelling, Tenant, Threading, Trap, TrapKind, What,
+    Writing, address_book, post, privacy, sharing,
 };
 use crate::world::is_possible;
 
@@ -69,6 +69,7 @@ pub(super) fn plan(seed: u64) -> Plan {
     events.extend(address_book::draw(seed, &mut shape, HORIZON));
     events.extend(privacy::draw(seed, &mut shape, HORIZON));
     events.extend(sharing::draw(seed, &mut shape, HORIZON));
+    events.extend(post::draw(seed, &mut shape, HORIZON));
     events.sort_by_key(|event| event.at);
     Plan { seed, shape, events }
 }
@@ -131,6 +132,8 @@ impl Draw {
             book: AddressBook::Unticked,
             sees: Sees::Own,
             lists: Lists::default(),
+            logging: Logging::default(),
+            colleague_of: None,
         }
     }
 

@@ -8,7 +8,8 @@ use twinbox_host::{
     body::Body,
     contract::{
         Attachment, Change, ChangePage, Contact, Features, Flags, Message, MessageUpdate, Outbound,
-        OutboundOutcome, Person, PersonOutcome, PutOutcome, Sent, UpdateOutcome,
+        OutboundOutcome, Person, PersonOutcome, PutOutcome, Sent, Undelivered, UndeliveredKind,
+        UpdateOutcome,
     },
     crm::{Crm, CrmError},
     scope::{ConnectionId, Scope, TenantId},
@@ -64,9 +65,14 @@ pub(crate) struct Row {
     pub(crate) wanted: Option<Flags>,
     /// How often the sync told what the CRM itself had said.
     pub(crate) echoes: u32,
+    /// Whom it has not reached, as the sync said.
+    pub(crate) news: News,
     /// It was put or looked for again: whoever does not know that it is here says how it is, which is no echo.
     is_met_again: bool,
 }
+
+/// Whom a message has not reached, by address in lower case.
+pub(crate) type News = BTreeMap<String, UndeliveredKind>;
 
 /// What ties a message to the mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +87,11 @@ impl Row {
     pub(crate) fn is_released(&self) -> bool {
         self.bond == Bond::Released
     }
+
+    /// Whether it came to a BCC address before the mailbox's copy was known (S18).
+    pub(crate) fn is_logged(&self) -> bool {
+        self.message.key.starts_with("bcc/")
+    }
 }
 
 /// Mail that was written in the CRM.
@@ -90,6 +101,7 @@ pub(crate) struct Queued {
     pub(crate) outbound: Outbound,
     pub(crate) attachment: Bytes,
     pub(crate) state: Delivery,
+    pub(crate) news: News,
 }
 
 /// What is known of it.
@@ -140,6 +152,7 @@ impl TenantCrm {
             is_removed: false,
             wanted: None,
             echoes: 0,
+            news: News::new(),
             is_met_again: false,
         });
         PutOutcome::Stored(message.key.clone())
@@ -185,8 +198,14 @@ impl TenantCrm {
                 UpdateOutcome::Gone
             };
         }
-        let found = self.rows.iter_mut().filter(|row| row.message.key == update.key);
         let mut outcome = UpdateOutcome::Gone;
+        for queued in &mut self.outbound {
+            if matches!(&queued.state, Delivery::Sent(sent) if sent.key == update.key) {
+                learn(&mut queued.news, &update.undelivered);
+                outcome = UpdateOutcome::Done;
+            }
+        }
+        let found = self.rows.iter_mut().filter(|row| row.message.key == update.key);
         for row in found {
             if let Some(flags) = update.flags {
                 let is_echo = row.wanted == Some(flags) && row.message.flags == flags && !row.is_met_again;
@@ -194,6 +213,7 @@ impl TenantCrm {
                 row.is_met_again = false;
                 row.message.flags = flags;
             }
+            learn(&mut row.news, &update.undelivered);
             row.is_deleted |= update.deleted;
             if update.released {
                 row.bond = Bond::Released;
@@ -201,6 +221,18 @@ impl TenantCrm {
             outcome = UpdateOutcome::Done;
         }
         outcome
+    }
+}
+
+/// What is final stays.
+fn learn(news: &mut News, undelivered: &[Undelivered]) {
+    for failure in undelivered {
+        let known = news
+            .entry(failure.recipient.to_lowercase())
+            .or_insert(failure.kind);
+        if failure.kind == UndeliveredKind::Failed {
+            *known = failure.kind;
+        }
     }
 }
 
@@ -395,6 +427,9 @@ impl Crm for Ports {
         self.crm(scope, Port::CrmUpdate, line, |state, scope| {
             if updates.iter().any(|update| update.released) {
                 state.coverage.hit("contact released");
+            }
+            if updates.iter().any(|update| !update.undelivered.is_empty()) {
+                state.coverage.hit("recipient shown as not reached");
             }
             let tenant = tenant(state, scope)?;
             Ok(updates.iter().map(|update| tenant.update(update)).collect())

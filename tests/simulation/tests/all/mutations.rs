@@ -1,6 +1,6 @@
 //! Each deliberate bug is found within 2,000 seeds: so the checker works.
 
-use simulation::{Mutation, sweep};
+use simulation::{Mutation, Worlds, sweep};
 
 use crate::{FROM, laboratory};
 
@@ -10,7 +10,7 @@ const SEEDS: u64 = 2_000;
 /// The rule that the first failing world broke.
 fn found(name: &str) -> &'static str {
     let mutation = Mutation::named(name).unwrap();
-    let found = sweep(&laboratory(Some(mutation)), FROM..FROM + SEEDS, 1, 1).unwrap();
+    let found = sweep(&laboratory(Some(mutation)), Worlds::All, FROM..FROM + SEEDS, 1, 1).unwrap();
     let failure = found.failures.first();
     let failure = failure.unwrap_or_else(|| panic!("{name} was not found in {} worlds", found.worlds));
     println!("{name}: seed {}: {}", failure.seed, failure.violation.text);
@@ -48,6 +48,7 @@ mutations! {
     an_echo_that_is_not_suppressed_is_found "echo-not-suppressed" ["S17"];
     a_push_that_is_trusted_as_a_cursor_is_found "push-trusted-as-cursor" ["T01", "cursor", "S17"];
     an_address_book_that_is_done_before_the_crm_has_it_is_found "address-book-before-contacts" ["S08"];
+    a_bcc_copy_that_is_logged_twice_is_found "bcc-copy-logged-twice" ["S10", "S23"];
     past_mail_that_is_taken_is_found "past-mail-taken" ["S10"];
     an_alias_that_is_taken_for_a_contact_is_found "alias-taken-for-contact" ["S10", "S15"];
     a_stale_lease_that_may_commit_is_found "stale-lease" ["lease", "cursor"];
