@@ -270,6 +270,8 @@ pub(super) struct Message {
     rule: String,
     /// How it left.
     delivery: Delivery,
+    /// Recipients that it has not reached, as far as that is known.
+    undelivered: Vec<Undelivered>,
     /// Deleted at the provider or here.
     deleted: bool,
     /// The contact is no longer synced here.
@@ -321,8 +323,46 @@ impl From<StoredMessage> for Message {
             }),
             rule: message.rule,
             delivery: stored.delivery.into(),
+            undelivered: stored.undelivered.into_iter().map(Into::into).collect(),
             deleted: stored.deleted,
             released: stored.released,
+        }
+    }
+}
+
+/// What becomes of a copy that was not handed over.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+enum UndeliveredKind {
+    /// It is not tried again.
+    Failed,
+    /// It is late, and still being tried.
+    Delayed,
+}
+
+/// A recipient that a message has not reached.
+#[derive(Debug, Serialize, ToSchema)]
+struct Undelivered {
+    /// The address.
+    recipient: String,
+    /// Whether that is final.
+    kind: UndeliveredKind,
+    /// Enhanced status code of RFC 3463, or the server's; empty when there is none.
+    status: String,
+    /// What the recipient's server said, on one line; empty when that is not known.
+    diagnostic: String,
+}
+
+impl From<contract::Undelivered> for Undelivered {
+    fn from(found: contract::Undelivered) -> Self {
+        Self {
+            recipient: found.recipient,
+            kind: match found.kind {
+                contract::UndeliveredKind::Failed => UndeliveredKind::Failed,
+                contract::UndeliveredKind::Delayed => UndeliveredKind::Delayed,
+            },
+            status: found.status,
+            diagnostic: found.diagnostic,
         }
     }
 }

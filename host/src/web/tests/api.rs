@@ -1,5 +1,8 @@
 use super::{signing_in::Office, *};
-use crate::people::NewToken;
+use crate::{
+    contract::{MessageUpdate, Undelivered, UndeliveredKind},
+    people::NewToken,
+};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
@@ -99,6 +102,35 @@ async fn a_program_reads_and_marks_what_its_tenant_has_and_nothing_else() {
     assert_eq!(status, StatusCode::NOT_FOUND);
     let (status, _) = ann.ask("DELETE", &format!("/messages/{id}"), None, "").await;
     assert_eq!(status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn s18_a_program_sees_whom_a_message_has_not_reached() {
+    let office = Office::new().await;
+    let id = put(&office.crm, "t", message("k1", &office.bob)).await;
+    let ann = office.program("ann@example.com").await;
+    let (_, before) = ann.get(&format!("/messages/{id}")).await;
+    assert_eq!(before["undelivered"], json!([]));
+    let news = MessageUpdate {
+        key: "k1".into(),
+        flags: None,
+        deleted: false,
+        released: false,
+        retracted: None,
+        undelivered: vec![Undelivered {
+            recipient: "gone@x.example".into(),
+            kind: UndeliveredKind::Failed,
+            status: "5.1.1".into(),
+            diagnostic: "no such user".into(),
+        }],
+    };
+    let scope = scope("t", "ann", "c");
+    office.crm.update_messages(&scope, &[news]).await.unwrap();
+    let (_, after) = ann.get(&format!("/messages/{id}")).await;
+    let expected = json!([{
+        "recipient": "gone@x.example", "kind": "failed", "status": "5.1.1", "diagnostic": "no such user",
+    }]);
+    assert_eq!(after["undelivered"], expected);
 }
 
 #[tokio::test]
