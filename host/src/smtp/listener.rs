@@ -8,8 +8,8 @@ use std::{
 };
 
 use tokio::{
-    io::AsyncWriteExt,
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    net::TcpListener,
     task::AbortHandle,
     time::timeout,
 };
@@ -159,6 +159,14 @@ impl Listener {
         self
     }
 
+    /// Serves one connection that was accepted elsewhere, until it ends.
+    pub async fn serve<S>(&self, stream: S, peer: IpAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        session(self.shared.clone(), stream, peer).await;
+    }
+
     /// Serves the connections of a socket.
     pub async fn start(self, address: SocketAddr) -> std::io::Result<Listening> {
         let socket = TcpListener::bind(address).await?;
@@ -212,7 +220,10 @@ async fn accept(shared: Arc<Shared>, socket: TcpListener) {
     }
 }
 
-async fn session(shared: Arc<Shared>, mut stream: TcpStream, peer: IpAddr) {
+async fn session<S>(shared: Arc<Shared>, mut stream: S, peer: IpAddr)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
     let Some(_open) = Open::enter(&shared, peer) else {
         // Whoever does not take it in time goes without.
         let _ = timeout(

@@ -138,7 +138,7 @@ impl Spool {
     }
 
     /// The bytes of a mail.
-    pub(super) async fn read(&self, mail: &Spooled) -> Result<Body, StoreError> {
+    pub async fn read(&self, mail: &Spooled) -> Result<Body, StoreError> {
         let (id, size) = (mail.mail, mail.size);
         let first = chunk(&self.database, id, 0).await?;
         if first.len() as u64 == size {
@@ -161,7 +161,7 @@ impl Spool {
     }
 
     /// It was handed over, or is nobody's any more.
-    pub(super) async fn done(&self, mail: &Spooled) -> Result<(), StoreError> {
+    pub async fn done(&self, mail: &Spooled) -> Result<(), StoreError> {
         let (id, content) = (mail.id, mail.mail);
         self.database
             .write(move |sql| {

@@ -30,6 +30,8 @@ pub mod push;
 #[cfg(feature = "sandbox")]
 mod scripted;
 pub mod seeds;
+#[cfg(feature = "sandbox")]
+pub mod smtp;
 
 pub use choices::Choices;
 

@@ -1,11 +1,12 @@
 //! The targets that run components.
 
-use fuzz::{exports, imports, push};
+use fuzz::{exports, imports, push, smtp};
 
 use crate::{BRIEF, LONGEST, targets};
 
 targets! {
     push_payloads => push::target,
+    s18_sessions_of_other_servers => smtp::target,
     values_that_the_component_is_given => exports::target,
     values_that_the_host_is_given => imports::target,
 }
