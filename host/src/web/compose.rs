@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use axum::{extract::Query, response::Html as HtmlResponse};
+use axum::extract::Query;
+use maud::{Markup, html};
 
 use super::{
     Desk,
@@ -10,7 +11,6 @@ use super::{
     conversations::name_of,
     failure::{Failure, described},
     guard::{Visitor, random_text},
-    html::{Html, html},
     layout::{self, Section},
     message::mailbox_text,
 };
@@ -101,7 +101,7 @@ pub(super) async fn page(
     desk: Desk,
     visitor: Visitor,
     Query(query): Query<HashMap<String, String>>,
-) -> Result<HtmlResponse<String>, Failure> {
+) -> Result<Markup, Failure> {
     let draft = match query.get("contact") {
         Some(id) => {
             let contact = desk.crm.contact(&desk.tenant, id).await?;
@@ -118,24 +118,30 @@ pub(super) async fn written(
     visitor: &Visitor,
     draft: &Draft,
     trouble: Option<&Trouble>,
-) -> Result<HtmlResponse<String>, Failure> {
+) -> Result<Markup, Failure> {
     let contacts = desk.crm.list_contacts(&desk.tenant, Paging::default()).await?;
     let form = match mailbox(desk).await? {
         None => no_mailbox(),
-        Some(_) if contacts.is_empty() => html!(
-            "<p class=\"note\">There is nobody to write to yet. <a href=\"/contacts\">Add a contact</a> first.</p>"
-        ),
+        Some(_) if contacts.is_empty() => html! {
+            p.note { "There is nobody to write to yet. " a href="/contacts" { "Add a contact" } " first." }
+        },
         Some(mailbox) => form(draft, &mailbox, &contacts, visitor),
     };
-    let trouble = trouble.map(|trouble| {
-        html!((described(trouble)) "<p class=\"note\">Nothing was sent. Files have to be chosen again.</p>")
-    });
     let title = if draft.reply.is_empty() {
         "New mail"
     } else {
         "Reply"
     };
-    let main = html!("<main class=\"narrow\"><h1>" (title) "</h1>" (trouble) (form) "</main>");
+    let main = html! {
+        main.narrow {
+            h1 { (title) }
+            @if let Some(trouble) = trouble {
+                (described(trouble))
+                p.note { "Nothing was sent. Files have to be chosen again." }
+            }
+            (form)
+        }
+    };
     Ok(layout::page(title, Section::Compose, &main))
 }
 
@@ -163,81 +169,91 @@ pub(crate) async fn own_connections(desk: &Desk) -> Result<Vec<Connection>, Fail
 }
 
 /// What stands in place of the form while nothing is connected.
-pub(super) fn no_mailbox() -> Html {
-    html!(
-        "<p class=\"note\">Mail can be written once a mailbox is connected. "
-        "<a class=\"button\" href=\"/settings\">Settings</a></p>"
-    )
+pub(super) fn no_mailbox() -> Markup {
+    html! {
+        p.note { "Mail can be written once a mailbox is connected. " a.button href="/settings" { "Settings" } }
+    }
 }
 
 /// The form. Without a contact in the draft it has to be chosen from `contacts`.
-pub(super) fn form(draft: &Draft, mailbox: &Connection, contacts: &[Contact], visitor: &Visitor) -> Html {
-    let waits = (mailbox.status != ConnectionStatus::Active).then(|| {
-        html!(
-            "<p class=\"note\">The mailbox is not connected right now: what you write waits until it is.</p>"
-        )
-    });
-    html!(
-        "<form class=\"write\" method=\"post\" action=\"/send\" enctype=\"multipart/form-data\">" (visitor.field())
-        "<input type=\"hidden\" name=\"key\" autocomplete=\"off\" value=\"" (random_text()) "\">"
-        "<input type=\"hidden\" name=\"reply\" value=\"" (draft.reply) "\">"
-        (waits) "<p class=\"muted\">From " (mailbox.address) "</p>" (contact_field(draft, contacts))
-        (line("to", "To", &draft.to, "Several addresses are separated by commas"))
-        "<details" (html_if(!(draft.cc.is_empty() && draft.bcc.is_empty()), " open")) "><summary>Cc, Bcc</summary>"
-        (line("cc", "Cc", &draft.cc, "")) (line("bcc", "Bcc", &draft.bcc, "Nobody else sees these")) "</details>"
-        (line("subject", "Subject", &draft.subject, ""))
-        "<label>Text<textarea name=\"text\" rows=\"9\">" "\n" (draft.text) "</textarea></label>"
-        "<label>Files, up to 25 MB together as they are sent<input type=\"file\" name=\"files\" multiple></label>"
-        "<label>If the day's limit is reached<select name=\"limited\"><option value=\"fail\"" (html_if(!draft.wait, " selected"))
-        ">say so and do not send</option><option value=\"wait\"" (html_if(draft.wait, " selected"))
-        ">send when possible</option></select></label>" (kind_field(draft)) "<p><button class=\"primary\">Send</button></p></form>"
-    )
-}
-
-fn html_if(condition: bool, markup: &'static str) -> Option<Html> {
-    condition.then(|| {
-        let mut html = Html::new();
-        html.literal(markup);
-        html
-    })
+pub(super) fn form(draft: &Draft, mailbox: &Connection, contacts: &[Contact], visitor: &Visitor) -> Markup {
+    html! {
+        form.write method="post" action="/send" enctype="multipart/form-data" {
+            (visitor.field())
+            input type="hidden" name="key" autocomplete="off" value=(random_text());
+            input type="hidden" name="reply" value=(draft.reply);
+            @if mailbox.status != ConnectionStatus::Active {
+                p.note { "The mailbox is not connected right now: what you write waits until it is." }
+            }
+            p.muted { "From " (mailbox.address) }
+            (contact_field(draft, contacts))
+            (line("to", "To", &draft.to, "Several addresses are separated by commas"))
+            details open[!(draft.cc.is_empty() && draft.bcc.is_empty())] {
+                summary { "Cc, Bcc" }
+                (line("cc", "Cc", &draft.cc, ""))
+                (line("bcc", "Bcc", &draft.bcc, "Nobody else sees these"))
+            }
+            (line("subject", "Subject", &draft.subject, ""))
+            // A parser drops the first line break of a text area.
+            label { "Text" textarea name="text" rows="9" { "\n" (draft.text) } }
+            label {
+                "Files, up to 25 MB together as they are sent"
+                input type="file" name="files" multiple;
+            }
+            label {
+                "If the day's limit is reached"
+                select name="limited" {
+                    option value="fail" selected[!draft.wait] { "say so and do not send" }
+                    option value="wait" selected[draft.wait] { "send when possible" }
+                }
+            }
+            @if draft.reply.is_empty() { (kind_field(draft)) }
+            p { button.primary { "Send" } }
+        }
+    }
 }
 
 /// Which way it goes (S22). An answer is a person's.
-fn kind_field(draft: &Draft) -> Option<Html> {
+fn kind_field(draft: &Draft) -> Markup {
     let is_bulk = draft.kind == OutboundKind::Bulk;
-    draft.reply.is_empty().then(|| {
-        html!(
-            "<label>Sent<select name=\"kind\"><option value=\"one-to-one\"" (html_if(!is_bulk, " selected"))
-            ">from the mailbox</option><option value=\"bulk\"" (html_if(is_bulk, " selected"))
-            ">as bulk mail, by the provider; everybody gets a copy of their own</option></select></label>"
-        )
-    })
-}
-
-fn contact_field(draft: &Draft, contacts: &[Contact]) -> Html {
-    if contacts.is_empty() {
-        return html!("<input type=\"hidden\" name=\"contact\" value=\"" (draft.contact) "\">");
+    html! {
+        label {
+            "Sent"
+            select name="kind" {
+                option value="one-to-one" selected[!is_bulk] { "from the mailbox" }
+                option value="bulk" selected[is_bulk] {
+                    "as bulk mail, by the provider; everybody gets a copy of their own"
+                }
+            }
+        }
     }
-    let options: Vec<Html> = contacts
-        .iter()
-        .map(|contact| {
-            let selected = html_if(contact.id == draft.contact, " selected");
-            let address = contact.addresses.first().map_or("", String::as_str);
-            html!(
-                "<option value=\"" (contact.id) "\"" (selected) ">" (name_of(contact)) " · " (address) "</option>"
-            )
-        })
-        .collect();
-    html!(
-        "<label>Contact<select name=\"contact\" required><option value=\"\">Choose…</option>" (options)
-        "</select></label><p class=\"muted\">Without an address below, the contact's first one is used.</p>"
-    )
 }
 
-fn line(name: &str, label: &str, value: &str, hint: &str) -> Html {
-    html!(
-        "<label>" (label) "<input type=\"text\" name=\"" (name) "\" value=\"" (value) "\" placeholder=\"" (hint) "\"></label>"
-    )
+fn contact_field(draft: &Draft, contacts: &[Contact]) -> Markup {
+    if contacts.is_empty() {
+        return html! { input type="hidden" name="contact" value=(draft.contact); };
+    }
+    let address = |contact: &Contact| contact.addresses.first().cloned().unwrap_or_default();
+    html! {
+        label {
+            "Contact"
+            select name="contact" required {
+                option value="" { "Choose…" }
+                @for contact in contacts {
+                    option value=(contact.id) selected[contact.id == draft.contact] {
+                        (name_of(contact)) " · " (address(contact))
+                    }
+                }
+            }
+        }
+        p.muted { "Without an address below, the contact's first one is used." }
+    }
+}
+
+fn line(name: &str, label: &str, value: &str, hint: &str) -> Markup {
+    html! {
+        label { (label) input type="text" name=(name) value=(value) placeholder=(hint); }
+    }
 }
 
 /// The contact's address that the last of its messages came from, or the first one.

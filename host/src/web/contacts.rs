@@ -1,13 +1,14 @@
 //! Contacts: mail is synced with them and nobody else, so there has to be a way to add one.
 
-use axum::response::{Html as HtmlResponse, Redirect};
+use axum::response::Redirect;
+use maud::{Markup, html};
 
 use super::{
     Desk, addresses,
     conversations::name_of,
+    escape::segment,
     failure::Failure,
     guard::{CheckedForm, Visitor},
-    html::{Html, html, segment},
     layout::{self, Section},
 };
 use crate::{
@@ -16,36 +17,42 @@ use crate::{
 };
 
 /// `GET /contacts`: the first 500, and a form for another one.
-pub(super) async fn list(desk: Desk, visitor: Visitor) -> Result<HtmlResponse<String>, Failure> {
+pub(super) async fn list(desk: Desk, visitor: Visitor) -> Result<Markup, Failure> {
     let contacts = desk.crm.list_contacts(&desk.tenant, Paging::default()).await?;
-    let items: Vec<Html> = contacts
-        .iter()
-        .map(|contact| {
-            let assigned = contact
-                .assigned_user
-                .as_ref()
-                .map(|user| html!(" <span class=\"badge\">" (user) "</span>"));
-            let winner = winner_over(contact, &contacts).map(|winner| {
-                html!(
-                    "<br><span class=\"note\">Same address as <a href=\"/conversations/" (segment(&winner.id)) "\">"
-                    (name_of(winner)) "</a>, who was created first and gets the mail.</span>"
-                )
-            });
-            html!(
-                "<li><a href=\"/conversations/" (segment(&contact.id)) "\">" (name_of(contact)) "</a> "
-                "<span class=\"muted\">" (contact.addresses.join(", ")) "</span>" (assigned) (winner) "</li>"
-            )
-        })
-        .collect();
-    let main = html!(
-        "<main class=\"narrow\"><h1>Contacts</h1><p class=\"muted\">Mail with these people is synced, from the time a "
-        "mailbox is connected. Other mail never leaves it.</p><ul class=\"plain\">" (items) "</ul>"
-        "<h2>Add a contact</h2><form class=\"write\" method=\"post\" action=\"/contacts\">" (visitor.field())
-        "<label>Name<input type=\"text\" name=\"name\"></label>"
-        "<label>Addresses, separated by commas<input type=\"text\" name=\"addresses\" required></label>"
-        "<p><button class=\"primary\">Add</button></p></form></main>"
-    );
+    let main = html! {
+        main.narrow {
+            h1 { "Contacts" }
+            p.muted {
+                "Mail with these people is synced, from the time a mailbox is connected. Other mail never leaves it."
+            }
+            ul.plain { @for contact in &contacts { (item(contact, &contacts)) } }
+            h2 { "Add a contact" }
+            form.write method="post" action="/contacts" {
+                (visitor.field())
+                label { "Name" input type="text" name="name"; }
+                label { "Addresses, separated by commas" input type="text" name="addresses" required; }
+                p { button.primary { "Add" } }
+            }
+        }
+    };
     Ok(layout::page("Contacts", Section::Contacts, &main))
+}
+
+fn item(contact: &Contact, all: &[Contact]) -> Markup {
+    html! {
+        li {
+            a href={ "/conversations/" (segment(&contact.id)) } { (name_of(contact)) } " "
+            span.muted { (contact.addresses.join(", ")) }
+            @if let Some(user) = &contact.assigned_user { " " span.badge { (user) } }
+            @if let Some(winner) = winner_over(contact, all) {
+                br;
+                span.note {
+                    "Same address as " a href={ "/conversations/" (segment(&winner.id)) } { (name_of(winner)) }
+                    ", who was created first and gets the mail."
+                }
+            }
+        }
+    }
 }
 
 /// The contact that mail for one of this contact's addresses goes to instead (S16). They are in the order in

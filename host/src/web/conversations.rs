@@ -4,15 +4,16 @@ use std::collections::HashMap;
 
 use axum::{
     extract::{Path, Query},
-    response::{Html as HtmlResponse, Redirect},
+    response::Redirect,
 };
+use maud::{Markup, html};
 
 use super::{
     Desk,
     compose::{self, Draft},
+    escape::segment,
     failure::Failure,
     guard::{CheckedForm, Visitor},
-    html::{Html, html, segment},
     layout::{self, Section, time},
     message,
 };
@@ -30,13 +31,16 @@ const MESSAGES: u32 = 50;
 pub(super) async fn list(
     desk: Desk,
     Query(query): Query<HashMap<String, String>>,
-) -> Result<HtmlResponse<String>, Failure> {
+) -> Result<Markup, Failure> {
     let find = query.get("find").map_or("", |find| find.trim());
     let list = list_of(&desk, find, number(&query, "page"), None).await?;
-    let main = html!(
-        "<main class=\"split list-only\"><h1 class=\"unseen\">Conversations</h1>" (list)
-        "<section class=\"conversation empty\"><p class=\"muted\">Choose a conversation.</p></section></main>"
-    );
+    let main = html! {
+        main.split.list-only {
+            h1.unseen { "Conversations" }
+            (list)
+            section.conversation.empty { p.muted { "Choose a conversation." } }
+        }
+    };
     Ok(layout::page("Conversations", Section::Conversations, &main))
 }
 
@@ -47,7 +51,7 @@ pub(super) async fn one(
     visitor: Visitor,
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
-) -> Result<HtmlResponse<String>, Failure> {
+) -> Result<Markup, Failure> {
     let contact = desk.crm.contact(&desk.tenant, &id).await?;
     let earlier = number(&query, "earlier");
     let paging = Paging {
@@ -67,13 +71,23 @@ pub(super) async fn one(
         None => compose::no_mailbox(),
     };
     let list = list_of(&desk, "", number(&query, "page"), Some(&id)).await?;
-    let main = html!(
-        "<main class=\"split\">" (list) "<section class=\"conversation\">"
-        (head(&contact, &messages, &visitor)) (older(&id, earlier, &messages))
-        "<div id=\"messages\" data-live=\"articles\">" (articles(&messages, &visitor)) "</div>"
-        "<section id=\"write\"><h2>" (if draft.reply.is_empty() { "Write" } else { "Reply" }) "</h2>" (form)
-        "</section></section></main>"
-    );
+    let main = html! {
+        main.split {
+            (list)
+            section.conversation {
+                (head(&contact, &messages, &visitor))
+                (older(&id, earlier, &messages))
+                div #messages data-live="articles" {
+                    @if messages.is_empty() { p.muted { "No messages here." } }
+                    @for stored in &messages { (message::article(stored, &visitor)) }
+                }
+                section #write {
+                    h2 { @if draft.reply.is_empty() { "Write" } @else { "Reply" } }
+                    (form)
+                }
+            }
+        }
+    };
     let title = name_of(&contact);
     Ok(layout::page(title, Section::Conversations, &main))
 }
@@ -125,7 +139,7 @@ fn number(query: &HashMap<String, String>, name: &str) -> u32 {
         .min(1_000_000)
 }
 
-async fn list_of(desk: &Desk, find: &str, page: u32, selected: Option<&str>) -> Result<Html, Failure> {
+async fn list_of(desk: &Desk, find: &str, page: u32, selected: Option<&str>) -> Result<Markup, Failure> {
     let paging = Paging {
         offset: page * LIST_LENGTH,
         limit: LIST_LENGTH + 1,
@@ -133,67 +147,73 @@ async fn list_of(desk: &Desk, find: &str, page: u32, selected: Option<&str>) -> 
     let mut conversations = desk.crm.find_conversations(&desk.tenant, find, paging).await?;
     let more = conversations.len() > LIST_LENGTH as usize;
     conversations.truncate(LIST_LENGTH as usize);
-    let items: Vec<Html> = conversations
-        .iter()
-        .map(|conversation| item(conversation, selected))
-        .collect();
-    let nobody = (items.is_empty() && !find.is_empty())
-        .then(|| html!("<p class=\"muted\">Nobody with mail here is called that.</p>"));
-    let empty = (items.is_empty() && page == 0 && find.is_empty()).then(|| {
-        html!(
-            "<p class=\"muted\">No mail yet. <a href=\"/settings\">Connect a mailbox</a> and "
-            "<a href=\"/contacts\">add a contact</a>; mail with them from then on appears here.</p>"
-        )
-    });
     let also = if find.is_empty() {
         String::new()
     } else {
         format!("&find={}", segment(find))
     };
-    let newer = (page > 0).then(|| html!("<a href=\"/?page=" (page - 1) (also) "\">Newer</a> "));
-    let older = more.then(|| html!("<a href=\"/?page=" (page + 1) (also) "\">Older</a>"));
-    Ok(html!(
-        "<nav class=\"list\" id=\"list\" data-live=\"whole\" aria-label=\"Conversations\">"
-        "<form class=\"find\" method=\"get\" action=\"/\" role=\"search\"><input type=\"search\" name=\"find\" value=\"" (find)
-        "\" maxlength=\"200\" placeholder=\"Find a contact\" aria-label=\"Find a contact\"><button>Find</button></form>" (empty) (nobody)
-        "<ul>" (items) "</ul><p class=\"paging\">" (newer) (older) "</p></nav>"
-    ))
+    Ok(html! {
+        nav.list #list data-live="whole" aria-label="Conversations" {
+            form.find method="get" action="/" role="search" {
+                input type="search" name="find" value=(find) maxlength="200" placeholder="Find a contact"
+                    aria-label="Find a contact";
+                button { "Find" }
+            }
+            @if conversations.is_empty() && !find.is_empty() {
+                p.muted { "Nobody with mail here is called that." }
+            } @else if conversations.is_empty() && page == 0 {
+                p.muted {
+                    "No mail yet. " a href="/settings" { "Connect a mailbox" } " and " a href="/contacts" { "add a contact" }
+                    "; mail with them from then on appears here."
+                }
+            }
+            ul { @for conversation in &conversations { (item(conversation, selected)) } }
+            p.paging {
+                @if page > 0 { a href={ "/?page=" (page - 1) (also) } { "Newer" } " " }
+                @if more { a href={ "/?page=" (page + 1) (also) } { "Older" } }
+            }
+        }
+    })
 }
 
-fn item(conversation: &Conversation, selected: Option<&str>) -> Html {
+fn item(conversation: &Conversation, selected: Option<&str>) -> Markup {
     let contact = &conversation.contact;
-    let current = (selected == Some(&contact.id)).then(|| html!(" aria-current=\"true\""));
-    let unread = (conversation.unread > 0)
-        .then(|| html!(" <span class=\"count\" title=\"unread\">" (conversation.unread) "</span>"));
-    let class = if conversation.unread > 0 { "unread" } else { "" };
-    html!(
-        "<li class=\"" (class) "\"><a href=\"/conversations/" (segment(&contact.id)) "\"" (current) ">"
-        "<span class=\"who\">" (name_of(contact)) (unread) "</span>" (time(conversation.last_message_at))
-        "<span class=\"subject\">" (conversation.subject) "</span><span class=\"snippet\">"
-        (conversation.snippet) "</span></a></li>"
-    )
+    let current = (selected == Some(&contact.id)).then_some("true");
+    html! {
+        li.unread[conversation.unread > 0] {
+            a href={ "/conversations/" (segment(&contact.id)) } aria-current=[current] {
+                span.who {
+                    (name_of(contact))
+                    @if conversation.unread > 0 { " " span.count title="unread" { (conversation.unread) } }
+                }
+                (time(conversation.last_message_at))
+                span.subject { (conversation.subject) }
+                span.snippet { (conversation.snippet) }
+            }
+        }
+    }
 }
 
-fn head(contact: &Contact, messages: &[StoredMessage], visitor: &Visitor) -> Html {
-    let unread = messages
-        .iter()
-        .any(|stored| stored.message.flags.unread && !stored.deleted);
-    let read = unread.then(|| {
-        html!(
-            "<form method=\"post\" action=\"/conversations/" (segment(&contact.id)) "/read\">"
-            (visitor.field()) "<button>Mark all read</button></form>"
-        )
-    });
-    let released = is_released(messages).then(|| {
-        html!(
-            "<p class=\"note\">This conversation is no longer synced: a user answered the contact from another CRM "
-            "account with the same mailbox. What is here stays.</p>"
-        )
-    });
-    html!(
-        "<div class=\"head\"><p class=\"back\"><a href=\"/\">All conversations</a></p><h1>" (name_of(contact)) "</h1>"
-        "<p class=\"muted\">" (contact.addresses.join(", ")) "</p>" (released) (read) "</div>"
-    )
+fn head(contact: &Contact, messages: &[StoredMessage], visitor: &Visitor) -> Markup {
+    let is_unread = |stored: &StoredMessage| stored.message.flags.unread && !stored.deleted;
+    html! {
+        div.head {
+            p.back { a href="/" { "All conversations" } }
+            h1 { (name_of(contact)) }
+            p.muted { (contact.addresses.join(", ")) }
+            @if is_released(messages) {
+                p.note {
+                    "This conversation is no longer synced: a user answered the contact from another CRM account with the "
+                    "same mailbox. What is here stays."
+                }
+            }
+            @if messages.iter().any(is_unread) {
+                form method="post" action={ "/conversations/" (segment(&contact.id)) "/read" } {
+                    (visitor.field()) button { "Mark all read" }
+                }
+            }
+        }
+    }
 }
 
 /// Whether the contact is released (S31): so is the newest message that came or went by the mailbox.
@@ -205,20 +225,14 @@ fn is_released(messages: &[StoredMessage]) -> bool {
     newest.is_some_and(|stored| stored.released)
 }
 
-fn older(contact: &str, earlier: u32, messages: &[StoredMessage]) -> Html {
+fn older(contact: &str, earlier: u32, messages: &[StoredMessage]) -> Markup {
     let path = format!("/conversations/{}", segment(contact));
-    let older = (messages.len() == MESSAGES as usize)
-        .then(|| html!("<a href=\"" (path) "?earlier=" (earlier + MESSAGES) "\">Earlier messages</a> "));
-    let newest = (earlier > 0).then(|| html!("<a href=\"" (path) "\">Newest messages</a>"));
-    html!("<p class=\"paging\">" (older) (newest) "</p>")
-}
-
-fn articles(messages: &[StoredMessage], visitor: &Visitor) -> Vec<Html> {
-    if messages.is_empty() {
-        return vec![html!("<p class=\"muted\">No messages here.</p>")];
+    html! {
+        p.paging {
+            @if messages.len() == MESSAGES as usize {
+                a href={ (path) "?earlier=" (earlier + MESSAGES) } { "Earlier messages" } " "
+            }
+            @if earlier > 0 { a href=(path) { "Newest messages" } }
+        }
     }
-    messages
-        .iter()
-        .map(|stored| message::article(stored, visitor))
-        .collect()
 }

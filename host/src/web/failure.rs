@@ -4,10 +4,10 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use maud::{Markup, html};
 
 use super::{
     connections::Trouble,
-    html::{Html, html},
     layout::{self, Section},
 };
 use crate::{contract::Problem, crm::CrmError};
@@ -18,7 +18,7 @@ pub(crate) struct Failure {
     status: StatusCode,
     trouble: Trouble,
     /// What can be done right here, such as a button.
-    remedy: Html,
+    remedy: Markup,
 }
 
 impl Failure {
@@ -26,12 +26,12 @@ impl Failure {
         Self {
             status,
             trouble,
-            remedy: Html::new(),
+            remedy: Markup::default(),
         }
     }
 
     /// The same with something to click on.
-    pub(super) fn with_remedy(self, remedy: Html) -> Self {
+    pub(super) fn with_remedy(self, remedy: Markup) -> Self {
         Self { remedy, ..self }
     }
 
@@ -170,10 +170,14 @@ impl From<CrmError> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let main = html!(
-            "<main class=\"narrow\"><h1>That did not work</h1>" (described(&self.trouble)) (self.remedy)
-            "<p><a href=\"/\">Conversations</a> · <a href=\"/settings\">Settings</a></p></main>"
-        );
+        let main = html! {
+            main.narrow {
+                h1 { "That did not work" }
+                (described(&self.trouble))
+                (self.remedy)
+                p { a href="/" { "Conversations" } " · " a href="/settings" { "Settings" } }
+            }
+        };
         let section = if self.status == StatusCode::UNAUTHORIZED {
             Section::SignIn
         } else {
@@ -184,11 +188,14 @@ impl IntoResponse for Failure {
 }
 
 /// A trouble within a page.
-pub(super) fn described(trouble: &Trouble) -> Html {
-    html!(
-        "<div class=\"trouble\" role=\"alert\"><p><strong>" (trouble.happened) "</strong></p><p>"
-        (trouble.advice) "</p><p class=\"code\">" (trouble.code) "</p></div>"
-    )
+pub(super) fn described(trouble: &Trouble) -> Markup {
+    html! {
+        div.trouble role="alert" {
+            p { strong { (trouble.happened) } }
+            p { (trouble.advice) }
+            p.code { (trouble.code) }
+        }
+    }
 }
 
 pub(super) async fn no_such_page() -> Failure {

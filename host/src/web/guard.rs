@@ -23,6 +23,7 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac};
+use maud::{Markup, html};
 use sha2::Sha256;
 use url::Url;
 
@@ -30,7 +31,6 @@ use super::{
     WebState,
     desk::{Entered, Entrance},
     failure::Failure,
-    html::{Html, html},
     sign_in::{unavailable, way_in},
 };
 use crate::{api::Problem, people::Person};
@@ -85,8 +85,8 @@ impl Visitor {
     }
 
     /// The token as a form's hidden field. It has to be the form's first.
-    pub(super) fn field(&self) -> Html {
-        html!("<input type=\"hidden\" name=\"csrf\" value=\"" (self.token) "\">")
+    pub(super) fn field(&self) -> Markup {
+        html! { input type="hidden" name="csrf" value=(self.token); }
     }
 
     /// Whether a form came from a page that was made for this browser.

@@ -2,14 +2,15 @@
 
 use axum::{extract::Path, response::Redirect};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use maud::{Markup, html};
 use sha2::{Digest, Sha256};
 
 use super::{
     Desk,
     connections::Trouble,
+    escape::segment,
     failure::{Failure, described},
     guard::{CheckedForm, Visitor},
-    html::{Html, html, segment},
     layout::time,
     parts::file_name,
 };
@@ -20,22 +21,21 @@ use crate::{
 };
 
 /// A message as an article. Its digest tells the page's script whether it has changed.
-pub(super) fn article(stored: &StoredMessage, visitor: &Visitor) -> Html {
+pub(super) fn article(stored: &StoredMessage, visitor: &Visitor) -> Markup {
     let inner = if stored.deleted {
-        html!("<p class=\"muted\">" (time(stored.message.received_at)) " · This message was deleted.</p>")
+        html! { p.muted { (time(stored.message.received_at)) " · This message was deleted." } }
     } else {
         whole(stored, visitor)
     };
-    let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(inner.as_str()));
+    let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(&inner.0));
     let kind = match stored.message.direction {
         Direction::Inbound => "inbound",
         Direction::Outbound => "outbound",
     };
-    let unread = (stored.message.flags.unread && !stored.deleted).then_some(" unread");
-    html!(
-        "<article id=\"message-" (stored.id) "\" class=\"message " (kind) (unread) "\" data-digest=\"" (digest) "\">"
-        (inner) "</article>"
-    )
+    let unread = stored.message.flags.unread && !stored.deleted;
+    html! {
+        article.message.(kind).unread[unread] id={ "message-" (stored.id) } data-digest=(digest) { (inner) }
+    }
 }
 
 /// `POST /messages/{id}/mark`: sets one mark (S17).
@@ -128,120 +128,137 @@ fn marked(flags: Flags, mark: &str) -> Option<Flags> {
     })
 }
 
-fn whole(stored: &StoredMessage, visitor: &Visitor) -> Html {
+fn whole(stored: &StoredMessage, visitor: &Visitor) -> Markup {
     let message = &stored.message;
-    let subject = if message.subject.trim().is_empty() {
-        "(no subject)"
-    } else {
-        &message.subject
+    let subject = match message.subject.trim() {
+        "" => "(no subject)",
+        subject => subject,
     };
-    let released = stored
-        .released
-        .then(|| html!("<p class=\"note\">What becomes of this message in Gmail no longer shows here.</p>"));
-    let cut = message.content.truncated.then(|| {
-        html!("<p class=\"note\">The message was longer than can be kept here; its end was cut off.</p>")
-    });
-    html!(
-        "<header><h2>" (subject) "</h2>" (marks(message.flags)) (people(message))
-        "<p class=\"muted\">" (time(message.received_at)) (dated(message)) "</p>"
-        (message.authentication.as_ref().map(authentication)) "</header>"
-        (delivery(stored, visitor)) (undelivered(&stored.undelivered)) (released) (text(stored)) (cut) (attachments(stored)) (actions(stored, visitor))
-    )
+    html! {
+        header {
+            h2 { (subject) }
+            (marks(message.flags))
+            (people(message))
+            p.muted { (time(message.received_at)) (dated(message)) }
+            @if let Some(found) = &message.authentication { (authentication(found)) }
+        }
+        (delivery(stored, visitor))
+        (undelivered(&stored.undelivered))
+        @if stored.released { p.note { "What becomes of this message in Gmail no longer shows here." } }
+        (text(stored))
+        @if message.content.truncated {
+            p.note { "The message was longer than can be kept here; its end was cut off." }
+        }
+        (attachments(stored))
+        @if !matches!(stored.delivery, Delivery::Queued | Delivery::Deferred(_)) { (actions(stored, visitor)) }
+    }
 }
 
-fn people(message: &Message) -> Html {
+fn people(message: &Message) -> Markup {
     let sender = if message.sender.address.is_empty() {
         "the connected address".to_owned()
     } else {
         mailbox_text(&message.sender)
     };
-    let row = |name: &str, list: &[Mailbox]| {
-        let list: Vec<_> = list.iter().map(mailbox_text).collect();
-        (!list.is_empty()).then(|| html!("<dt>" (name) "</dt><dd>" (list.join(", ")) "</dd>"))
-    };
-    html!(
-        "<dl class=\"people\"><dt>From</dt><dd>" (sender) "</dd>" (row("Reply to", &message.reply_to))
-        (row("To", &message.to)) (row("Cc", &message.cc)) (row("Bcc", &message.bcc)) "</dl>"
-    )
+    let lists = [
+        ("Reply to", &message.reply_to),
+        ("To", &message.to),
+        ("Cc", &message.cc),
+        ("Bcc", &message.bcc),
+    ];
+    html! {
+        dl.people {
+            dt { "From" } dd { (sender) }
+            @for (name, list) in lists {
+                @if !list.is_empty() {
+                    dt { (name) }
+                    dd { (list.iter().map(mailbox_text).collect::<Vec<_>>().join(", ")) }
+                }
+            }
+        }
+    }
 }
 
 /// The Date header, when it says something else than when the message came.
-fn dated(message: &Message) -> Option<Html> {
+fn dated(message: &Message) -> Markup {
     const MINUTES_15: u64 = 15 * 60 * 1_000;
-    message
-        .dated_at
-        .filter(|dated| dated.abs_diff(message.received_at) > MINUTES_15)
-        .map(|dated| html!(" · dated "(time(dated))))
+    let is_odd = |dated: &u64| dated.abs_diff(message.received_at) > MINUTES_15;
+    html! {
+        @if let Some(dated) = message.dated_at.filter(is_odd) { " · dated " (time(dated)) }
+    }
 }
 
-fn marks(flags: Flags) -> Html {
-    let marks: Vec<Html> = [
+fn marks(flags: Flags) -> Markup {
+    let marks = [
         (flags.unread, "Unread"),
         (flags.starred, "Starred"),
         (flags.archived, "Archived"),
         (flags.trashed, "In the trash"),
-    ]
-    .into_iter()
-    .filter(|(set, _)| *set)
-    .map(|(_, name)| html!("<span class=\"badge\">" (name) "</span> "))
-    .collect();
-    html!("<p class=\"badges\">" (marks) "</p>")
+    ];
+    html! {
+        p.badges {
+            @for (set, name) in marks { @if set { span.badge { (name) } " " } }
+        }
+    }
 }
 
 /// What the provider found out about the sender (T08).
-fn authentication(found: &Authentication) -> Html {
-    let results: Vec<Html> = [
+fn authentication(found: &Authentication) -> Markup {
+    let results = [
         ("SPF", &found.spf),
         ("DKIM", &found.dkim),
         ("DMARC", &found.dmarc),
-    ]
-    .into_iter()
-    .filter_map(|(name, result)| {
-        let result = result.as_deref()?;
-        let class = match result {
-            "pass" => "good",
-            "fail" | "softfail" | "permerror" => "bad",
-            _ => "open",
-        };
-        Some(html!("<span class=\"badge " (class) "\">" (name) " " (result) "</span> "))
-    })
-    .collect();
-    let warning = (found.dmarc.as_deref() == Some("fail")).then(|| {
-        html!("<p class=\"note bad\">The sender's domain says this message is not from it. Be careful with its links.</p>")
-    });
-    html!("<p class=\"badges\">" (results) "</p>" (warning))
+    ];
+    let class = |result: &str| match result {
+        "pass" => "good",
+        "fail" | "softfail" | "permerror" => "bad",
+        _ => "open",
+    };
+    html! {
+        p.badges {
+            @for (name, result) in results {
+                @if let Some(result) = result { span.badge.(class(result)) { (name) " " (result) } " " }
+            }
+        }
+        @if found.dmarc.as_deref() == Some("fail") {
+            p.note.bad { "The sender's domain says this message is not from it. Be careful with its links." }
+        }
+    }
 }
 
-fn delivery(stored: &StoredMessage, visitor: &Visitor) -> Html {
-    let again = || {
-        let path = format!(
-            "/conversations/{}?again={}#write",
-            segment(&stored.message.contact_id),
-            segment(&stored.id)
-        );
-        html!("<p><a class=\"button\" href=\"" (path) "\">Write it again</a></p>")
+fn delivery(stored: &StoredMessage, visitor: &Visitor) -> Markup {
+    let contact = segment(&stored.message.contact_id);
+    let again = html! {
+        p {
+            a.button href={ "/conversations/" (contact) "?again=" (segment(&stored.id)) "#write" } { "Write it again" }
+        }
     };
     let cancel = || button(visitor, &stored.id, "cancel", None, "Do not send it");
     match &stored.delivery {
-        Delivery::Mailbox => Html::new(),
-        Delivery::Queued => {
-            html!("<div class=\"state open\"><p>Waits to be sent.</p>" (cancel()) "</div>")
-        }
-        Delivery::Deferred(deferral) => html!(
-            "<div class=\"state open\"><p>Not sent yet; it is sent by itself from " (time(deferral.until)) ".</p>"
-            (described(&Trouble::from(&deferral.problem))) (cancel()) "</div>"
-        ),
-        Delivery::Sent => html!("<p class=\"state good\">Sent.</p>"),
-        Delivery::Failed(problem) => html!(
-            "<div class=\"state bad\"><p>Not sent.</p>" (described(&Trouble::from(problem))) (again()) "</div>"
-        ),
-        Delivery::Unconfirmed(problem) => html!(
-            "<div class=\"state bad\"><p>It is not known whether this was sent. Look " (where_sent(&stored.message))
-            " before you write it again.</p>" (described(&Trouble::from(problem))) (again()) "</div>"
-        ),
-        Delivery::Cancelled => {
-            html!("<div class=\"state open\"><p>Withdrawn before it was sent.</p>" (again()) "</div>")
-        }
+        Delivery::Mailbox => Markup::default(),
+        Delivery::Queued => html! { div.state.open { p { "Waits to be sent." } (cancel()) } },
+        Delivery::Deferred(deferral) => html! {
+            div.state.open {
+                p { "Not sent yet; it is sent by itself from " (time(deferral.until)) "." }
+                (described(&Trouble::from(&deferral.problem)))
+                (cancel())
+            }
+        },
+        Delivery::Sent => html! { p.state.good { "Sent." } },
+        Delivery::Failed(problem) => html! {
+            div.state.bad { p { "Not sent." } (described(&Trouble::from(problem))) (again) }
+        },
+        Delivery::Unconfirmed(problem) => html! {
+            div.state.bad {
+                p {
+                    "It is not known whether this was sent. Look " (where_sent(&stored.message))
+                    " before you write it again."
+                }
+                (described(&Trouble::from(problem)))
+                (again)
+            }
+        },
+        Delivery::Cancelled => html! { div.state.open { p { "Withdrawn before it was sent." } (again) } },
     }
 }
 
@@ -255,93 +272,107 @@ fn where_sent(message: &Message) -> &'static str {
 }
 
 /// Whom it has not reached (S18, S22).
-fn undelivered(failures: &[Undelivered]) -> Option<Html> {
-    let lines: Vec<Html> = failures
-        .iter()
-        .map(|failure| {
-            let what = match failure.kind {
-                UndeliveredKind::Failed => "Not delivered to ",
-                UndeliveredKind::Delayed => "Delayed, and still being tried, for ",
-            };
-            let reason = [failure.status.as_str(), failure.diagnostic.as_str()];
-            let reason: Vec<&str> = reason.into_iter().filter(|text| !text.is_empty()).collect();
-            let reason =
-                (!reason.is_empty()).then(|| html!(" <span class=\"muted\">" (reason.join(" ")) "</span>"));
-            html!("<li>" (what) (failure.recipient) "." (reason) "</li>")
-        })
-        .collect();
-    (!lines.is_empty()).then(|| html!("<div class=\"state bad\"><ul>" (lines) "</ul></div>"))
-}
-
-fn text(stored: &StoredMessage) -> Html {
-    let content = &stored.message.content;
-    if let Some(html) = &content.html {
-        let body = format!("/messages/{}/body", segment(&stored.id));
-        let remote = html.contains("data-remote-src").then(|| {
-            html!(
-                "<p class=\"note\">Images from elsewhere are blocked: fetching them tells the sender that you read this. "
-                "<a href=\"" (body) "?images=show\" target=\"frame-" (stored.id) "\">Show them</a></p>"
-            )
-        });
-        return html!(
-            (remote) "<iframe name=\"frame-" (stored.id) "\" title=\"Text of the message\" loading=\"lazy\" "
-            "sandbox=\"allow-same-origin allow-popups allow-popups-to-escape-sandbox\" src=\"" (body) "\"></iframe>"
-        );
-    }
-    let at = content.quoted_at.map_or(content.text.len(), |at| at as usize);
-    let (own, quoted) = content.text.split_at_checked(at).unwrap_or((&content.text, ""));
-    let quoted = (!quoted.trim().is_empty()).then(|| {
-        html!("<details class=\"quoted\"><summary>Quoted history</summary><div class=\"text\">" (quoted) "</div></details>")
-    });
-    html!("<div class=\"text\">" (own.trim_end()) "</div>" (quoted))
-}
-
-fn attachments(stored: &StoredMessage) -> Option<Html> {
-    let attachments: Vec<Html> = stored
-        .message
-        .attachments
-        .iter()
-        .map(|attachment| {
-            let name = file_name(attachment);
-            let size = size_text(attachment.size);
-            if stored.stored_parts.contains(&attachment.part) {
-                let path = format!(
-                    "/messages/{}/parts/{}",
-                    segment(&stored.id),
-                    segment(&attachment.part)
-                );
-                html!("<li><a href=\"" (path) "\" download>" (name) "</a> <span class=\"muted\">" (size) "</span></li>")
-            } else {
-                html!("<li>" (name) " <span class=\"muted\">" (size) ", on its way</span></li>")
+fn undelivered(failures: &[Undelivered]) -> Markup {
+    let what = |kind: &UndeliveredKind| match kind {
+        UndeliveredKind::Failed => "Not delivered to ",
+        UndeliveredKind::Delayed => "Delayed, and still being tried, for ",
+    };
+    let reason = |failure: &Undelivered| {
+        let reason = [failure.status.as_str(), failure.diagnostic.as_str()];
+        reason.join(" ").trim().to_owned()
+    };
+    html! {
+        @if !failures.is_empty() {
+            div.state.bad {
+                ul {
+                    @for failure in failures {
+                        li { (what(&failure.kind)) (failure.recipient) ". " span.muted { (reason(failure)) } }
+                    }
+                }
             }
-        })
-        .collect();
-    (!attachments.is_empty()).then(|| html!("<ul class=\"attachments\">" (attachments) "</ul>"))
+        }
+    }
 }
 
-fn actions(stored: &StoredMessage, visitor: &Visitor) -> Option<Html> {
-    if matches!(stored.delivery, Delivery::Queued | Delivery::Deferred(_)) {
-        return None;
+fn text(stored: &StoredMessage) -> Markup {
+    let content = &stored.message.content;
+    let Some(body) = &content.html else {
+        return plain(&content.text, content.quoted_at);
+    };
+    let path = format!("/messages/{}/body", segment(&stored.id));
+    let frame = format!("frame-{}", stored.id);
+    html! {
+        @if body.contains("data-remote-src") {
+            p.note {
+                "Images from elsewhere are blocked: fetching them tells the sender that you read this. "
+                a href={ (path) "?images=show" } target=(frame) { "Show them" }
+            }
+        }
+        iframe name=(frame) title="Text of the message" loading="lazy"
+            sandbox="allow-same-origin allow-popups allow-popups-to-escape-sandbox" src=(path) {}
     }
+}
+
+/// Text, with what it quotes folded.
+fn plain(text: &str, quoted_at: Option<u32>) -> Markup {
+    let at = quoted_at.map_or(text.len(), |at| at as usize);
+    let (own, quoted) = text.split_at_checked(at).unwrap_or((text, ""));
+    html! {
+        div.text { (own.trim_end()) }
+        @if !quoted.trim().is_empty() {
+            details.quoted { summary { "Quoted history" } div.text { (quoted) } }
+        }
+    }
+}
+
+fn attachments(stored: &StoredMessage) -> Markup {
+    let attachments = &stored.message.attachments;
+    let message = segment(&stored.id);
+    html! {
+        @if !attachments.is_empty() {
+            ul.attachments {
+                @for attachment in attachments {
+                    @let (name, size) = (file_name(attachment), size_text(attachment.size));
+                    li {
+                        @if stored.stored_parts.contains(&attachment.part) {
+                            @let path = format!("/messages/{message}/parts/{}", segment(&attachment.part));
+                            a href=(path) download { (name) } " " span.muted { (size) }
+                        } @else {
+                            (name) " " span.muted { (size) ", on its way" }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn actions(stored: &StoredMessage, visitor: &Visitor) -> Markup {
     let flags = stored.message.flags;
     let toggle = |set: bool, on: (&'static str, &str), off: (&'static str, &str)| {
         let (mark, name) = if set { off } else { on };
         button(visitor, &stored.id, "mark", Some(mark), name)
     };
-    Some(html!(
-        "<details class=\"actions\"><summary>Actions</summary><div>"
-        (toggle(flags.unread, ("unread", "Mark unread"), ("read", "Mark read")))
-        (toggle(flags.starred, ("starred", "Star"), ("not-starred", "Remove star")))
-        (toggle(flags.archived, ("archived", "Archive"), ("not-archived", "Move to inbox")))
-        (toggle(flags.trashed, ("trashed", "Move to trash"), ("not-trashed", "Take out of trash")))
-        (button(visitor, &stored.id, "delete", None, "Delete")) "</div></details>"
-    ))
+    html! {
+        details.actions {
+            summary { "Actions" }
+            div {
+                (toggle(flags.unread, ("unread", "Mark unread"), ("read", "Mark read")))
+                (toggle(flags.starred, ("starred", "Star"), ("not-starred", "Remove star")))
+                (toggle(flags.archived, ("archived", "Archive"), ("not-archived", "Move to inbox")))
+                (toggle(flags.trashed, ("trashed", "Move to trash"), ("not-trashed", "Take out of trash")))
+                (button(visitor, &stored.id, "delete", None, "Delete"))
+            }
+        }
+    }
 }
 
-fn button(visitor: &Visitor, id: &str, action: &str, mark: Option<&str>, name: &str) -> Html {
-    let path = format!("/messages/{}/{action}", segment(id));
-    let mark = mark.map(|mark| html!("<input type=\"hidden\" name=\"as\" value=\"" (mark) "\">"));
-    html!(
-        "<form method=\"post\" action=\"" (path) "\">" (visitor.field()) (mark) "<button>" (name) "</button></form>"
-    )
+fn button(visitor: &Visitor, id: &str, action: &str, mark: Option<&str>, name: &str) -> Markup {
+    html! {
+        form method="post" action={ "/messages/" (segment(id)) "/" (action) } {
+            (visitor.field())
+            @if let Some(mark) = mark { input type="hidden" name="as" value=(mark); }
+            button { (name) }
+        }
+    }
 }

@@ -13,13 +13,13 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use maud::{Markup, html};
 
 use super::{
     Desk,
     connections::Trouble,
     failure::Failure,
     guard::{CheckedForm, Visitor, cookie, cookie_value, random_text},
-    html::{Html, html},
 };
 use crate::{
     choices::{Choices, GOOGLE_CONTACTS, Wanted},
@@ -90,40 +90,42 @@ pub(super) fn connect_form(
     button: &str,
     offers: &[OptionalScope],
     chosen: &Choices,
-) -> Html {
-    html!(
-        "<form class=\"write\" method=\"post\" action=\"/oauth/connect\">" (visitor.field())
-        "<label>Gmail address (may be left empty)<input type=\"email\" name=\"address\" autocomplete=\"email\"></label>"
-        (contacts_field(offers, chosen))
-        "<p><button class=\"primary\">" (button) "</button></p></form>"
-    )
+) -> Markup {
+    html! {
+        form.write method="post" action="/oauth/connect" {
+            (visitor.field())
+            label {
+                "Gmail address (may be left empty)"
+                input type="email" name="address" autocomplete="email";
+            }
+            @if let Some(field) = contacts_field(offers, chosen) { (field) }
+            p { button.primary { (button) } }
+        }
+    }
 }
 
 /// The button that asks for the same once more.
-pub(super) fn connect_again(visitor: &Visitor, wanted: &Wanted) -> Html {
-    let address = wanted
-        .address
-        .as_ref()
-        .map(|address| html!("<input type=\"hidden\" name=\"address\" value=\"" (address) "\">"));
-    let contacts = wanted
-        .choices
-        .has(GOOGLE_CONTACTS)
-        .then(|| html!("<input type=\"hidden\" name=\"" (GOOGLE_CONTACTS) "\" value=\"on\">"));
-    html!(
-        "<form class=\"write\" method=\"post\" action=\"/oauth/connect\">" (visitor.field()) (address) (contacts)
-        "<p><button class=\"primary\">Connect again</button></p></form>"
-    )
+pub(super) fn connect_again(visitor: &Visitor, wanted: &Wanted) -> Markup {
+    html! {
+        form.write method="post" action="/oauth/connect" {
+            (visitor.field())
+            @if let Some(address) = &wanted.address { input type="hidden" name="address" value=(address); }
+            @if wanted.choices.has(GOOGLE_CONTACTS) { input type="hidden" name=(GOOGLE_CONTACTS) value="on"; }
+            p { button.primary { "Connect again" } }
+        }
+    }
 }
 
 /// The box for the contacts of the account (S08), where the component offers to bring them.
-pub(super) fn contacts_field(offers: &[OptionalScope], chosen: &Choices) -> Option<Html> {
+pub(super) fn contacts_field(offers: &[OptionalScope], chosen: &Choices) -> Option<Markup> {
     let is_offered = offers.iter().any(|offer| offer.setting == GOOGLE_CONTACTS);
-    let checked = chosen.has(GOOGLE_CONTACTS).then(|| html!(" checked"));
     is_offered.then(|| {
-        html!(
-            "<label class=\"check\"><input type=\"checkbox\" name=\"" (GOOGLE_CONTACTS) "\" value=\"on\"" (checked) "> "
-            "Bring the contacts of the Google account into the CRM</label>"
-        )
+        html! {
+            label.check {
+                input type="checkbox" name=(GOOGLE_CONTACTS) value="on" checked[chosen.has(GOOGLE_CONTACTS)];
+                " Bring the contacts of the Google account into the CRM"
+            }
+        }
     })
 }
 

@@ -16,8 +16,8 @@ use axum::{
 
 use super::{
     Desk,
+    escape::segment,
     failure::Failure,
-    html::segment,
     sanitise::{Context, RemoteImages, safe_body},
 };
 use crate::{contract::Attachment, crm::StoredMessage};

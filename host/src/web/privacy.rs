@@ -2,18 +2,16 @@
 
 use std::collections::HashMap;
 
-use axum::{
-    extract::Query,
-    response::{Html as HtmlResponse, Redirect},
-};
+use axum::{extract::Query, response::Redirect};
+use maud::{Markup, html};
 
 use super::{
     Desk,
     connections::Trouble,
     conversations::name_of,
+    escape::segment,
     failure::Failure,
     guard::{CheckedForm, Visitor},
-    html::{Html, html, segment},
     layout::{self, Section},
     settings::{id_field, own},
 };
@@ -24,54 +22,75 @@ pub(super) async fn page(
     desk: Desk,
     visitor: Visitor,
     Query(query): Query<HashMap<String, String>>,
-) -> Result<HtmlResponse<String>, Failure> {
+) -> Result<Markup, Failure> {
     let connection = own(&desk, query.get("connection").map_or("", String::as_str)).await?;
     let private = desk.crm.private_contacts(&desk.tenant).await?;
-    let private: Vec<Html> = private
-        .iter()
-        .map(|contact| private_item(contact, &connection, &visitor))
-        .collect();
-    let main = html!(
-        "<main class=\"narrow\"><h1>Privacy of " (connection.address) "</h1>"
-        (lists_form(&connection, &visitor))
-        "<h2>Private conversations</h2><p>While a conversation is private, none of its mail comes in.</p>"
-        "<ul class=\"plain\">" (private) "</ul>"
-        "<form class=\"write\" method=\"post\" action=\"/settings/privacy/contact\">" (visitor.field()) (id_field(&connection))
-        "<label>Address of a contact<input type=\"text\" name=\"address\"></label><p><button>Make private</button></p></form>"
-        "<h2>Mail that came before</h2><p>What the lists above no longer allow is taken out of here; in the mailbox it stays.</p>"
-        "<form method=\"post\" action=\"/settings/privacy/retract\">" (visitor.field()) (id_field(&connection))
-        "<p><button class=\"danger\">Take it out</button> <a class=\"button\" href=\"/settings\">Back</a></p></form></main>"
-    );
+    let main = html! {
+        main.narrow {
+            h1 { "Privacy of " (connection.address) }
+            (lists_form(&connection, &visitor))
+            h2 { "Private conversations" }
+            p { "While a conversation is private, none of its mail comes in." }
+            ul.plain { @for contact in &private { (private_item(contact, &connection, &visitor)) } }
+            form.write method="post" action="/settings/privacy/contact" {
+                (visitor.field()) (id_field(&connection))
+                label { "Address of a contact" input type="text" name="address"; }
+                p { button { "Make private" } }
+            }
+            h2 { "Mail that came before" }
+            p { "What the lists above no longer allow is taken out of here; in the mailbox it stays." }
+            form method="post" action="/settings/privacy/retract" {
+                (visitor.field()) (id_field(&connection))
+                p { button.danger { "Take it out" } " " a.button href="/settings" { "Back" } }
+            }
+        }
+    };
     Ok(layout::page("Privacy", Section::Settings, &main))
 }
 
-fn lists_form(connection: &Connection, visitor: &Visitor) -> Html {
+fn lists_form(connection: &Connection, visitor: &Visitor) -> Markup {
     let lists = Privacy::of(&connection.settings);
     let is_default = lists.internal_domains.is_none();
     let internal = lists.internal_domains.unwrap_or_default().join("\n");
-    let checked = if is_default {
-        html!("<input type=\"checkbox\" name=\"internal-default\" checked>")
-    } else {
-        html!("<input type=\"checkbox\" name=\"internal-default\">")
-    };
-    html!(
-        "<form class=\"write\" method=\"post\" action=\"/settings/privacy\">" (visitor.field()) (id_field(connection))
-        "<label>Never sync<textarea name=\"never-sync\" rows=\"4\">" (lists.never_sync.join("\n")) "</textarea></label>"
-        "<p class=\"muted\">Addresses, and domains with their subdomains, one on a line. A message that names one of them "
-        "anywhere stays out.</p>"
-        "<label>" (checked) " Mail among people of the mailbox's own domain stays out</label>"
-        "<label>Or of these domains instead<textarea name=\"internal-domains\" rows=\"2\">" (internal) "</textarea></label>"
-        "<label>Also my addresses<textarea name=\"own-addresses\" rows=\"2\">" (lists.own_addresses.join("\n")) "</textarea></label>"
-        "<p><button>Save</button></p></form>"
-    )
+    html! {
+        form.write method="post" action="/settings/privacy" {
+            (visitor.field()) (id_field(connection))
+            label {
+                "Never sync"
+                textarea name="never-sync" rows="4" { (lists.never_sync.join("\n")) }
+            }
+            p.muted {
+                "Addresses, and domains with their subdomains, one on a line. A message that names one of them "
+                "anywhere stays out."
+            }
+            label.check {
+                input type="checkbox" name="internal-default" checked[is_default];
+                " Mail among people of the mailbox's own domain stays out"
+            }
+            label {
+                "Or of these domains instead"
+                textarea name="internal-domains" rows="2" { (internal) }
+            }
+            label {
+                "Also my addresses"
+                textarea name="own-addresses" rows="2" { (lists.own_addresses.join("\n")) }
+            }
+            p { button { "Save" } }
+        }
+    }
 }
 
-fn private_item(contact: &Contact, connection: &Connection, visitor: &Visitor) -> Html {
-    html!(
-        "<li><form class=\"row\" method=\"post\" action=\"/settings/privacy/contact\">" (visitor.field()) (id_field(connection))
-        "<input type=\"hidden\" name=\"open\" value=\"" (contact.id) "\"><a href=\"/conversations/" (segment(&contact.id)) "\">"
-        (name_of(contact)) "</a> <button>Open again</button></form></li>"
-    )
+fn private_item(contact: &Contact, connection: &Connection, visitor: &Visitor) -> Markup {
+    html! {
+        li {
+            form.row method="post" action="/settings/privacy/contact" {
+                (visitor.field()) (id_field(connection))
+                input type="hidden" name="open" value=(contact.id);
+                a href={ "/conversations/" (segment(&contact.id)) } { (name_of(contact)) }
+                " " button { "Open again" }
+            }
+        }
+    }
 }
 
 /// `POST /settings/privacy`: the lists, from the next pass on.

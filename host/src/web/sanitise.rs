@@ -5,7 +5,7 @@
 //! `cid:` images become the message's own parts; remote images stay blocked unless the reader asked.
 
 use super::{
-    html::{escape_into, segment},
+    escape::{escape_into, segment},
     markup::{Tag, Token, after_end_of, parse, split, starts_with},
 };
 use crate::contract::Attachment;

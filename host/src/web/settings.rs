@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use axum::{
     extract::Query,
-    response::{Html as HtmlResponse, IntoResponse, Redirect, Response},
+    response::{IntoResponse, Redirect, Response},
 };
+use maud::{Markup, html};
 
 use super::{
     Desk,
@@ -13,7 +14,6 @@ use super::{
     connections::Trouble,
     failure::{Failure, described},
     guard::{CheckedForm, Visitor},
-    html::{Html, html},
     layout::{self, Section, time},
     oauth::{self, connect_again, connect_form, contacts_field},
     sign_in,
@@ -29,14 +29,14 @@ use crate::{
 };
 
 /// `GET /settings`.
-pub(super) async fn page(desk: Desk, visitor: Visitor) -> Result<HtmlResponse<String>, Failure> {
+pub(super) async fn page(desk: Desk, visitor: Visitor) -> Result<Markup, Failure> {
     let all = own_connections(&desk).await?;
     let (ended, current): (Vec<_>, Vec<_>) = all
         .into_iter()
         .partition(|connection| connection.status == ConnectionStatus::Disconnected);
     let audits = desk.connections.audits(&desk.tenant).await?;
     let offers = desk.connections.offers().await;
-    let mut cards: Vec<Html> = Vec::new();
+    let mut cards = Vec::new();
     for connection in &current {
         let id = &connection.scope.connection;
         let lasting = desk.connections.lasting(id).await;
@@ -48,26 +48,35 @@ pub(super) async fn page(desk: Desk, visitor: Visitor) -> Result<HtmlResponse<St
         };
         cards.push(card(connection, &known, &offers, &visitor));
     }
-    let connect = current.is_empty().then(|| {
-        html!(
-            "<div class=\"card\"><h3>Gmail</h3><p>Mail with your contacts appears here, and what you write here is sent "
-            "from your mailbox. Mail from before you connect stays where it is.</p>"
-            (connect_form(&visitor, "Connect Gmail", &offers, &Choices::default())) "</div>"
-        )
-    });
-    let ended: Vec<Html> = ended
-        .iter()
-        .map(|connection| {
-            html!("<li>" (connection.address) " <span class=\"muted\">since " (time(connection.created_at)) ", disconnected</span></li>")
-        })
-        .collect();
-    let ended = (!ended.is_empty())
-        .then(|| html!("<h3>Earlier connections</h3><ul class=\"plain\">" (ended) "</ul>"));
-    let main = html!(
-        "<main class=\"narrow\"><h1>Settings</h1><h2>Email (2-way sync)</h2>"
-        "<div id=\"connections\" data-live=\"whole\">" (cards) "</div>" (connect) (ended)
-        (sign_in::account(&desk, &visitor)) "</main>"
-    );
+    let main = html! {
+        main.narrow {
+            h1 { "Settings" }
+            h2 { "Email (2-way sync)" }
+            div #connections data-live="whole" { @for card in &cards { (card) } }
+            @if current.is_empty() {
+                div.card {
+                    h3 { "Gmail" }
+                    p {
+                        "Mail with your contacts appears here, and what you write here is sent from your mailbox. Mail from "
+                        "before you connect stays where it is."
+                    }
+                    (connect_form(&visitor, "Connect Gmail", &offers, &Choices::default()))
+                }
+            }
+            @if !ended.is_empty() {
+                h3 { "Earlier connections" }
+                ul.plain {
+                    @for connection in &ended {
+                        li {
+                            (connection.address) " "
+                            span.muted { "since " (time(connection.created_at)) ", disconnected" }
+                        }
+                    }
+                }
+            }
+            @if let Some(account) = sign_in::account(&desk, &visitor) { (account) }
+        }
+    };
     Ok(layout::page("Settings", Section::Settings, &main))
 }
 
@@ -106,18 +115,24 @@ pub(super) async fn confirm_disconnect(
     desk: Desk,
     visitor: Visitor,
     Query(query): Query<HashMap<String, String>>,
-) -> Result<HtmlResponse<String>, Failure> {
+) -> Result<Markup, Failure> {
     let connection = own(&desk, query.get("connection").map_or("", String::as_str)).await?;
-    let main = html!(
-        "<main class=\"narrow\"><h1>Disconnect " (connection.address) "?</h1><ul>"
-        "<li>Sync stops at once: new mail no longer comes in.</li>"
-        "<li>Messages that are here stay here, and nothing changes in the mailbox.</li>"
-        "<li>Mail that waits to be sent is not sent.</li>"
-        "<li>Access to the account is given back, unless another connection still uses the same account.</li>"
-        "<li>You can connect again at any time; mail from the time between does not come in.</li></ul>"
-        "<form method=\"post\" action=\"/settings/disconnect\">" (visitor.field()) (id_field(&connection))
-        "<p><button class=\"danger\">Disconnect</button> <a class=\"button\" href=\"/settings\">Keep it</a></p></form></main>"
-    );
+    let main = html! {
+        main.narrow {
+            h1 { "Disconnect " (connection.address) "?" }
+            ul {
+                li { "Sync stops at once: new mail no longer comes in." }
+                li { "Messages that are here stay here, and nothing changes in the mailbox." }
+                li { "Mail that waits to be sent is not sent." }
+                li { "Access to the account is given back, unless another connection still uses the same account." }
+                li { "You can connect again at any time; mail from the time between does not come in." }
+            }
+            form method="post" action="/settings/disconnect" {
+                (visitor.field()) (id_field(&connection))
+                p { button.danger { "Disconnect" } " " a.button href="/settings" { "Keep it" } }
+            }
+        }
+    };
     Ok(layout::page("Disconnect", Section::Settings, &main))
 }
 
@@ -153,7 +168,7 @@ fn card(
     }: &Known<'_>,
     offers: &[OptionalScope],
     visitor: &Visitor,
-) -> Html {
+) -> Markup {
     let (class, state) = match connection.status {
         ConnectionStatus::Connecting => ("open", "Connecting"),
         ConnectionStatus::Active if connection.failures > 0 => ("open", "Connected, with trouble"),
@@ -161,60 +176,72 @@ fn card(
         ConnectionStatus::NeedsReconnect => ("bad", "Needs to be connected again"),
         ConnectionStatus::Disconnected => ("open", "Disconnected"),
     };
-    let last = if let Some(at) = connection.last_run_at {
-        html!("Last sync " (time(at)) ".")
-    } else {
-        html!("Not synced yet.")
-    };
-    let next = connection.next_run_at.map(|at| html!(" Next " (time(at)) "."));
     let problem = match (&connection.problem, connection.status) {
         (Some(problem), _) => Some(problem.clone()),
         (None, ConnectionStatus::NeedsReconnect) => Some(Problem::ReconnectNeeded),
         (None, _) => None,
     };
-    let problem = problem.map(|problem| described(&describe_with(&problem, lasting).into()));
-    let access = access_text(lasting).map(|text| html!("<p class=\"note\">" (text) "</p>"));
-    let reconnect = (connection.status == ConnectionStatus::NeedsReconnect)
-        .then(|| connect_again(visitor, &wanted(connection, offers)));
     let choices = Choices::of(offers, &connection.settings);
-    html!(
-        "<div class=\"card\"><h3>" (connection.address) " <span class=\"badge " (class) "\">" (state) "</span></h3>"
-        "<p class=\"muted\">Gmail, since " (time(connection.created_at)) ". " (last) (next) "</p>"
-        "<p class=\"muted\">" (whose(connection)) " " (checked(audit)) "</p>" (access) (problem) (reconnect)
-        "<div class=\"row\"><form method=\"post\" action=\"/settings/sync\">" (visitor.field()) (id_field(connection))
-        "<button>Sync now</button></form><form method=\"get\" action=\"/settings/disconnect\">" (id_field(connection))
-        "<button>Disconnect…</button></form><form method=\"get\" action=\"/settings/privacy\">" (id_field(connection))
-        "<button>Privacy…</button></form></div>"
-        (contacts_form(connection, offers, &choices, visitor)) (bcc_address.map(|address| bcc_form(connection, address, visitor)))
-        "<details><summary>Update the address</summary><p>New mail syncs with the new address; ongoing conversations stop "
-        "syncing from this one; messages that are here stay.</p>" (connect_form(visitor, "Update", offers, &choices))
-        "</details></div>"
-    )
+    html! {
+        div.card {
+            h3 { (connection.address) " " span class={ "badge " (class) } { (state) } }
+            p.muted {
+                "Gmail, since " (time(connection.created_at)) ". "
+                @if let Some(at) = connection.last_run_at { "Last sync " (time(at)) "." } @else { "Not synced yet." }
+                @if let Some(at) = connection.next_run_at { " Next " (time(at)) "." }
+            }
+            p.muted { (whose(connection)) " " (checked(audit)) }
+            @if let Some(text) = access_text(lasting) { p.note { (text) } }
+            @if let Some(problem) = problem { (described(&describe_with(&problem, lasting).into())) }
+            @if connection.status == ConnectionStatus::NeedsReconnect {
+                (connect_again(visitor, &wanted(connection, offers)))
+            }
+            div.row {
+                form method="post" action="/settings/sync" {
+                    (visitor.field()) (id_field(connection)) button { "Sync now" }
+                }
+                form method="get" action="/settings/disconnect" { (id_field(connection)) button { "Disconnect…" } }
+                form method="get" action="/settings/privacy" { (id_field(connection)) button { "Privacy…" } }
+            }
+            @if let Some(field) = contacts_field(offers, &choices) { (contacts_form(connection, &field, visitor)) }
+            @if let Some(address) = bcc_address { (bcc_form(connection, address, visitor)) }
+            details {
+                summary { "Update the address" }
+                p {
+                    "New mail syncs with the new address; ongoing conversations stop syncing from this one; messages that "
+                    "are here stay."
+                }
+                (connect_form(visitor, "Update", offers, &choices))
+            }
+        }
+    }
 }
 
 /// The choice of S08, where it is offered.
-fn contacts_form(
-    connection: &Connection,
-    offers: &[OptionalScope],
-    choices: &Choices,
-    visitor: &Visitor,
-) -> Option<Html> {
-    let field = contacts_field(offers, choices)?;
-    Some(html!(
-        "<form class=\"write\" method=\"post\" action=\"/settings/contacts\">" (visitor.field()) (id_field(connection)) (field)
-        "<p><button>Save</button></p></form>"
-    ))
+fn contacts_form(connection: &Connection, field: &Markup, visitor: &Visitor) -> Markup {
+    html! {
+        form.write method="post" action="/settings/contacts" {
+            (visitor.field()) (id_field(connection)) (field)
+            p { button { "Save" } }
+        }
+    }
 }
 
 /// The BCC address, what it is for, and how to get another (S18).
-fn bcc_form(connection: &Connection, address: &str, visitor: &Visitor) -> Html {
-    html!(
-        "<h4>BCC address</h4><p><code>" (address) "</code></p><p class=\"muted\">Put it into Bcc of a mail that you send, and "
-        "the mail is logged to the conversation of its first recipient who is a contact, whatever program you send it with. "
-        "Keep it to yourself: who knows it can write to it.</p>"
-        "<form method=\"post\" action=\"/settings/bcc\">" (visitor.field()) (id_field(connection))
-        "<button>Get another address</button> <span class=\"muted\">Mail to this one is refused then.</span></form>"
-    )
+fn bcc_form(connection: &Connection, address: &str, visitor: &Visitor) -> Markup {
+    html! {
+        h4 { "BCC address" }
+        p { code { (address) } }
+        p.muted {
+            "Put it into Bcc of a mail that you send, and the mail is logged to the conversation of its first recipient who "
+            "is a contact, whatever program you send it with. Keep it to yourself: who knows it can write to it."
+        }
+        form method="post" action="/settings/bcc" {
+            (visitor.field()) (id_field(connection))
+            button { "Get another address" }
+            " " span.muted { "Mail to this one is refused then." }
+        }
+    }
 }
 
 /// What a connection was asked for.
@@ -236,19 +263,20 @@ fn whose(connection: &Connection) -> &'static str {
 }
 
 /// What the last audit found (T03).
-fn checked(audit: Option<&AuditStanding>) -> Html {
-    let found = if let Some((at, findings)) = audit.and_then(|audit| audit.last.as_ref()) {
-        html!("Last check " (time(*at)) ": " (findings.summary()) ".")
-    } else {
-        html!("Not checked yet.")
-    };
+fn checked(audit: Option<&AuditStanding>) -> Markup {
     let failed = audit.and_then(|audit| Some((audit.tried_at, describe(audit.problem.as_ref()?))));
-    let failed = failed.map(|(at, described)| {
-        html!(" The check " (time(at)) " did not work, and is tried again: " (described.happened))
-    });
-    html!((found)(failed))
+    html! {
+        @if let Some((at, findings)) = audit.and_then(|audit| audit.last.as_ref()) {
+            "Last check " (time(*at)) ": " (findings.summary()) "."
+        } @else {
+            "Not checked yet."
+        }
+        @if let Some((at, described)) = failed {
+            " The check " (time(at)) " did not work, and is tried again: " (described.happened)
+        }
+    }
 }
 
-pub(super) fn id_field(connection: &Connection) -> Html {
-    html!("<input type=\"hidden\" name=\"connection\" value=\"" (connection.scope.connection.as_str()) "\">")
+pub(super) fn id_field(connection: &Connection) -> Markup {
+    html! { input type="hidden" name="connection" value=(connection.scope.connection.as_str()); }
 }

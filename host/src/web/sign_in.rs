@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use axum::{
     extract::{Query, State},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header::SET_COOKIE},
-    response::{Html as HtmlResponse, IntoResponse, Redirect, Response},
+    response::{IntoResponse, Redirect, Response},
 };
+use maud::{Markup, html};
 use secrecy::SecretString;
 
 use super::{
@@ -18,7 +19,6 @@ use super::{
     desk::{Entered, Entrance},
     failure::{Failure, described},
     guard::{CheckedForm, Visitor, cookie, cookie_value, session_cookie},
-    html::{Html, html},
     layout::{self, Section},
 };
 use crate::{
@@ -105,19 +105,34 @@ pub(super) async fn change_password(desk: Desk, form: CheckedForm) -> Result<Res
 }
 
 /// Who is signed in, for the settings; nothing where nobody signs in.
-pub(super) fn account(desk: &Desk, visitor: &Visitor) -> Option<Html> {
+pub(super) fn account(desk: &Desk, visitor: &Visitor) -> Option<Markup> {
     let person = &desk.entered.person;
     (desk.entered.by == Entrance::Session).then(|| {
-        html!(
-            "<h2>Your account</h2><div class=\"card\"><h3>" (person.name) "</h3><p class=\"muted\">" (person.login)
-            " · " (person.role.as_str()) " of " (person.tenant.as_str()) "</p><form method=\"post\" action=\"/sign-out\">"
-            (visitor.field()) "<button>Sign out</button></form><details><summary>Change the password</summary>"
-            "<form class=\"write\" method=\"post\" action=\"/settings/password\">" (visitor.field())
-            "<label>Password now<input type=\"password\" name=\"current\" autocomplete=\"current-password\" required></label>"
-            "<label>New password, at least " (SHORTEST_PASSWORD) " characters<input type=\"password\" name=\"new\" "
-            "autocomplete=\"new-password\" minlength=\"" (SHORTEST_PASSWORD) "\" required></label>"
-            "<p class=\"muted\">You are signed out everywhere else.</p><p><button>Change</button></p></form></details></div>"
-        )
+        html! {
+            h2 { "Your account" }
+            div.card {
+                h3 { (person.name) }
+                p.muted { (person.login) " · " (person.role.as_str()) " of " (person.tenant.as_str()) }
+                form method="post" action="/sign-out" { (visitor.field()) button { "Sign out" } }
+                details {
+                    summary { "Change the password" }
+                    form.write method="post" action="/settings/password" {
+                        (visitor.field())
+                        label {
+                            "Password now"
+                            input type="password" name="current" autocomplete="current-password" required;
+                        }
+                        label {
+                            "New password, at least " (SHORTEST_PASSWORD) " characters"
+                            input type="password" name="new" autocomplete="new-password"
+                                minlength=(SHORTEST_PASSWORD) required;
+                        }
+                        p.muted { "You are signed out everywhere else." }
+                        p { button { "Change" } }
+                    }
+                }
+            }
+        }
     })
 }
 
@@ -159,23 +174,34 @@ async fn form(
     next: &str,
     login: &str,
     trouble: Option<&Trouble>,
-) -> HtmlResponse<String> {
+) -> Markup {
     let nobody = site.people.list().await.is_ok_and(|people| people.is_empty());
-    let nobody = nobody.then(|| {
-        html!(
-            "<p class=\"note\">There are no accounts yet. Whoever runs this server makes one with "
-            "<code>twinbox user add LOGIN</code>.</p>"
-        )
-    });
-    let main = html!(
-        "<main class=\"narrow sign-in\"><h1>Sign in</h1>" (trouble.map(described)) (nobody)
-        "<form class=\"card write\" method=\"post\" action=\"/sign-in\">" (visitor.field())
-        "<input type=\"hidden\" name=\"next\" value=\"" (next) "\">"
-        "<label>Login<input type=\"text\" name=\"login\" value=\"" (login) "\" autocomplete=\"username\" "
-        "autocapitalize=\"none\" spellcheck=\"false\" required></label>"
-        "<label>Password<input type=\"password\" name=\"password\" autocomplete=\"current-password\" required></label>"
-        "<p><button class=\"primary\">Sign in</button></p></form></main>"
-    );
+    let main = html! {
+        main.narrow.sign-in {
+            h1 { "Sign in" }
+            @if let Some(trouble) = trouble { (described(trouble)) }
+            @if nobody {
+                p.note {
+                    "There are no accounts yet. Whoever runs this server makes one with "
+                    code { "twinbox user add LOGIN" } "."
+                }
+            }
+            form.card.write method="post" action="/sign-in" {
+                (visitor.field())
+                input type="hidden" name="next" value=(next);
+                label {
+                    "Login"
+                    input type="text" name="login" value=(login) autocomplete="username" autocapitalize="none"
+                        spellcheck="false" required;
+                }
+                label {
+                    "Password"
+                    input type="password" name="password" autocomplete="current-password" required;
+                }
+                p { button.primary { "Sign in" } }
+            }
+        }
+    };
     layout::page("Sign in", Section::SignIn, &main)
 }
 
