@@ -10,7 +10,8 @@ use url::Url;
 use crate::{
     audit::AuditStanding,
     choices::{Choices, Wanted},
-    contract::{OptionalScope, Problem, Trigger},
+    contract::{Explanation, OptionalScope, PreviewRange, Problem, Subject, Trigger},
+    deliverability::{self, NameServers, Question, Report},
     host::{Host, HostError},
     privacy::Privacy,
     schedule::Schedule,
@@ -215,6 +216,35 @@ impl Connections for Connected {
                 Err(error) => tracing::warn!(connection = %id, %error, "a retract did not end"),
             }
         });
+    }
+
+    async fn explain(
+        &self,
+        connection: &ConnectionId,
+        subject: Subject,
+    ) -> Result<Vec<Explanation>, Trouble> {
+        let explained = self.accounts.host.explain(connection, subject).await;
+        explained.map_err(|error| Trouble::from(&error.problem()))
+    }
+
+    async fn preview(
+        &self,
+        connection: &ConnectionId,
+        range: PreviewRange,
+    ) -> Result<Vec<Explanation>, Trouble> {
+        let found = self.accounts.host.preview(connection, range, None).await;
+        found.map_err(|error| Trouble::from(&error.problem()))
+    }
+
+    async fn check_domain(&self, question: &Question) -> Result<Report, Trouble> {
+        let servers = NameServers::of_the_system().map_err(|error| {
+            Trouble::new(
+                "dns",
+                format!("No name server can be asked: {error}."),
+                "Whoever runs this server can name one in /etc/resolv.conf.",
+            )
+        })?;
+        Ok(deliverability::check(&servers, question).await)
     }
 
     async fn lasting(&self, connection: &ConnectionId) -> Lasting {

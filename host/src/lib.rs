@@ -19,6 +19,7 @@ pub mod body;
 pub mod capability;
 pub mod choices;
 pub mod clock;
+mod contact_file;
 pub mod contract;
 pub mod crm;
 pub mod deliverability;

@@ -146,6 +146,8 @@ pub(super) async fn send(
             Way::Bulk => OutboundKind::Bulk,
             Way::Workflow => OutboundKind::Workflow,
         },
+        hold: std::time::Duration::ZERO,
+        carries: String::new(),
         files,
         size,
     };

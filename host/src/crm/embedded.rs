@@ -35,7 +35,7 @@ mod schema;
 
 pub use outbound::{NewAttachment, NewOutbound};
 pub use pages::{Conversation, Counts, Paging};
-pub use people::{NewContact, Secrecy};
+pub use people::{Imported, NewContact, Secrecy};
 pub use records::{Delivery, StoredMessage};
 
 /// The longest text or HTML body, in bytes.
@@ -268,9 +268,9 @@ impl Crm for EmbeddedCrm {
     }
 
     async fn next_outbound(&self, scope: &Scope, limit: u32) -> Result<Vec<Outbound>, CrmError> {
-        let scope = scope.clone();
+        let (scope, now) = (scope.clone(), self.clock.now());
         self.database
-            .call(move |sql| outbound::waiting(sql, &scope, CALL_LIMIT.min(limit as usize)))
+            .call(move |sql| outbound::waiting(sql, &scope, now, CALL_LIMIT.min(limit as usize)))
             .await
     }
 

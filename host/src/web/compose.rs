@@ -17,8 +17,16 @@ use super::{
 use crate::{
     contract::{Contact, Direction, Mailbox, OutboundKind, WhenLimited},
     crm::{Paging, StoredMessage},
+    problem::utc_text,
     store::{Connection, ConnectionStatus},
 };
+
+/// Whom an answer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whom {
+    Sender,
+    Everybody,
+}
 
 /// What the form is filled in with.
 #[derive(Clone, Debug)]
@@ -27,6 +35,10 @@ pub(super) struct Draft {
     pub(super) contact: String,
     /// Id of the message it answers; empty: none.
     pub(super) reply: String,
+    /// Id of the message it forwards; empty: none.
+    pub(super) forwards: String,
+    /// Whether that message's attachments go along.
+    pub(super) carries: bool,
     pub(super) to: String,
     pub(super) cc: String,
     pub(super) bcc: String,
@@ -41,6 +53,8 @@ impl Default for Draft {
         Self {
             contact: String::new(),
             reply: String::new(),
+            forwards: String::new(),
+            carries: false,
             to: String::new(),
             cc: String::new(),
             bcc: String::new(),
@@ -63,9 +77,68 @@ impl Draft {
         };
         if let Some(last) = answerable(messages) {
             draft.reply.clone_from(&last.id);
-            draft.subject = answer_subject(&last.message.subject);
+            draft.subject = prefixed("Re:", &last.message.subject);
         }
         draft
+    }
+
+    /// An answer to one message, to its sender or to everybody in it but the mailbox itself.
+    pub(super) fn answer(stored: &StoredMessage, whom: Whom, own: &str) -> Self {
+        let message = &stored.message;
+        let to = match message.direction {
+            Direction::Outbound => message.to.clone(),
+            Direction::Inbound if message.reply_to.is_empty() => vec![message.sender.clone()],
+            Direction::Inbound => message.reply_to.clone(),
+        };
+        let is_in = |list: &[Mailbox], mailbox: &Mailbox| {
+            let mut list = list.iter();
+            list.any(|known| known.address.eq_ignore_ascii_case(&mailbox.address))
+        };
+        let others = match message.direction {
+            Direction::Outbound => message.cc.iter().collect::<Vec<_>>(),
+            Direction::Inbound => message.to.iter().chain(&message.cc).collect(),
+        };
+        let mut cc: Vec<Mailbox> = Vec::new();
+        for other in others {
+            let is_own = other.address.eq_ignore_ascii_case(own);
+            if whom == Whom::Everybody && !is_own && !is_in(&to, other) && !is_in(&cc, other) {
+                cc.push(other.clone());
+            }
+        }
+        Self {
+            contact: message.contact_id.clone(),
+            reply: stored.id.clone(),
+            to: list_text(&to),
+            cc: list_text(&cc),
+            subject: prefixed("Re:", &message.subject),
+            ..Self::default()
+        }
+    }
+
+    /// A message for somebody else. It stays in the conversation it came from, unless another is chosen.
+    pub(super) fn forward(stored: &StoredMessage) -> Self {
+        let message = &stored.message;
+        let mut text = String::from("\n\n---------- Forwarded message ----------\n");
+        for (name, value) in [
+            ("From", mailbox_text(&message.sender)),
+            ("Date", utc_text(message.received_at)),
+            ("Subject", message.subject.clone()),
+            ("To", list_text(&message.to)),
+            ("Cc", list_text(&message.cc)),
+        ] {
+            if !value.is_empty() {
+                text.extend([name, ": ", &value, "\n"]);
+            }
+        }
+        text.extend(["\n", &message.content.text]);
+        Self {
+            contact: message.contact_id.clone(),
+            forwards: stored.id.clone(),
+            carries: !stored.stored_parts.is_empty(),
+            subject: prefixed("Fwd:", &message.subject),
+            text,
+            ..Self::default()
+        }
     }
 
     /// A message that was not sent, once more.
@@ -77,6 +150,8 @@ impl Draft {
         Self {
             contact: contact.id.clone(),
             reply: reply.unwrap_or_default(),
+            forwards: String::new(),
+            carries: false,
             to: list_text(&message.to),
             cc: list_text(&message.cc),
             bcc: list_text(&message.bcc),
@@ -96,20 +171,30 @@ impl Draft {
     }
 }
 
-/// `GET /compose`: a new mail. `contact` chooses the contact.
+/// `GET /compose`: a new mail. `contact` chooses the contact; `forward` is the id of a message that goes on.
 pub(super) async fn page(
     desk: Desk,
     visitor: Visitor,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Markup, Failure> {
-    let draft = match query.get("contact") {
-        Some(id) => {
+    let draft = match (query.get("contact"), query.get("forward")) {
+        (_, Some(id)) => Draft::forward(&present(&desk, id).await?),
+        (Some(id), None) => {
             let contact = desk.crm.contact(&desk.tenant, id).await?;
             Draft::reply(&contact, &[])
         }
-        None => Draft::default(),
+        (None, None) => Draft::default(),
     };
     written(&desk, &visitor, &draft, None).await
+}
+
+/// A message that was not deleted.
+pub(super) async fn present(desk: &Desk, id: &str) -> Result<StoredMessage, Failure> {
+    let stored = desk.crm.message(&desk.tenant, id).await?;
+    if stored.deleted {
+        return Err(Failure::not_found());
+    }
+    Ok(stored)
 }
 
 /// The page with a draft, and why it was not sent.
@@ -127,10 +212,10 @@ pub(super) async fn written(
         },
         Some(mailbox) => form(draft, &mailbox, &contacts, visitor),
     };
-    let title = if draft.reply.is_empty() {
-        "New mail"
-    } else {
-        "Reply"
+    let title = match (draft.reply.as_str(), draft.forwards.as_str()) {
+        ("", "") => "New mail",
+        ("", _) => "Forward",
+        _ => "Reply",
     };
     let main = html! {
         main.narrow {
@@ -187,7 +272,11 @@ pub(super) fn form(draft: &Draft, mailbox: &Connection, contacts: &[Contact], vi
             }
             p.muted { "From " (mailbox.address) }
             (contact_field(draft, contacts))
-            (line("to", "To", &draft.to, "Several addresses are separated by commas"))
+            @if draft.forwards.is_empty() {
+                (line("to", "To", &draft.to, "Several addresses are separated by commas"))
+            } @else {
+                (forward_fields(draft))
+            }
             details open[!(draft.cc.is_empty() && draft.bcc.is_empty())] {
                 summary { "Cc, Bcc" }
                 (line("cc", "Cc", &draft.cc, ""))
@@ -209,6 +298,21 @@ pub(super) fn form(draft: &Draft, mailbox: &Connection, contacts: &[Contact], vi
             }
             @if draft.reply.is_empty() { (kind_field(draft)) }
             p { button.primary { "Send" } }
+        }
+    }
+}
+
+/// Whom a message is forwarded to, who must be named, and whether its attachments go along.
+fn forward_fields(draft: &Draft) -> Markup {
+    html! {
+        input type="hidden" name="forwards" value=(draft.forwards);
+        label {
+            "To"
+            input type="text" name="to" value=(draft.to) required placeholder="Several addresses are separated by commas";
+        }
+        label.check {
+            input type="checkbox" name="carries" value="on" checked[draft.carries];
+            " With the attachments of the message"
         }
     }
 }
@@ -291,15 +395,14 @@ fn answerable(messages: &[StoredMessage]) -> Option<&StoredMessage> {
         .find(|stored| !stored.deleted && !stored.message.key.is_empty())
 }
 
-fn answer_subject(subject: &str) -> String {
+/// A subject with what stands before it, once.
+fn prefixed(prefix: &str, subject: &str) -> String {
     let subject = subject.trim();
-    let answers = subject
-        .get(..3)
-        .is_some_and(|start| start.eq_ignore_ascii_case("re:"));
-    if answers {
+    let start = subject.get(..prefix.len());
+    if start.is_some_and(|start| start.eq_ignore_ascii_case(prefix)) {
         subject.to_owned()
     } else {
-        format!("Re: {subject}").trim_end().to_owned()
+        format!("{prefix} {subject}").trim_end().to_owned()
     }
 }
 
@@ -321,8 +424,9 @@ mod tests {
 
     #[test]
     fn an_answer_has_one_re_in_its_subject() {
-        assert_eq!(answer_subject("Offer"), "Re: Offer");
-        assert_eq!(answer_subject("RE: Offer"), "RE: Offer");
-        assert_eq!(answer_subject(""), "Re:");
+        assert_eq!(prefixed("Re:", "Offer"), "Re: Offer");
+        assert_eq!(prefixed("Re:", "RE: Offer"), "RE: Offer");
+        assert_eq!(prefixed("Re:", ""), "Re:");
+        assert_eq!(prefixed("Fwd:", "Re: Offer"), "Fwd: Re: Offer");
     }
 }

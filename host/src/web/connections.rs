@@ -10,7 +10,8 @@ use crate::{
     audit::AuditStanding,
     choices::{Choices, Wanted},
     clock::{Clock, SystemClock},
-    contract::{OptionalScope, Problem, Trigger},
+    contract::{Explanation, OptionalScope, PreviewRange, Problem, Subject, Trigger},
+    deliverability::{Question, Report},
     privacy::Privacy,
     problem::{Described, describe},
     scope::{ConnectionId, TenantId, UserId},
@@ -69,6 +70,33 @@ pub trait Connections: Send + Sync {
 
     /// Begins to take out what the rules no longer allow (T06); it goes on by itself.
     fn retract(&self, connection: &ConnectionId);
+
+    /// Why mail is here or is not (T02); nothing is known of it unless this is implemented.
+    async fn explain(
+        &self,
+        _connection: &ConnectionId,
+        _subject: Subject,
+    ) -> Result<Vec<Explanation>, Trouble> {
+        Ok(Vec::new())
+    }
+
+    /// A dry run over a mailbox's newest mail (T06); it finds nothing unless this is implemented.
+    async fn preview(
+        &self,
+        _connection: &ConnectionId,
+        _range: PreviewRange,
+    ) -> Result<Vec<Explanation>, Trouble> {
+        Ok(Vec::new())
+    }
+
+    /// What a sending domain publishes, judged (T08).
+    async fn check_domain(&self, _question: &Question) -> Result<Report, Trouble> {
+        Err(Trouble::new(
+            "domain",
+            "Domains cannot be looked up here.",
+            "Ask whoever runs this server.",
+        ))
+    }
 
     /// How long the grant of a connection lasts; nothing is known of it unless this is implemented.
     async fn lasting(&self, _connection: &ConnectionId) -> Lasting {

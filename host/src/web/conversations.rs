@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use axum::{
     extract::{Path, Query},
+    http::StatusCode,
     response::Redirect,
 };
 use maud::{Markup, html};
 
 use super::{
     Desk,
-    compose::{self, Draft},
+    compose::{self, Draft, Whom},
     escape::segment,
     failure::Failure,
     guard::{CheckedForm, Visitor},
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     contract::{Contact, Flags, Trigger},
-    crm::{Conversation, Paging, StoredMessage},
+    crm::{Conversation, Paging, Secrecy, StoredMessage},
 };
 
 /// Conversations on one page.
@@ -45,7 +46,7 @@ pub(super) async fn list(
 }
 
 /// `GET /conversations/{contact}`. `earlier` leaves out so many of the newest messages; `again` fills
-/// the form with a message that was not sent.
+/// the form with a message that was not sent, `answer` and `answer-all` with an answer to a message.
 pub(super) async fn one(
     desk: Desk,
     visitor: Visitor,
@@ -59,14 +60,22 @@ pub(super) async fn one(
         limit: MESSAGES,
     };
     let messages = desk.crm.conversation(&desk.tenant, &id, paging).await?;
-    let draft = match query.get("again") {
-        Some(again) => {
-            let unsent = desk.crm.message(&desk.tenant, again).await?;
-            Draft::again(&contact, &unsent, &messages)
-        }
-        None => Draft::reply(&contact, &messages),
+    let mailbox = compose::mailbox(&desk).await?;
+    let own = mailbox.as_ref().map_or("", |mailbox| &mailbox.address);
+    let draft = asked_for(&desk, &query, own).await?;
+    let draft = match draft {
+        Asked::Again(unsent) => Draft::again(&contact, &unsent, &messages),
+        Asked::Answer(draft) if draft.contact == id => draft,
+        Asked::Answer(_) => return Err(Failure::not_found()),
+        Asked::Nothing => Draft::reply(&contact, &messages),
     };
-    let form = match compose::mailbox(&desk).await? {
+    let private = desk.crm.private_contacts(&desk.tenant).await?;
+    let secrecy = if private.iter().any(|private| private.id == id) {
+        Secrecy::Private
+    } else {
+        Secrecy::Open
+    };
+    let form = match mailbox {
         Some(mailbox) => compose::form(&draft, &mailbox, &[], &visitor),
         None => compose::no_mailbox(),
     };
@@ -75,11 +84,11 @@ pub(super) async fn one(
         main.split {
             (list)
             section.conversation {
-                (head(&contact, &messages, &visitor))
+                (head(&contact, secrecy, &messages, &visitor))
                 (older(&id, earlier, &messages))
                 div #messages data-live="articles" {
                     @if messages.is_empty() { p.muted { "No messages here." } }
-                    @for stored in &messages { (message::article(stored, &visitor)) }
+                    @for stored in &messages { (message::article(stored, desk.connections.now(), &visitor)) }
                 }
                 section #write {
                     h2 { @if draft.reply.is_empty() { "Write" } @else { "Reply" } }
@@ -90,6 +99,42 @@ pub(super) async fn one(
     };
     let title = name_of(&contact);
     Ok(layout::page(title, Section::Conversations, &main))
+}
+
+/// What the form is to be filled in with.
+enum Asked {
+    Again(Box<StoredMessage>),
+    Answer(Draft),
+    Nothing,
+}
+
+async fn asked_for(desk: &Desk, query: &HashMap<String, String>, own: &str) -> Result<Asked, Failure> {
+    if let Some(id) = query.get("again") {
+        let unsent = desk.crm.message(&desk.tenant, id).await?;
+        return Ok(Asked::Again(Box::new(unsent)));
+    }
+    for (name, whom) in [("answer", Whom::Sender), ("answer-all", Whom::Everybody)] {
+        if let Some(id) = query.get(name) {
+            let stored = compose::present(desk, id).await?;
+            return Ok(Asked::Answer(Draft::answer(&stored, whom, own)));
+        }
+    }
+    Ok(Asked::Nothing)
+}
+
+/// `POST /conversations/{contact}/secrecy`: makes the conversation private or opens it again (T06).
+pub(super) async fn set_secrecy(
+    desk: Desk,
+    Path(id): Path<String>,
+    form: CheckedForm,
+) -> Result<Redirect, Failure> {
+    let secrecy = match form.text("as") {
+        "private" => Secrecy::Private,
+        "open" => Secrecy::Open,
+        _ => return Err(Failure::bad_form(StatusCode::BAD_REQUEST)),
+    };
+    desk.crm.set_secrecy(&desk.tenant, &id, secrecy).await?;
+    Ok(Redirect::to(&format!("/conversations/{}", segment(&id))))
 }
 
 /// `POST /conversations/{contact}/read`: marks all messages of the last page read (S17).
@@ -194,8 +239,13 @@ fn item(conversation: &Conversation, selected: Option<&str>) -> Markup {
     }
 }
 
-fn head(contact: &Contact, messages: &[StoredMessage], visitor: &Visitor) -> Markup {
+fn head(contact: &Contact, secrecy: Secrecy, messages: &[StoredMessage], visitor: &Visitor) -> Markup {
     let is_unread = |stored: &StoredMessage| stored.message.flags.unread && !stored.deleted;
+    let path = format!("/conversations/{}", segment(&contact.id));
+    let (next, name) = match secrecy {
+        Secrecy::Open => ("private", "Make private"),
+        Secrecy::Private => ("open", "Open again"),
+    };
     html! {
         div.head {
             p.back { a href="/" { "All conversations" } }
@@ -207,9 +257,15 @@ fn head(contact: &Contact, messages: &[StoredMessage], visitor: &Visitor) -> Mar
                     "same mailbox. What is here stays."
                 }
             }
-            @if messages.iter().any(is_unread) {
-                form method="post" action={ "/conversations/" (segment(&contact.id)) "/read" } {
-                    (visitor.field()) button { "Mark all read" }
+            @if secrecy == Secrecy::Private {
+                p.note { "This conversation is private: none of its mail comes in until it is opened again." }
+            }
+            div.row {
+                @if messages.iter().any(is_unread) {
+                    form method="post" action={ (path) "/read" } { (visitor.field()) button { "Mark all read" } }
+                }
+                form method="post" action={ (path) "/secrecy" } {
+                    (visitor.field()) input type="hidden" name="as" value=(next); button { (name) }
                 }
             }
         }

@@ -12,7 +12,7 @@ use super::{
     failure::{Failure, described},
     guard::{CheckedForm, Visitor},
     layout::time,
-    parts::file_name,
+    parts::{file_name, is_shown},
 };
 use crate::{
     contract::{Authentication, Direction, Flags, Mailbox, Message, Trigger, Undelivered, UndeliveredKind},
@@ -20,12 +20,12 @@ use crate::{
     problem::size_text,
 };
 
-/// A message as an article. Its digest tells the page's script whether it has changed.
-pub(super) fn article(stored: &StoredMessage, visitor: &Visitor) -> Markup {
+/// A message as an article, as it is at this time (ms since the epoch). Its digest tells the page's script whether it has changed.
+pub(super) fn article(stored: &StoredMessage, now: u64, visitor: &Visitor) -> Markup {
     let inner = if stored.deleted {
         html! { p.muted { (time(stored.message.received_at)) " · This message was deleted." } }
     } else {
-        whole(stored, visitor)
+        whole(stored, now, visitor)
     };
     let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(&inner.0));
     let kind = match stored.message.direction {
@@ -68,6 +68,18 @@ pub(super) async fn cancel(
 ) -> Result<Redirect, Failure> {
     let stored = desk.crm.message(&desk.tenant, &id).await?;
     desk.crm.cancel_outbound(&desk.tenant, &id).await?;
+    Ok(back_to(&stored))
+}
+
+/// `POST /messages/{id}/send`: lets mail go that is held back.
+pub(super) async fn send_now(
+    desk: Desk,
+    Path(id): Path<String>,
+    _form: CheckedForm,
+) -> Result<Redirect, Failure> {
+    let stored = desk.crm.message(&desk.tenant, &id).await?;
+    desk.crm.send_now(&desk.tenant, &id).await?;
+    desk.connections.wake(&stored.connection, Trigger::Outbound);
     Ok(back_to(&stored))
 }
 
@@ -128,7 +140,7 @@ fn marked(flags: Flags, mark: &str) -> Option<Flags> {
     })
 }
 
-fn whole(stored: &StoredMessage, visitor: &Visitor) -> Markup {
+fn whole(stored: &StoredMessage, now: u64, visitor: &Visitor) -> Markup {
     let message = &stored.message;
     let subject = match message.subject.trim() {
         "" => "(no subject)",
@@ -142,7 +154,7 @@ fn whole(stored: &StoredMessage, visitor: &Visitor) -> Markup {
             p.muted { (time(message.received_at)) (dated(message)) }
             @if let Some(found) = &message.authentication { (authentication(found)) }
         }
-        (delivery(stored, visitor))
+        (delivery(stored, now, visitor))
         (undelivered(&stored.undelivered))
         @if stored.released { p.note { "What becomes of this message in Gmail no longer shows here." } }
         (text(stored))
@@ -150,6 +162,7 @@ fn whole(stored: &StoredMessage, visitor: &Visitor) -> Markup {
             p.note { "The message was longer than can be kept here; its end was cut off." }
         }
         (attachments(stored))
+        (answers(stored))
         @if !matches!(stored.delivery, Delivery::Queued | Delivery::Deferred(_)) { (actions(stored, visitor)) }
     }
 }
@@ -226,7 +239,7 @@ fn authentication(found: &Authentication) -> Markup {
     }
 }
 
-fn delivery(stored: &StoredMessage, visitor: &Visitor) -> Markup {
+fn delivery(stored: &StoredMessage, now: u64, visitor: &Visitor) -> Markup {
     let contact = segment(&stored.message.contact_id);
     let again = html! {
         p {
@@ -236,7 +249,20 @@ fn delivery(stored: &StoredMessage, visitor: &Visitor) -> Markup {
     let cancel = || button(visitor, &stored.id, "cancel", None, "Do not send it");
     match &stored.delivery {
         Delivery::Mailbox => Markup::default(),
-        Delivery::Queued => html! { div.state.open { p { "Waits to be sent." } (cancel()) } },
+        Delivery::Queued => html! {
+            div.state.open {
+                @if let Some(until) = stored.held_until.filter(|until| *until > now) {
+                    p { "Goes " (time(until)) ", unless you think again." }
+                    div.row {
+                        (button(visitor, &stored.id, "cancel", None, "Undo"))
+                        (button(visitor, &stored.id, "send", None, "Send it now"))
+                    }
+                } @else {
+                    p { "Waits to be sent." }
+                    (cancel())
+                }
+            }
+        },
         Delivery::Deferred(deferral) => html! {
             div.state.open {
                 p { "Not sent yet; it is sent by itself from " (time(deferral.until)) "." }
@@ -337,12 +363,38 @@ fn attachments(stored: &StoredMessage) -> Markup {
                         @if stored.stored_parts.contains(&attachment.part) {
                             @let path = format!("/messages/{message}/parts/{}", segment(&attachment.part));
                             a href=(path) download { (name) } " " span.muted { (size) }
+                            @if is_shown(attachment) {
+                                a.preview href=(path) target="_blank" rel="noopener" {
+                                    img src=(path) alt={ "Preview of " (name) } loading="lazy";
+                                }
+                            }
                         } @else {
                             (name) " " span.muted { (size) ", on its way" }
                         }
                     }
                 }
             }
+        }
+    }
+}
+
+/// What can be written about a message, and why it is here.
+fn answers(stored: &StoredMessage) -> Markup {
+    let message = &stored.message;
+    // What was not sent has nobody who knows it.
+    if message.key.is_empty() {
+        return Markup::default();
+    }
+    let conversation = format!("/conversations/{}", segment(&message.contact_id));
+    let id = segment(&stored.id);
+    html! {
+        div.row {
+            a.button href={ (conversation) "?answer=" (id) "#write" } { "Reply" }
+            @if message.to.len() + message.cc.len() > 1 {
+                a.button href={ (conversation) "?answer-all=" (id) "#write" } { "Reply to all" }
+            }
+            a.button href={ "/compose?forward=" (id) } { "Forward" }
+            a.button href={ "/messages/" (id) "/why" } { "Why is this here?" }
         }
     }
 }

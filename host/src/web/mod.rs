@@ -6,9 +6,10 @@
 //! and mail ([`sanitise`], a sandboxed frame with a policy of its own).
 //!
 //! ```text
-//! GET  /  /conversations/{contact}  /compose  /contacts  /settings  /settings/disconnect
-//! GET  /messages/{id}/body  /messages/{id}/parts/{part}  /events  /metrics  /healthz  /assets/…
-//! POST /send  /contacts  /messages/{id}/mark|delete|cancel  /conversations/{contact}/read
+//! GET  /  /conversations/{contact}  /compose  /contacts  /settings  /settings/disconnect|preview|domain
+//! GET  /messages/{id}/body|why  /messages/{id}/parts/{part}  /events  /metrics  /healthz  /assets/…
+//! POST /contacts/import  /contacts/{contact}/assign
+//! POST /send  /contacts  /messages/{id}/mark|delete|cancel|send  /conversations/{contact}/read|secrecy
 //! POST /settings/sync|contacts|disconnect|password  /oauth/connect        GET /oauth/callback
 //! GET  POST /sign-in  POST /sign-out
 //! GET  /settings/privacy        POST /settings/privacy  /settings/privacy/contact|retract
@@ -16,7 +17,7 @@
 //!
 //! Where push is configured, [`push_router`] is merged with them: `POST /push/gmail`, for Pub/Sub alone.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -39,10 +40,12 @@ mod connections;
 mod contacts;
 mod conversations;
 mod desk;
+mod domain;
 mod escape;
 mod events;
 mod failure;
 mod guard;
+mod import;
 mod layout;
 mod markup;
 mod message;
@@ -50,6 +53,7 @@ mod metrics;
 mod oauth;
 mod outbox;
 mod parts;
+mod preview;
 mod privacy;
 mod push;
 mod sanitise;
@@ -57,6 +61,7 @@ mod send;
 mod settings;
 mod sign_in;
 mod upload;
+mod why;
 
 pub(crate) use addresses::parse as parse_addresses;
 pub(crate) use compose::own_connections;
@@ -75,6 +80,8 @@ pub use push::{PUSH_PATH, push_router};
 
 /// The longest form without files, in bytes.
 const FORM_LIMIT: usize = 64 << 10;
+/// How long somebody has to think again about a mail.
+const UNDO: Duration = Duration::from_secs(10);
 /// Live pages at once.
 const LIVE_PAGES: usize = 512;
 
@@ -92,6 +99,8 @@ pub struct WebState {
     /// Where people reach the pages, if that is not a loopback name: its host is accepted in `Host`,
     /// and with `https` cookies are for secure connections alone.
     pub public: Option<Url>,
+    /// How long mail that is sent from the pages is held back, so that it can be undone.
+    pub undo: Duration,
     keys: Arc<guard::Keys>,
     live: Arc<Semaphore>,
 }
@@ -105,6 +114,7 @@ impl WebState {
             everybody: None,
             connections,
             public: None,
+            undo: UNDO,
             keys: Arc::new(guard::Keys::random()),
             live: Arc::new(Semaphore::new(LIVE_PAGES)),
         }
@@ -141,13 +151,20 @@ pub fn router(state: WebState) -> Router {
         .route("/", get(conversations::list))
         .route("/conversations/{contact}", get(conversations::one))
         .route("/conversations/{contact}/read", post(conversations::mark_read))
+        .route(
+            "/conversations/{contact}/secrecy",
+            post(conversations::set_secrecy),
+        )
         .route("/compose", get(compose::page))
         .route("/contacts", get(contacts::list).post(contacts::create))
+        .route("/contacts/{contact}/assign", post(contacts::assign))
         .route("/messages/{id}/body", get(parts::body))
         .route("/messages/{id}/parts/{part}", get(parts::part))
         .route("/messages/{id}/mark", post(message::mark))
         .route("/messages/{id}/delete", post(message::delete))
         .route("/messages/{id}/cancel", post(message::cancel))
+        .route("/messages/{id}/send", post(message::send_now))
+        .route("/messages/{id}/why", get(why::page))
         .route("/settings", get(settings::page))
         .route("/sign-in", get(sign_in::page).post(sign_in::sign_in))
         .route("/sign-out", post(sign_in::sign_out))
@@ -157,6 +174,8 @@ pub fn router(state: WebState) -> Router {
         .route("/settings/privacy", get(privacy::page).post(privacy::save))
         .route("/settings/privacy/contact", post(privacy::contact))
         .route("/settings/privacy/retract", post(privacy::retract))
+        .route("/settings/preview", get(preview::page))
+        .route("/settings/domain", get(domain::page))
         .route("/settings/bcc", post(settings::rotate_bcc_address))
         .route(
             "/settings/disconnect",
@@ -169,6 +188,7 @@ pub fn router(state: WebState) -> Router {
         .layer(DefaultBodyLimit::max(FORM_LIMIT));
     let writing = Router::new()
         .route("/send", post(send::send))
+        .route("/contacts/import", post(import::import))
         .layer(DefaultBodyLimit::max(send::REQUEST_LIMIT));
     pages
         .merge(writing)

@@ -1,5 +1,7 @@
 //! Mail that somebody wrote, by a form or a program: looked at, and queued once (S23).
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 
 use super::{
@@ -7,11 +9,14 @@ use super::{
     compose::mailbox,
     connections::Trouble,
     failure::Failure,
+    parts::file_name,
     upload::{FILES_LIMIT, Spooled},
 };
 use crate::{
-    contract::{Mailbox, OutboundKind, Problem, SizeExcess, Trigger, WhenLimited},
-    crm::{CrmError, NewOutbound, StoredMessage},
+    body::Body,
+    contract::{Attachment, Disposition, Mailbox, OutboundKind, Problem, SizeExcess, Trigger, WhenLimited},
+    crm::{CrmError, NewAttachment, NewOutbound, StoredMessage},
+    scope::ConnectionId,
     store::Connection,
 };
 
@@ -32,6 +37,10 @@ pub(crate) struct Letter {
     pub(crate) when_limited: WhenLimited,
     /// Which way it goes (S22).
     pub(crate) kind: OutboundKind,
+    /// How long it is held back, so that its writer can think again.
+    pub(crate) hold: Duration,
+    /// Id of a message whose attachments go along; empty: none.
+    pub(crate) carries: String,
     pub(crate) files: Vec<Spooled>,
     /// Bytes of all files, also of those that were not kept.
     pub(crate) size: u64,
@@ -87,19 +96,33 @@ struct Recipients {
 pub(crate) async fn queue(desk: &Desk, letter: Letter) -> Result<StoredMessage, NotQueued> {
     let mailbox = mailbox(desk).await?;
     let mailbox = mailbox.ok_or(NotQueued::from(&Problem::NotConnected))?;
-    if letter.size > FILES_LIMIT {
-        return Err((&Problem::TooLarge(SizeExcess {
-            size: letter.size,
-            limit: FILES_LIMIT,
-        }))
-            .into());
+    let carried = carried(desk, &letter).await?;
+    let size = letter.size + carried.iter().map(|(attachment, _)| attachment.size).sum::<u64>();
+    if size > FILES_LIMIT {
+        let limit = FILES_LIMIT;
+        return Err((&Problem::TooLarge(SizeExcess { size, limit })).into());
     }
     let recipients = recipients(desk, &letter).await?;
     let (thread, in_reply_to) = answered(desk, &letter, &mailbox).await?;
-    let outlines: Vec<_> = letter.files.iter().map(Spooled::outline).collect();
+    let outlines = carried
+        .iter()
+        .map(|(attachment, _)| (file_name(attachment), attachment.size));
+    let outlines: Vec<_> = letter
+        .files
+        .iter()
+        .map(Spooled::outline)
+        .chain(outlines)
+        .collect();
     let connection = mailbox.scope.connection;
     let (subject, text) = (letter.subject, letter.text);
-    let files = letter.files.into_iter().map(Spooled::into_attachment);
+    let carried = carried
+        .into_iter()
+        .map(|(attachment, body)| (again(&attachment), body));
+    let files = letter
+        .files
+        .into_iter()
+        .map(Spooled::into_attachment)
+        .chain(carried);
     let id = desk
         .crm
         .queue_outbound(NewOutbound {
@@ -119,6 +142,7 @@ pub(crate) async fn queue(desk: &Desk, letter: Letter) -> Result<StoredMessage, 
             attachments: files.collect(),
             when_limited: letter.when_limited,
             kind: letter.kind,
+            hold: letter.hold,
             idempotency_key: Some(letter.key),
         })
         .await?;
@@ -133,8 +157,46 @@ pub(crate) async fn queue(desk: &Desk, letter: Letter) -> Result<StoredMessage, 
             ),
         ));
     }
-    desk.connections.wake(&connection, Trigger::Outbound);
+    wake_after(desk, connection, letter.hold);
     Ok(stored)
+}
+
+/// Asks for a pass when the mail is free to go. If the process ends before that, the next pass takes it.
+fn wake_after(desk: &Desk, connection: ConnectionId, hold: Duration) {
+    if hold.is_zero() {
+        return desk.connections.wake(&connection, Trigger::Outbound);
+    }
+    let connections = desk.connections.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(hold).await;
+        connections.wake(&connection, Trigger::Outbound);
+    });
+}
+
+/// The attachments that go along from another message, as far as their bytes are here.
+async fn carried(desk: &Desk, letter: &Letter) -> Result<Vec<(Attachment, Body)>, NotQueued> {
+    if letter.carries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let stored = desk.crm.message(&desk.tenant, &letter.carries).await?;
+    if stored.deleted {
+        return Err(Failure::not_found().into());
+    }
+    let mut carried = Vec::with_capacity(stored.stored_parts.len());
+    for part in &stored.stored_parts {
+        carried.push(desk.crm.attachment_body(&desk.tenant, &stored.id, part).await?);
+    }
+    Ok(carried)
+}
+
+/// An attachment once more, in another mail.
+fn again(attachment: &Attachment) -> NewAttachment {
+    NewAttachment {
+        name: file_name(attachment),
+        media_type: attachment.media_type.clone(),
+        content_id: None,
+        disposition: Disposition::Attached,
+    }
 }
 
 /// A request's key under its writer's name: users do not meet each other's keys.

@@ -31,6 +31,8 @@ const IMAGES: &[&str] = &[
     "image/avif",
     "image/bmp",
 ];
+/// The largest image that is shown without being asked for, bytes.
+const LARGEST_PREVIEW: u64 = 5 << 20;
 const BODY_START: &str = "<!doctype html><html><head><meta charset=\"utf-8\">\
      <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>Message</title><style>\
      html{background:#fff;color:#1b1b1f}body{font:15px/1.5 system-ui,sans-serif;margin:12px;\
@@ -97,11 +99,8 @@ pub(crate) async fn part_of(desk: &Desk, id: &str, part: &str) -> Result<Respons
         return Err(Failure::not_found());
     }
     let (attachment, body) = desk.crm.attachment_body(&desk.tenant, id, part).await?;
-    let image = IMAGES
-        .iter()
-        .find(|kind| attachment.media_type.eq_ignore_ascii_case(kind));
-    let (kind, how) = match image {
-        Some(kind) => (*kind, "inline"),
+    let (kind, how) = match image(&attachment) {
+        Some(kind) => (kind, "inline"),
         None => ("application/octet-stream", "attachment"),
     };
     let body = match body {
@@ -120,6 +119,16 @@ pub(crate) async fn part_of(desk: &Desk, id: &str, part: &str) -> Result<Respons
         body,
     )
         .into_response())
+}
+
+/// Whether it is an image that the page may show.
+pub(super) fn is_shown(attachment: &Attachment) -> bool {
+    image(attachment).is_some() && attachment.size <= LARGEST_PREVIEW
+}
+
+fn image(attachment: &Attachment) -> Option<&'static str> {
+    let mut images = IMAGES.iter().copied();
+    images.find(|kind| attachment.media_type.eq_ignore_ascii_case(kind))
 }
 
 /// The name people are shown for an attachment; mail may give none.

@@ -59,6 +59,12 @@ fn letter(desk: &Desk, draft: &Draft, upload: Upload) -> Result<Letter, Failure>
         text: draft.text.clone(),
         when_limited: draft.when_limited(),
         kind: draft.kind,
+        hold: desk.site.undo,
+        carries: if draft.carries {
+            draft.forwards.clone()
+        } else {
+            String::new()
+        },
         size: upload.size,
         files: upload.files,
     })
@@ -77,6 +83,8 @@ fn draft(upload: &Upload) -> Draft {
         bcc: line("bcc"),
         subject: line("subject"),
         text: upload.text("text").to_owned(),
+        forwards: line("forwards"),
+        carries: !upload.text("carries").is_empty(),
         wait: upload.text("limited") == "wait",
         kind: match upload.text("kind") {
             "bulk" => OutboundKind::Bulk,

@@ -12,6 +12,7 @@ use super::{
     Desk,
     compose::own_connections,
     connections::Trouble,
+    escape::segment,
     failure::{Failure, described},
     guard::{CheckedForm, Visitor},
     layout::{self, Section, time},
@@ -28,6 +29,9 @@ use crate::{
     vault::Lasting,
 };
 
+/// Milliseconds of the window of the daily limit (S21).
+const DAY: u64 = 24 * 3_600_000;
+
 /// `GET /settings`.
 pub(super) async fn page(desk: Desk, visitor: Visitor) -> Result<Markup, Failure> {
     let all = own_connections(&desk).await?;
@@ -41,10 +45,13 @@ pub(super) async fn page(desk: Desk, visitor: Visitor) -> Result<Markup, Failure
         let id = &connection.scope.connection;
         let lasting = desk.connections.lasting(id).await;
         let bcc_address = desk.connections.bcc_address(id).await?;
+        let day_ago = desk.connections.now().saturating_sub(DAY);
+        let sent = desk.crm.sent_since(&desk.tenant, id, day_ago).await?;
         let known = Known {
             lasting: &lasting,
             audit: audits.get(id),
             bcc_address: bcc_address.as_deref(),
+            sent,
         };
         cards.push(card(connection, &known, &offers, &visitor));
     }
@@ -157,6 +164,8 @@ struct Known<'k> {
     lasting: &'k Lasting,
     audit: Option<&'k AuditStanding>,
     bcc_address: Option<&'k str>,
+    /// Messages sent from here in the last 24 hours.
+    sent: u32,
 }
 
 fn card(
@@ -165,6 +174,7 @@ fn card(
         lasting,
         audit,
         bcc_address,
+        sent,
     }: &Known<'_>,
     offers: &[OptionalScope],
     visitor: &Visitor,
@@ -191,6 +201,7 @@ fn card(
                 @if let Some(at) = connection.next_run_at { " Next " (time(at)) "." }
             }
             p.muted { (whose(connection)) " " (checked(audit)) }
+            p.muted { (sent) @if let Some(limit) = daily_limit(connection) { " of " (limit) } " messages sent from here in the last 24 hours." }
             @if let Some(text) = access_text(lasting) { p.note { (text) } }
             @if let Some(problem) = problem { (described(&describe_with(&problem, lasting).into())) }
             @if connection.status == ConnectionStatus::NeedsReconnect {
@@ -202,6 +213,8 @@ fn card(
                 }
                 form method="get" action="/settings/disconnect" { (id_field(connection)) button { "Disconnect…" } }
                 form method="get" action="/settings/privacy" { (id_field(connection)) button { "Privacy…" } }
+                form method="get" action="/settings/preview" { (id_field(connection)) button { "Preview…" } }
+                a.button href={ "/settings/domain?domain=" (segment(&connection.address)) } { "Check the domain" }
             }
             @if let Some(field) = contacts_field(offers, &choices) { (contacts_form(connection, &field, visitor)) }
             @if let Some(address) = bcc_address { (bcc_form(connection, address, visitor)) }
@@ -229,9 +242,10 @@ fn contacts_form(connection: &Connection, field: &Markup, visitor: &Visitor) -> 
 
 /// The BCC address, what it is for, and how to get another (S18).
 fn bcc_form(connection: &Connection, address: &str, visitor: &Visitor) -> Markup {
+    let copied = format!("bcc-{}", connection.scope.connection);
     html! {
         h4 { "BCC address" }
-        p { code { (address) } }
+        p.row { code #(copied) { (address) } button type="button" data-copy=(copied) hidden { "Copy" } }
         p.muted {
             "Put it into Bcc of a mail that you send, and the mail is logged to the conversation of its first recipient who "
             "is a contact, whatever program you send it with. Keep it to yourself: who knows it can write to it."
@@ -250,6 +264,12 @@ fn wanted(connection: &Connection, offers: &[OptionalScope]) -> Wanted {
         address: Some(connection.address.clone()),
         choices: Choices::of(offers, &connection.settings),
     }
+}
+
+/// How many messages the mailbox may send in 24 hours (S21).
+fn daily_limit(connection: &Connection) -> Option<u64> {
+    let settings: serde_json::Value = serde_json::from_str(&connection.settings).ok()?;
+    settings["daily-limit"].as_u64()
 }
 
 /// Whose contacts are synced (S30): the operator's setting.

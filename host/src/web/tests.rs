@@ -15,10 +15,11 @@ use crate::{
     choices::{Choices, GOOGLE_CONTACTS, Wanted},
     clock::ManualClock,
     contract::{
-        Attachment, Authentication, Content, Direction, Disposition, Flags, Mailbox, Message, OptionalScope,
-        OutboundOutcome, Problem, PutOutcome, Trigger, WhenLimited,
+        Attachment, Authentication, Content, Direction, Disposition, Explanation, Flags, Mailbox, Message,
+        OptionalScope, OutboundOutcome, PreviewRange, Problem, PutOutcome, Subject, Trigger, WhenLimited,
     },
     crm::{Crm, NewContact},
+    deliverability::{self, Question, Report, Table},
     privacy::Privacy,
     scope::{ConnectionId, Scope, TenantId, UserId},
     sqlite::Database,
@@ -29,6 +30,8 @@ use crate::{
 mod api;
 mod audits;
 mod connecting;
+mod conversing;
+mod importing;
 mod privacy;
 mod reading;
 mod safety;
@@ -46,6 +49,8 @@ struct Links {
     chosen: Mutex<Vec<Choices>>,
     refusal: Mutex<Option<Problem>>,
     audits: Mutex<HashMap<ConnectionId, AuditStanding>>,
+    explained: Mutex<Vec<Explanation>>,
+    asked: Mutex<Vec<Subject>>,
 }
 
 #[async_trait]
@@ -65,6 +70,20 @@ impl Connections for Links {
 
     fn retract(&self, id: &ConnectionId) {
         self.wake(id, Trigger::Retract);
+    }
+
+    async fn explain(&self, _: &ConnectionId, subject: Subject) -> Result<Vec<Explanation>, Trouble> {
+        self.asked.lock().unwrap().push(subject);
+        Ok(self.explained.lock().unwrap().clone())
+    }
+
+    async fn preview(&self, id: &ConnectionId, range: PreviewRange) -> Result<Vec<Explanation>, Trouble> {
+        self.explain(id, Subject::Preview(range)).await
+    }
+
+    async fn check_domain(&self, question: &Question) -> Result<Report, Trouble> {
+        let table = Table::new().mx("example.com", 1, "smtp.google.com");
+        Ok(deliverability::check(&table, question).await)
     }
 
     async fn begin(&self, _: &TenantId, _: &UserId, session: &str, wanted: Wanted) -> Result<Url, Trouble> {
@@ -137,6 +156,7 @@ impl Connections for Links {
 struct Site {
     crm: EmbeddedCrm,
     links: Arc<Links>,
+    clock: Arc<ManualClock>,
     router: Router,
     bob: String,
     cookie: String,
@@ -157,8 +177,13 @@ impl Answer {
 
 impl Site {
     async fn new() -> Self {
+        Self::with_undo(Duration::ZERO).await
+    }
+
+    /// Where mail is held back for so long.
+    async fn with_undo(undo: Duration) -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
-        let crm = EmbeddedCrm::with_clock(Database::in_memory().unwrap(), clock).unwrap();
+        let crm = EmbeddedCrm::with_clock(Database::in_memory().unwrap(), clock.clone()).unwrap();
         for tenant in ["t", "other"] {
             crm.create_tenant(&TenantId::new(tenant), tenant).await.unwrap();
         }
@@ -167,10 +192,12 @@ impl Site {
         links.list.lock().unwrap().push(connection("t", "ann", "c"));
         let people = People::new(Database::in_memory().unwrap()).unwrap();
         let ann = Person::everybody(TenantId::new("t"), UserId::new("ann"));
-        let state = WebState::new(crm.clone(), people, links.clone()).open_to(ann);
+        let mut state = WebState::new(crm.clone(), people, links.clone()).open_to(ann);
+        state.undo = undo;
         let mut site = Self {
             crm,
             links,
+            clock,
             router: router(state),
             bob,
             cookie: String::new(),
@@ -200,6 +227,10 @@ impl Site {
 
     /// Sends the writing form: fields in order, then files.
     async fn send(&self, fields: &[(&str, &str)], files: &[(&str, &[u8])]) -> Answer {
+        self.upload("/send", fields, files).await
+    }
+
+    async fn upload(&self, path: &str, fields: &[(&str, &str)], files: &[(&str, &[u8])]) -> Answer {
         let mut body = Vec::new();
         for (name, value) in fields {
             let part = format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
@@ -215,7 +246,7 @@ impl Site {
         }
         body.extend_from_slice(b"--x--\r\n");
         let kind = "multipart/form-data; boundary=x";
-        let request = request("POST", "/send", &self.cookie).header(header::CONTENT_TYPE, kind);
+        let request = request("POST", path, &self.cookie).header(header::CONTENT_TYPE, kind);
         self.request(request, Body::from(body)).await
     }
 

@@ -52,6 +52,7 @@ impl<'w> Letter<'w> {
             attachments: Vec::new(),
             when_limited: WhenLimited::Fail,
             kind: OutboundKind::OneToOne,
+            hold: std::time::Duration::ZERO,
             idempotency_key: None,
         };
         Self { world, new }

@@ -99,6 +99,7 @@ fn begin(sql: &Sql, now: u64) -> Result<Option<Dispatch>, CrmError> {
             "SELECT m.tenant, m.connection, m.outbound, d.position, d.attempts
              FROM crm_message m JOIN crm_dispatch d ON d.message = m.id
              WHERE m.waits = 1 AND m.route = 'provider' AND d.state = 'waits' AND d.since <= ?1
+                 AND coalesce(m.held_until, 0) <= ?1
              ORDER BY m.at, m.sequence, d.position LIMIT 1",
         )?
         .query_row([now], |row| {

@@ -1,5 +1,7 @@
 //! Mail that is written here: queued, handed to the sync, and what became of it.
 
+use std::time::Duration;
+
 use rusqlite::{Connection as Sql, OptionalExtension};
 
 use super::{
@@ -72,6 +74,8 @@ pub struct NewOutbound {
     pub when_limited: WhenLimited,
     /// What kind of mail it is (S22).
     pub kind: OutboundKind,
+    /// How long it is held back before it goes, so that it can be withdrawn.
+    pub hold: Duration,
     /// The request's own key: a second request with it is the same mail (S23).
     pub idempotency_key: Option<String>,
 }
@@ -144,6 +148,45 @@ impl EmbeddedCrm {
         Ok(())
     }
 
+    /// How many messages a connection's mailbox has sent from here since then (S21).
+    pub async fn sent_since(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        since: u64,
+    ) -> Result<u32, CrmError> {
+        let (tenant, connection) = (tenant.clone(), connection.clone());
+        let sent = encode(&Delivery::Sent)?;
+        self.database
+            .call(move |sql| {
+                let count = sql
+                    .prepare_cached(
+                        "SELECT count(*) FROM crm_message WHERE tenant = ?1 AND connection = ?2 AND at >= ?3
+                             AND route = 'mailbox' AND outbound IS NOT NULL AND delivery = ?4",
+                    )?
+                    .query_row((tenant.as_str(), connection.as_str(), since, sent), |row| {
+                        row.get(0)
+                    })?;
+                Ok(count)
+            })
+            .await
+    }
+
+    /// Lets mail go that is held back. Nothing happens to mail that is not.
+    pub async fn send_now(&self, tenant: &TenantId, id: &str) -> Result<(), CrmError> {
+        let (owner, id) = (tenant.clone(), id.to_owned());
+        let event = self
+            .database
+            .write(move |sql| {
+                let there = records::by_id(sql, &owner, &id)?.ok_or(CrmError::NotFound)?;
+                hold(sql, &id, None)?;
+                Ok::<_, CrmError>(there.updated(&owner))
+            })
+            .await?;
+        self.announce([event]);
+        Ok(())
+    }
+
     async fn asked_before(&self, mail: &Mail) -> Result<Option<String>, CrmError> {
         let Some(key) = mail.idempotency_key.clone() else {
             return Ok(None);
@@ -155,16 +198,19 @@ impl EmbeddedCrm {
     }
 }
 
-/// Mail of this connection and user that waits, oldest first.
-pub(super) fn waiting(sql: &Sql, scope: &Scope, limit: usize) -> Result<Vec<Outbound>, CrmError> {
+/// Mail of this connection and user that waits and is not held back, oldest first.
+pub(super) fn waiting(sql: &Sql, scope: &Scope, now: u64, limit: usize) -> Result<Vec<Outbound>, CrmError> {
     let mut statement = sql.prepare_cached(
         "SELECT outbound FROM crm_message
-         WHERE waits = 1 AND route = 'mailbox' AND tenant = ?1 AND connection = ?2 AND user = ?3 ORDER BY at, sequence LIMIT ?4",
+         WHERE waits = 1 AND route = 'mailbox' AND tenant = ?1 AND connection = ?2 AND user = ?3
+             AND coalesce(held_until, 0) <= ?4
+         ORDER BY at, sequence LIMIT ?5",
     )?;
     let mut rows = statement.query((
         scope.tenant.as_str(),
         scope.connection.as_str(),
         scope.user.as_str(),
+        now,
         limit,
     ))?;
     let mut mail = Vec::new();
@@ -244,6 +290,16 @@ pub(super) fn deliver(sql: &Sql, id: &str, delivery: &Delivery) -> Result<(), Cr
     Ok(())
 }
 
+fn hold(sql: &Sql, id: &str, until: Option<u64>) -> Result<(), CrmError> {
+    sql.prepare_cached("UPDATE crm_message SET held_until = ?2 WHERE id = ?1")?
+        .execute((id, until))?;
+    Ok(())
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn by_request(sql: &Sql, tenant: &TenantId, key: &str) -> rusqlite::Result<Option<String>> {
     sql.prepare_cached("SELECT id FROM crm_message WHERE tenant = ?1 AND idempotency_key = ?2")?
         .query_row((tenant.as_str(), key), |row| row.get(0))
@@ -269,9 +325,11 @@ struct Mail {
     scope: Scope,
     outbound: Outbound,
     idempotency_key: Option<String>,
+    held_until: Option<u64>,
 }
 
 fn compose(new: NewOutbound, id: &str, now: u64) -> (Mail, Vec<Body>) {
+    let held_until = (!new.hold.is_zero()).then(|| now.saturating_add(milliseconds(new.hold)));
     let (attachments, bodies): (Vec<_>, Vec<_>) = new.attachments.into_iter().unzip();
     let attachments = attachments
         .into_iter()
@@ -309,6 +367,7 @@ fn compose(new: NewOutbound, id: &str, now: u64) -> (Mail, Vec<Body>) {
             account: String::new(),
         },
         idempotency_key: new.idempotency_key,
+        held_until,
     };
     (mail, bodies)
 }
@@ -346,6 +405,7 @@ impl Mail {
                 route,
             },
         )?;
+        hold(sql, &self.outbound.id, self.held_until)?;
         if route == Route::Provider {
             bulk::enqueue(sql, &self.outbound)?;
         }

@@ -28,6 +28,17 @@ pub struct NewContact {
     pub created_at: Option<u64>,
 }
 
+/// What became of a contact to be imported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Imported {
+    /// It is here now, under this id.
+    Added(String),
+    /// A contact had its address already: this one.
+    Known(String),
+    /// It cannot be one, and why.
+    Refused(String),
+}
+
 /// Whether a contact's mail comes in (T06).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secrecy {
@@ -108,6 +119,25 @@ impl EmbeddedCrm {
         self.database
             .write(move |sql| insert(sql, &tenant, &contact, now))
             .await
+    }
+
+    /// Makes contacts, but for those whose first address is a contact's already; what became of each, in their order.
+    pub async fn import_contacts(
+        &self,
+        tenant: &TenantId,
+        contacts: Vec<NewContact>,
+    ) -> Result<Vec<Imported>, CrmError> {
+        let (owner, now) = (tenant.clone(), self.clock.now());
+        let imported = self
+            .database
+            .write(move |sql| {
+                let each = contacts.iter().map(|contact| import(sql, &owner, contact, now));
+                each.collect::<Result<Vec<_>, CrmError>>()
+            })
+            .await?;
+        let tenant = tenant.clone();
+        self.announce([CrmEvent::ContactsChanged { tenant }]);
+        Ok(imported)
     }
 
     /// Gives a contact to a user of the tenant, or to nobody (S30).
@@ -326,6 +356,21 @@ pub(super) fn by_id(sql: &Sql, tenant: &TenantId, id: &str) -> Result<Option<Con
         .query_map((tenant.as_str(), id), |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     Ok(Some(contact))
+}
+
+fn import(sql: &Sql, tenant: &TenantId, contact: &NewContact, now: u64) -> Result<Imported, CrmError> {
+    if let Some(known) = with_addresses(sql, tenant, &contact.addresses)?
+        .into_iter()
+        .next()
+    {
+        return Ok(Imported::Known(known.id));
+    }
+    let made = within_limits(&contact.name, &contact.addresses);
+    match made.and_then(|()| insert(sql, tenant, contact, now)) {
+        Ok(id) => Ok(Imported::Added(id)),
+        Err(CrmError::Refused(why)) => Ok(Imported::Refused(why)),
+        Err(error) => Err(error),
+    }
 }
 
 pub(super) fn insert(

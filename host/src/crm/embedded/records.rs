@@ -59,6 +59,8 @@ pub struct StoredMessage {
     pub released: bool,
     /// Recipients that it has not reached (S18, S22).
     pub undelivered: Vec<Undelivered>,
+    /// Until when mail that is written here is held back, so that its writer can think again; ms since the epoch.
+    pub held_until: Option<u64>,
 }
 
 /// What is needed to change a message.
@@ -135,8 +137,7 @@ fn flags(row: &Row<'_>, first: usize) -> rusqlite::Result<Flags> {
 }
 
 /// The columns that [`stored`] reads.
-pub(super) const STORED: &str =
-    "id, connection, record, delivery, deleted, released, unread, starred, archived, trashed, undelivered";
+pub(super) const STORED: &str = "id, connection, record, delivery, deleted, released, unread, starred, archived, trashed, undelivered, held_until";
 
 /// A message without its attachments; [`with_attachments`] adds them.
 pub(super) fn stored(row: &Row<'_>) -> Result<StoredMessage, CrmError> {
@@ -153,6 +154,7 @@ pub(super) fn stored(row: &Row<'_>) -> Result<StoredMessage, CrmError> {
         deleted: row.get(4)?,
         released: row.get(5)?,
         undelivered: known_undelivered(row.get(10)?)?,
+        held_until: row.get(11)?,
     })
 }
 

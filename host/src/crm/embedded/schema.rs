@@ -125,4 +125,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (message, position)
     ) STRICT;
 ",
+    "
+    ALTER TABLE crm_message ADD COLUMN held_until INTEGER;
+    CREATE INDEX crm_message_written ON crm_message (tenant, connection, at) WHERE outbound IS NOT NULL;
+",
 ];

@@ -130,6 +130,7 @@ fn mail(contact: &str) -> NewOutbound {
         attachments: Vec::new(),
         when_limited: WhenLimited::Fail,
         kind: OutboundKind::OneToOne,
+        hold: std::time::Duration::ZERO,
         idempotency_key: None,
     }
 }

@@ -3,28 +3,19 @@
 use std::{collections::BTreeMap, path::Path};
 
 use mail_parser::MessageParser;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     super::{args::Demo, failure::Failure, runtime::TENANT},
     arrivals::{Arrivals, SAMPLES},
 };
 use crate::{
+    contact_file::{self, Row as Contact},
     crm::{EmbeddedCrm, NewContact, Paging},
     scope::{TenantId, UserId},
 };
 
 /// Largest CSV file read, bytes.
 const LARGEST: u64 = 16 * 1024 * 1024;
-
-/// One contact.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Contact {
-    pub(super) name: String,
-    pub(super) address: String,
-    assigned_user: Option<String>,
-    created_at: Option<u64>,
-}
 
 /// The contacts the options ask for.
 pub(super) fn choose(options: &Demo, arrivals: &Arrivals) -> Result<Vec<Contact>, Failure> {
@@ -120,90 +111,8 @@ fn from_csv(path: &Path) -> Result<Vec<Contact>, Failure> {
         return Err(wrong("the file is too large".to_owned()));
     }
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    let mut contacts = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let fields = fields(line);
-        let is_header = number == 0
-            && fields
-                .get(1)
-                .is_some_and(|field| field.eq_ignore_ascii_case("email"));
-        if line.trim().is_empty() || is_header {
-            continue;
-        }
-        contacts.push(row(&fields).map_err(|what| wrong(format!("line {}: {what}", number + 1)))?);
-    }
-    Ok(contacts)
-}
-
-fn row(fields: &[String]) -> Result<Contact, String> {
-    let [name, address, rest @ ..] = fields else {
-        return Err("a name and an address are needed".to_owned());
-    };
-    if !address.contains('@') {
-        return Err(format!("{address} is not an address"));
-    }
-    let at = |index: usize| {
-        rest.get(index)
-            .map(String::as_str)
-            .filter(|field| !field.is_empty())
-    };
-    let created_at = at(1)
-        .map(|text| when(text).ok_or(format!("{text} is not a time")))
-        .transpose()?;
-    Ok(Contact {
-        name: name.clone(),
-        address: address.clone(),
-        assigned_user: at(0).map(str::to_owned),
-        created_at,
-    })
-}
-
-fn when(text: &str) -> Option<u64> {
-    if let Ok(milliseconds) = text.parse() {
-        return Some(milliseconds);
-    }
-    let date_only = format!("{text}T00:00:00Z");
-    let time = OffsetDateTime::parse(text, &Rfc3339)
-        .or_else(|_| OffsetDateTime::parse(&date_only, &Rfc3339))
-        .ok()?;
-    u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()
-}
-
-/// The fields of a line (RFC 4180, without line breaks inside fields).
-fn fields(line: &str) -> Vec<String> {
-    let mut fields = vec![String::new()];
-    let mut quoted = false;
-    let mut characters = line.trim_end_matches('\r').chars().peekable();
-    while let Some(character) = characters.next() {
-        let Some(field) = fields.last_mut() else { break };
-        match character {
-            '"' if quoted && characters.peek() == Some(&'"') => {
-                characters.next();
-                field.push('"');
-            }
-            '"' => quoted = !quoted,
-            ',' if !quoted => fields.push(String::new()),
-            other => field.push(other),
-        }
-    }
-    fields.iter().map(|field| field.trim().to_owned()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_csv_line_may_quote_its_fields() {
-        let row = row(&fields(r#""Archer, Ann",ann@a.example,sam,2026-01-02"#)).unwrap();
-        assert_eq!(row.name, "Archer, Ann");
-        assert_eq!(row.assigned_user.as_deref(), Some("sam"));
-        assert_eq!(row.created_at, Some(1_767_312_000_000));
-    }
-
-    #[test]
-    fn a_line_without_an_address_is_refused() {
-        assert!(row(&fields("Ann,nowhere")).is_err());
-        assert!(row(&fields("Ann")).is_err());
-    }
+    let lines = contact_file::read(&text).into_iter();
+    lines
+        .map(|(line, row)| row.map_err(|what| wrong(format!("line {line}: {what}"))))
+        .collect()
 }

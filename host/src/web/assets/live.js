@@ -54,6 +54,7 @@ function replaceWhole(old, fresh) {
   const details = [...old.querySelectorAll("details")];
   if (details.length === open.length) details.forEach((one, index) => (one.open = open[index]));
   showLocalTimes(old);
+  offerCopies(old);
 }
 
 function replaceArticles(old, fresh) {
@@ -96,8 +97,23 @@ window.addEventListener("pageshow", () => {
   for (const button of document.querySelectorAll("form.write button")) button.disabled = false;
 });
 
+// Copying needs a script and a secure page: without them the button stays hidden.
+function offerCopies(root) {
+  for (const button of root.querySelectorAll("button[data-copy]")) {
+    button.hidden = !navigator.clipboard;
+  }
+}
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-copy]");
+  if (!button) return;
+  await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+  button.textContent = "Copied";
+  setTimeout(() => (button.textContent = "Copy"), 2000);
+});
+
 showLocalTimes(document);
 fitFrames(document);
+offerCopies(document);
 
 if (document.querySelector("[data-live]")) {
   const events = new EventSource("/events");

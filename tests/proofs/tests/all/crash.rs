@@ -221,6 +221,7 @@ impl Setting {
                 attachments: Vec::new(),
                 when_limited: WhenLimited::Wait,
                 kind: OutboundKind::OneToOne,
+                hold: Duration::ZERO,
                 idempotency_key: Some(format!("request {number}")),
             };
             crm.queue_outbound(new).await.unwrap();
