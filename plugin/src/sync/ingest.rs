@@ -72,7 +72,7 @@ async fn take<H: Host>(pass: &mut Pass<'_, H>, mail: &Mail) -> Step<Outcome> {
     };
     let name = claims::name_of(&parsed);
     let known = ledger::read::<LedgerRow>(pass.host, &bcc_key(&name)).await?;
-    if let Some((row, _)) = known.filter(|(row, _)| !matches!(row.fate, Fate::Quarantined(_))) {
+    if let Some((row, _)) = known.filter(|(row, _)| stays(row, mail)) {
         return Ok(row.outcome());
     }
     let (decision, view) = decision(pass, mail, &parsed).await?;
@@ -128,6 +128,16 @@ async fn take_back<H: Host>(pass: &Pass<'_, H>, parsed: &Parsed) -> Step {
         pass.tell_crm(vec![retraction(claim.key)]).await?;
     }
     Ok(())
+}
+
+/// Whether what was decided of another copy holds for this one. What could not be handled is tried again; and of a mail
+/// that came several times, the first time is when it came (S04, S31).
+fn stays(row: &LedgerRow, mail: &Mail) -> bool {
+    match row.fate {
+        Fate::Quarantined(_) => false,
+        Fate::Excluded(Rule::S04 | Rule::S31) => row.received_at <= mail.received_at,
+        _ => true,
+    }
 }
 
 /// As the copy in the mailbox has it.

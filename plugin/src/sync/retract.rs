@@ -20,6 +20,8 @@ use crate::{
     rules::{Inputs, Rule, input, name_and_value},
 };
 
+/// Name of the input that says whose conversation a message was taken out of.
+const RETRACTED_FROM: &str = "retracted-from";
 /// Rows looked at in one pass. One that needs a look at its message's headers costs 20 units.
 const PER_PASS: u32 = 200;
 
@@ -69,7 +71,7 @@ pub(super) async fn go_on<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
         let Some(mut inputs) = matching.privacy.bars(&envelope, &matching.own, contact) else {
             continue;
         };
-        inputs.push(input("retracted-from", &delivered.contact));
+        inputs.push(input(RETRACTED_FROM, &delivered.contact));
         let key = pass.key_of(&id, delivered);
         if !(id.starts_with(BCC) && is_told_of_its_copy(pass, &key).await?) {
             updates.push(retraction(key));
@@ -77,7 +79,7 @@ pub(super) async fn go_on<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
         let known = matched(&row).and_then(|address| matching.contacts.known(address));
         changes.extend(known.map(|(key, _)| ledger::remove(held_key(key, &id))));
         // Its thread's row has its subject.
-        changes.push(ledger::remove(thread_key(&row.thread)));
+        changes.extend((!row.thread.is_empty()).then(|| ledger::remove(thread_key(&row.thread))));
         changes.push(ledger::put(row_key(&id), &retracted(pass, row, inputs))?);
     }
     let told = pass.tell_crm(updates).await?;
@@ -120,7 +122,12 @@ async fn is_told_of_its_copy<H: Host>(pass: &Pass<'_, H>, key: &str) -> Step<boo
         return Ok(false);
     };
     let row = ledger::rows_of(pass.host, [&id]).await?.pop().flatten();
-    Ok(row.is_some_and(|row| row.fate == Fate::Excluded(Rule::T06)))
+    // One that was kept out from the beginning was never told of under this key.
+    Ok(row.is_some_and(|row| {
+        row.inputs
+            .iter()
+            .any(|input| name_and_value(input).0 == RETRACTED_FROM)
+    }))
 }
 
 fn may_be_retracted(row: &LedgerRow) -> bool {

@@ -69,11 +69,11 @@ async fn work<H: Host>(pass: &mut Pass<'_, H>, trigger: &Trigger) -> Step<Done> 
     if progress == Progress::Complete {
         progress = gap::close(pass).await?;
     }
-    let noticed = deliver::look_for_noticed(pass).await?;
     sharing::review(pass, trigger).await?;
     if sharing::tell_released(pass).await? == Progress::More {
         progress = Progress::More;
     }
+    let noticed = deliver::look_for_noticed(pass).await?;
     if progress == Progress::Complete {
         progress = retract::go_on(pass).await?;
     }

@@ -12,7 +12,7 @@ use super::{
     rows::{Rows, row},
 };
 use crate::{
-    contract::{MessageUpdate, Undelivered, UndeliveredKind, UpdateOutcome},
+    contract::{Class, MessageUpdate, Undelivered, UndeliveredKind, UpdateOutcome},
     gmail::{GmailError, Metadata, RawMessage},
     ledger::{
         self, Delivered, Fate, LedgerRow, NOTICES, NoticeRow, ThreadRow, ledger_key, notice_key, thread_key,
@@ -120,6 +120,11 @@ async fn settle<H: Host>(pass: &Pass<'_, H>, rows: &mut Rows, reading: &Reading,
 /// Looks again for the messages of notices, where it is time; when it is for the next one, ms since the epoch.
 pub(in crate::sync) async fn look_again<H: Host>(pass: &Pass<'_, H>) -> Step<Option<u64>> {
     let waiting = ledger::page::<NoticeRow>(pass.host, NOTICES, None, PER_PASS).await?;
+    if waiting.rows.is_empty() {
+        return Ok(None);
+    }
+    // Whoever writes many notices does not hold up mail.
+    pass.gmail.set_class(Class::Audit);
     let (mut next, mut changes) = (None, Vec::new());
     for (id, mut row) in waiting.rows {
         let now = pass.host.now();
@@ -130,7 +135,14 @@ pub(in crate::sync) async fn look_again<H: Host>(pass: &Pass<'_, H>) -> Step<Opt
                 originals: std::mem::take(&mut row.originals),
             };
             let thread = known.is_some().then_some(row.thread.as_str());
-            let told = tell(pass, &Rows::default(), thread, &notice).await?;
+            let told = match tell(pass, &Rows::default(), thread, &notice).await {
+                Ok(told) => told,
+                Err(stop) => {
+                    // What was found until now is not looked for again.
+                    pass.commit(changes).await?;
+                    return Err(stop);
+                }
+            };
             let age = now.saturating_sub(row.since);
             if told == Told::Settled || age >= LOOKED_FOR {
                 changes.push(ledger::remove(notice_key(&id)));
@@ -147,6 +159,7 @@ pub(in crate::sync) async fn look_again<H: Host>(pass: &Pass<'_, H>) -> Step<Opt
         next = Some(next.map_or(row.due_at, |next: u64| next.min(row.due_at)));
     }
     pass.commit(changes).await?;
+    pass.gmail.set_class(Class::Live);
     Ok(next)
 }
 

@@ -2,7 +2,8 @@
 
 use scenarios::{ANN, File, Setup, World, bytes_of};
 use twinbox_host::{
-    contract::{Explanation, Subject},
+    body::Body,
+    contract::{Explanation, Outcome, Subject},
     crm::Secrecy,
     privacy::Privacy,
 };
@@ -87,6 +88,53 @@ async fn s31_who_keeps_a_contact_and_gives_it_up_has_its_logged_mail_released_by
     home.writes_to(ANN).await;
     rival.sync().await;
     assert!(rival.released(ANN).await.contains(&"Logged".to_owned()));
+}
+
+#[tokio::test]
+async fn s31_of_a_mail_that_came_twice_the_first_time_counts_whichever_copy_is_taken_in_first() {
+    let home = world().await;
+    let rival = home.sharing("rival").await;
+    let raw = rival.mail().from_me().to(ANN).subject("Twice").raw();
+    let came = rival.now();
+    home.tick(3 * 60_000);
+    home.writes_to(ANN).await;
+    let (id, bcc) = (
+        rival.connection_row().await.scope.connection,
+        rival.bcc_address().await,
+    );
+    let mut outcomes = Vec::new();
+    for received_at in [rival.now(), came, rival.now()] {
+        let (body, size) = (Body::Inline(raw.clone().into()), raw.len() as u64);
+        let outcome = rival
+            .host()
+            .ingest(&id, bcc.clone(), body, size, received_at)
+            .await;
+        outcomes.push(matches!(outcome.unwrap(), Outcome::Delivered(_)));
+    }
+    assert_eq!(outcomes, [false, true, true]);
+    rival.sync().await;
+    assert_eq!(rival.released(ANN).await, ["Twice"]);
+}
+
+#[tokio::test]
+async fn t06_what_the_address_had_brought_is_taken_out_though_its_copy_in_the_mailbox_was_kept_out() {
+    let world = world().await;
+    let bcc = world.bcc_address().await;
+    world
+        .mail()
+        .from_me()
+        .to(BOB)
+        .bcc(&bcc)
+        .is_sent_from_gmail()
+        .await;
+    let copy = world.left_for(&bcc).pop().unwrap();
+    assert!(world.post().await.bring(&bcc, &copy).await.starts_with("250"));
+    world.takes_in().await;
+    world.keeps_out(never(BOB)).await.unwrap();
+    world.sync().await;
+    assert_eq!(world.conversation(BOB).await.len(), 1, "until it is asked for");
+    assert_eq!(world.retract().await, 1);
+    assert_eq!(world.conversation(BOB).await.len(), 0);
 }
 
 #[tokio::test]
