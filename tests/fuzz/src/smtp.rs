@@ -29,6 +29,11 @@ const PIPE: usize = 1 << 20;
 
 /// Runs the target on a fuzzer's bytes.
 pub fn target(bytes: &[u8]) {
+    run(bytes);
+}
+
+/// The same; how many mails were taken.
+pub fn run(bytes: &[u8]) -> usize {
     check_lines(bytes);
     let mut choices = Choices::new(bytes);
     let post = &*POST;
@@ -45,9 +50,10 @@ pub fn target(bytes: &[u8]) {
         .to_ascii_lowercase()
         .contains(&post.address);
     assert!(is_named || taken.is_empty(), "nobody named the address");
-    for mail in taken {
-        check_mail(&mail, &post.address);
+    for mail in &taken {
+        check_mail(mail, &post.address);
     }
+    taken.len()
 }
 
 /// What the rules by which a message ends make of any bytes.
@@ -125,13 +131,14 @@ fn say(choices: &mut Choices<'_>, known: &str, said: &mut Vec<u8>) {
         "",
     ];
     let line: Vec<u8> = match choices.below(8) {
-        // What brings a mail, so that there is something to look at.
+        // What brings a mail, so that there is something to look at; what follows is its text, unless it has ended.
         0 => {
             let recipient = known.to_ascii_uppercase();
-            format!(
-                "EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<{recipient}>\r\nDATA\r\nSubject: x\r\n\r\n"
-            )
-            .into_bytes()
+            let begun = format!(
+                "EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<{recipient}>\r\nDATA\r\nSubject: x\r\n"
+            );
+            let end = if choices.yes() { "\r\n..\r\n." } else { "" };
+            format!("{begun}{end}").into_bytes()
         }
         1 => format!("RCPT TO:<{known}>").into_bytes(),
         2 => choices.text().into_bytes(),
@@ -140,7 +147,7 @@ fn say(choices: &mut Choices<'_>, known: &str, said: &mut Vec<u8>) {
         _ => choices.pick(&LINES).as_bytes().to_vec(),
     };
     said.extend_from_slice(&line);
-    let end: &[u8] = if choices.once_in(12) { b"\n" } else { b"\r\n" };
+    let end: &[u8] = if choices.once_in(40) { b"\n" } else { b"\r\n" };
     said.extend_from_slice(end);
 }
 

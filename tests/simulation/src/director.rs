@@ -87,6 +87,8 @@ pub(crate) struct Director<'p> {
     letters: u32,
     /// What other servers have for BCC addresses.
     post: Vec<post::Copy>,
+    /// When Gmail does what it put off, ms.
+    put_off: Option<u64>,
 }
 
 /// How far what a user asked to be taken out is.
@@ -202,6 +204,7 @@ impl<'p> Director<'p> {
             last_task: 0,
             letters: 0,
             post: Vec::new(),
+            put_off: None,
             world,
         };
         for host in 0..shape.hosts {
@@ -237,10 +240,12 @@ impl<'p> Director<'p> {
                 Due::Restart { host } => self.restart(host),
                 Due::Disconnect { tenant } => self.disconnect(tenant),
                 Due::Post { copy } => self.hand_over(copy),
+                Due::PutOff => self.put_off_no_longer(),
                 Due::Calm => self.calm(),
             }
             self.bury();
             self.notice_pushes();
+            self.await_put_off();
         }
     }
 

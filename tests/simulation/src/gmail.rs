@@ -165,6 +165,9 @@ impl People {
         let serial = self.serial();
         let mut head = self.letter(mailbox, logged.to, logged.cc, Writing::New, serial, now);
         if logged.way == Way::Elsewhere {
+            if self.shape.aliases.contains(&mailbox) {
+                head.from = Shape::alias(mailbox);
+            }
             return Some(write(&head, serial, logged.body).into());
         }
         head.bcc = Some(logged.address.to_owned());

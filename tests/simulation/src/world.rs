@@ -93,6 +93,8 @@ pub(crate) enum Due {
         /// Which.
         copy: usize,
     },
+    /// Something that Gmail put off happens, such as that mail comes back.
+    PutOff,
     /// Trouble ends.
     Calm,
     /// A host looks whether a connection has something to do.

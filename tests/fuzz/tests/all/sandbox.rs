@@ -14,11 +14,7 @@ targets! {
 /// A world in which nothing works would be no test of what works in it.
 #[test]
 fn arbitrary_worlds_see_mail_come_and_go() {
-    let mut state = 1_u64;
-    let mut byte = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        u8::try_from(state >> 56).unwrap()
-    };
+    let mut byte = bytes();
     let mut all = exports::Tally::default();
     for _ in 0..400 {
         let bytes: Vec<u8> = (0..LONGEST).map(|_| byte()).collect();
@@ -40,5 +36,26 @@ fn arbitrary_worlds_see_mail_come_and_go() {
         all.problems,
     ] {
         assert!(number > 0, "{all:?}");
+    }
+}
+
+#[test]
+fn arbitrary_sessions_bring_mail() {
+    let mut byte = bytes();
+    let sessions = (0..400).map(|_| {
+        let bytes: Vec<u8> = (0..64).map(|_| byte()).collect();
+        smtp::run(&bytes)
+    });
+    let taken: usize = sessions.sum();
+    println!("{taken} mails");
+    assert!(taken > 20, "{taken}");
+}
+
+/// The same bytes at random each time.
+fn bytes() -> impl FnMut() -> u8 {
+    let mut state = 1_u64;
+    move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        u8::try_from(state >> 56).unwrap()
     }
 }

@@ -159,6 +159,27 @@ impl Director<'_> {
         }
     }
 
+    /// What Gmail put off happens at its time, and not when somebody asks next.
+    pub(super) fn await_put_off(&mut self) {
+        let Some(due) = self.world.sim.next_due_ms() else {
+            return;
+        };
+        let wait = u64::try_from(due - self.world.sim.now_ms()).unwrap_or_default();
+        let mut state = self.world.lock();
+        let at = state.now + wait;
+        if self.put_off.is_none_or(|known| at < known) {
+            self.put_off = Some(at);
+            state.schedule(at, Due::PutOff);
+        }
+    }
+
+    /// Its time has come: the next look at the simulator does it.
+    pub(super) fn put_off_no_longer(&mut self) {
+        self.put_off = None;
+        self.stirred = self.stirred.max(self.world.lock().now);
+        self.look_again();
+    }
+
     /// Notifications that Gmail published wake the hosts; forged ones do not.
     pub(super) fn notice_pushes(&mut self) {
         for notification in self.world.sim.take_notifications() {
