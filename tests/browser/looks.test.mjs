@@ -29,7 +29,13 @@ before(async () => {
   }
   await tab.page.goto("/settings");
   const connection = await tab.page.locator("form[action='/settings/disconnect'] input[name=connection]").getAttribute("value");
-  pages.disconnect = `/settings/disconnect?connection=${connection}`;
+  for (const name of ["disconnect", "privacy"]) pages[name] = `/settings/${name}?connection=${connection}`;
+  pages.preview = `/settings/preview?connection=${connection}&days=7`;
+  pages.domain = "/settings/domain";
+  await tab.page.goto(pages["conversation-text"]);
+  pages.why = await tab.page.getByRole("link", { name: "Why is this here?" }).first().getAttribute("href");
+  pages.forward = await tab.page.getByRole("link", { name: "Forward" }).first().getAttribute("href");
+  pages["reply-all"] = await tab.page.getByRole("link", { name: "Reply to all" }).first().getAttribute("href");
   await tab.close();
 });
 after(async () => {

@@ -83,6 +83,41 @@ test("s33_two_tenants_beside_each_other_see_their_own_mail_and_nothing_of_the_ot
   assert.equal(answer.status(), 404);
 });
 
+test("s31_of_two_tenants_on_one_mailbox_the_one_who_replies_keeps_the_contact", async () => {
+  const { page } = tabs.acme;
+  await page.goto("/settings");
+  await page.getByRole("button", { name: "Disconnect…" }).click();
+  await page.getByRole("button", { name: "Disconnect" }).click();
+  await world.sim.consent({ mode: "all", account: ME });
+  await page.getByRole("button", { name: "Connect Gmail" }).click();
+  await page.locator(".card", { hasText: ME }).getByText("Connected", { exact: true }).waitFor();
+
+  const from = `${ANN[0]} <${ANN[1]}>`;
+  await world.sim.deliver(letter({ from, subject: "Who answers first?", text: "Hello both" }), ME);
+  for (const tenant of ["home", "acme"]) {
+    await tabs[tenant].page.goto("/");
+    await until(`${tenant} has the mail`, () => tabs[tenant].page.getByText("Who answers first?").count());
+  }
+  const { page: home } = tabs.home;
+  await home.locator(".list a").first().click();
+  await home.getByLabel("Text").fill("We do");
+  await home.getByRole("button", { name: "Send", exact: true }).click();
+  await home.getByRole("button", { name: "Send it now" }).click();
+  await until("home sent it", () => home.locator("article.outbound", { hasText: "We do" }).getByText("Sent.").count());
+  await world.sim.deliver(letter({ from, subject: "To the one who answered", text: "Thank you" }), ME);
+  await home.goto("/");
+  await until("home goes on", () => home.getByText("To the one who answered").count());
+  await page.goto("/");
+  await page.locator(".list a").first().click();
+  await until("acme is told", async () => {
+    await page.reload();
+    return page.getByText("This conversation is no longer synced").count();
+  });
+  assert.equal(await page.getByText("To the one who answered").count(), 0);
+  assert.equal(await page.getByText("We do").count(), 0);
+  assert.ok(!(await page.content()).includes("home"), "acme reads of home");
+});
+
 test("signing_out_ends_the_session_and_leaves_no_draft_behind", async () => {
   const { page } = tabs.home;
   await page.goto("/");

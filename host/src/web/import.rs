@@ -40,10 +40,13 @@ pub(super) fn form(visitor: &Visitor) -> Markup {
         form.write method="post" action="/contacts/import" enctype="multipart/form-data" {
             (visitor.field())
             label {
-                "A CSV file: name, email, assigned user, created at; the last two may be absent"
+                "A CSV file"
                 input type="file" name="files" accept=".csv,text/csv" required;
             }
-            p.muted { "Up to " (MOST) " contacts and 5 MB. Whoever is here already, by address, is left alone." }
+            p.muted {
+                "Its columns: name, email, assigned user, created at; the last two may be absent. Up to " (MOST)
+                " contacts and 5 MB. Whoever is here already, by address, is left alone."
+            }
             p { button { "Import" } }
         }
     }
