@@ -5,8 +5,8 @@
 
 use rustix::time::{ClockId, clock_gettime};
 use twinbox_plugin::mail::{
-    AttachmentDecoder, Envelope, Sanitiser, fold_html, message_ids, parse, parse_mailboxes, quoted_from,
-    same_subject, to_text,
+    AttachmentDecoder, Envelope, Sanitiser, delivery_status, fold_html, message_ids, parse, parse_mailboxes,
+    quoted_from, same_subject, to_text,
 };
 
 use crate::Choices;
@@ -190,6 +190,10 @@ const FUNCTIONS: &[(&str, Function)] = &[
     }),
     ("Envelope::from_headers", |text| {
         let _ = Envelope::from_headers(&["Subject", "To"].map(|name| (name.to_owned(), text.to_owned())));
+    }),
+    ("delivery_status", |text| {
+        let _ = delivery_status::failures(text.as_bytes());
+        let _ = delivery_status::original_message_id(text.as_bytes());
     }),
     ("same_subject", |text| {
         let _ = same_subject(text, "x");

@@ -50,7 +50,7 @@ mutations! {
     an_address_book_that_is_done_before_the_crm_has_it_is_found "address-book-before-contacts" ["S08"];
     a_bcc_copy_that_is_logged_twice_is_found "bcc-copy-logged-twice" ["S10", "S23"];
     past_mail_that_is_taken_is_found "past-mail-taken" ["S10"];
-    an_alias_that_is_taken_for_a_contact_is_found "alias-taken-for-contact" ["S10", "S15"];
+    an_alias_that_is_taken_for_a_contact_is_found "alias-taken-for-contact" ["S10", "S15", "T01"];
     a_stale_lease_that_may_commit_is_found "stale-lease" ["lease", "cursor"];
     a_revoke_that_ignores_another_connection_is_found "revoke-ignores-others" ["S06"];
     a_claim_that_is_not_atomic_is_found "claim-not-atomic" ["S31"];
