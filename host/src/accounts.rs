@@ -218,6 +218,12 @@ impl Connections for Connected {
         });
     }
 
+    async fn component(&self) -> String {
+        let chosen = self.accounts.host.parts().plugins.chosen().await;
+        let manifest = chosen.current.manifest();
+        format!("{} {}", manifest.name, manifest.version)
+    }
+
     async fn explain(
         &self,
         connection: &ConnectionId,

@@ -137,8 +137,9 @@ mod tests {
 
     #[test]
     fn a_line_that_cannot_be_taken_is_named_and_the_others_are() {
-        let lines =
-            read("name,email,owner,created\nAnn,ann@a.example\nBob,nowhere\nCarl\n,d@d.example\nEve,e@e.example,,soon\n");
+        let lines = read(
+            "name,email,owner,created\nAnn,ann@a.example\nBob,nowhere\nCarl\n,d@d.example\nEve,e@e.example,,soon\n",
+        );
         assert_eq!(lines[0].1.as_ref().unwrap().name, "Ann");
         assert_eq!(lines[1], (3, Err("nowhere is not an address".into())));
         assert_eq!(lines[2], (4, Err("it has no address".into())));

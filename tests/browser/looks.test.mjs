@@ -10,6 +10,7 @@ const pages = {
   contacts: "/contacts",
   compose: "/compose",
   settings: "/settings",
+  operations: "/operations?find=ann@archer.example",
   "not-found": "/nowhere",
   api: "/api",
 };

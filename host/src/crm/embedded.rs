@@ -32,11 +32,13 @@ mod pages;
 mod people;
 mod records;
 mod schema;
+mod traffic;
 
 pub use outbound::{NewAttachment, NewOutbound};
 pub use pages::{Conversation, Counts, Paging};
 pub use people::{Imported, NewContact, Secrecy};
 pub use records::{Delivery, StoredMessage};
+pub use traffic::Hour;
 
 /// The longest text or HTML body, in bytes.
 const BODY_LIMIT: u64 = 1 << 20;

@@ -15,8 +15,8 @@ use crate::{
 mod embedded;
 
 pub use embedded::{
-    Conversation, Counts, CrmEvent, Delivery, EmbeddedCrm, Imported, NewAttachment, NewContact, NewOutbound,
-    Paging, Secrecy, StoredMessage,
+    Conversation, Counts, CrmEvent, Delivery, EmbeddedCrm, Hour, Imported, NewAttachment, NewContact,
+    NewOutbound, Paging, Secrecy, StoredMessage,
 };
 
 /// Why the CRM did not answer.

@@ -12,11 +12,12 @@ use super::{
     runtime::Runtime,
 };
 use crate::{
-    contract::{Explanation, Outcome as Fate, PreviewRange, Subject},
+    contract::{Explanation, Outcome as Fate, PreviewRange},
     crm::{CrmError, Secrecy},
     privacy::Privacy,
     problem::utc_text,
     scope::{ConnectionId, TenantId},
+    web::subjects,
 };
 
 /// How long a pass that is under way is waited for: longer than a pass may take.
@@ -46,20 +47,6 @@ pub(super) async fn explain(options: Explain, json: bool) -> Outcome {
         found.iter().map(lines).collect::<Vec<_>>().join("\n\n")
     });
     Ok(ExitCode::SUCCESS)
-}
-
-/// What a text may mean, in this order. An address may also be a Message-ID without its brackets.
-fn subjects(text: &str) -> Vec<Subject> {
-    if text.starts_with('<') {
-        vec![Subject::MessageId(text.to_owned())]
-    } else if text.contains('@') {
-        vec![
-            Subject::Contact(text.to_owned()),
-            Subject::MessageId(text.to_owned()),
-        ]
-    } else {
-        vec![Subject::Message(text.to_owned())]
-    }
 }
 
 fn lines(explanation: &Explanation) -> String {

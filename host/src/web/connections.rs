@@ -71,6 +71,11 @@ pub trait Connections: Send + Sync {
     /// Begins to take out what the rules no longer allow (T06); it goes on by itself.
     fn retract(&self, connection: &ConnectionId);
 
+    /// Name and version of the component at work; not known unless this is implemented.
+    async fn component(&self) -> String {
+        "unknown".to_owned()
+    }
+
     /// Why mail is here or is not (T02); nothing is known of it unless this is implemented.
     async fn explain(
         &self,

@@ -67,6 +67,17 @@ impl Failure {
         )
     }
 
+    pub(super) fn for_administrators() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            Trouble::new(
+                "administrators-only",
+                "This page is for the tenant's administrators.",
+                "Ask one of them, or whoever runs this server to make you one.",
+            ),
+        )
+    }
+
     /// The request's bearer is nobody known.
     pub(super) fn not_signed_in() -> Self {
         Self::new(

@@ -11,6 +11,7 @@
 //! POST /contacts/import  /contacts/{contact}/assign
 //! POST /send  /contacts  /messages/{id}/mark|delete|cancel|send  /conversations/{contact}/read|secrecy
 //! POST /settings/sync|contacts|disconnect|password  /oauth/connect        GET /oauth/callback
+//! GET  /operations  POST /operations/retry  (administrators)
 //! GET  POST /sign-in  POST /sign-out
 //! GET  /settings/privacy        POST /settings/privacy  /settings/privacy/contact|retract
 //! ```
@@ -51,6 +52,7 @@ mod markup;
 mod message;
 mod metrics;
 mod oauth;
+mod operations;
 mod outbox;
 mod parts;
 mod preview;
@@ -70,6 +72,7 @@ pub(crate) use desk::{Desk, Entered};
 pub(crate) use failure::Failure;
 pub(crate) use guard::random_text;
 pub(crate) use oauth::{bound, expected_address};
+pub(crate) use operations::subjects;
 pub(crate) use outbox::{Letter, NotQueued, queue, writers_key};
 pub(crate) use parts::{part_of, safe_html};
 pub(crate) use settings::own as own_connection;
@@ -183,6 +186,8 @@ pub fn router(state: WebState) -> Router {
         )
         .route("/oauth/connect", post(oauth::connect))
         .route("/oauth/callback", get(oauth::callback))
+        .route("/operations", get(operations::page))
+        .route("/operations/retry", post(operations::retry))
         .route("/events", get(events::stream))
         .route("/metrics", get(metrics::page))
         .layer(DefaultBodyLimit::max(FORM_LIMIT));

@@ -11,7 +11,7 @@ use super::{
     failure::Failure,
     layout::{self, Section},
     settings::{id_field, own},
-    why::in_words,
+    why::{Verdict, in_words},
 };
 use crate::{
     contract::{Explanation, Outcome, PreviewRange},
@@ -97,10 +97,10 @@ fn line(explanation: &Explanation) -> Markup {
         let found = inputs.find(|input| input.name == name);
         found.map_or("", |input| input.value.as_str())
     };
-    let (class, word) = if is_synced(explanation) {
-        ("good", "Synced")
+    let (class, word, verdict) = if is_synced(explanation) {
+        ("good", "Synced", Verdict::Here)
     } else {
-        ("open", "Kept out")
+        ("open", "Kept out", Verdict::KeptOut)
     };
     let why = ["never-sync", "internal-domains", "private"];
     let why = why.into_iter().find(|name| !input(name).is_empty());
@@ -113,7 +113,7 @@ fn line(explanation: &Explanation) -> Markup {
             span class={ "badge " (class) } { (word) } " " strong { (subject) } " " span.muted { (input("sender")) }
             br;
             span.muted {
-                (in_words(&explanation.rule))
+                (in_words(&explanation.rule, verdict))
                 @if let Some(name) = why { " It matches “" (input(name)) "”." }
                 " Rule " (explanation.rule) "."
             }

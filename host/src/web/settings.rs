@@ -24,6 +24,7 @@ use crate::{
     audit::AuditStanding,
     choices::{Choices, Wanted},
     contract::{OptionalScope, Problem, Trigger},
+    people::Role,
     problem::{access_text, describe, describe_with},
     store::{Connection, ConnectionStatus},
     vault::Lasting,
@@ -80,6 +81,10 @@ pub(super) async fn page(desk: Desk, visitor: Visitor) -> Result<Markup, Failure
                         }
                     }
                 }
+            }
+            @if desk.entered.person.role == Role::Admin {
+                h2 { "For administrators" }
+                p { a.button href="/operations" { "Operations" } " " span.muted { "all connections, and why mail is here or is not" } }
             }
             @if let Some(account) = sign_in::account(&desk, &visitor) { (account) }
         }
@@ -283,7 +288,7 @@ fn whose(connection: &Connection) -> &'static str {
 }
 
 /// What the last audit found (T03).
-fn checked(audit: Option<&AuditStanding>) -> Markup {
+pub(super) fn checked(audit: Option<&AuditStanding>) -> Markup {
     let failed = audit.and_then(|audit| Some((audit.tried_at, describe(audit.problem.as_ref()?))));
     html! {
         @if let Some((at, findings)) = audit.and_then(|audit| audit.last.as_ref()) {

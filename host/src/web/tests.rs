@@ -32,6 +32,7 @@ mod audits;
 mod connecting;
 mod conversing;
 mod importing;
+mod operations;
 mod privacy;
 mod reading;
 mod safety;

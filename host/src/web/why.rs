@@ -25,7 +25,7 @@ pub(super) async fn page(desk: Desk, Path(id): Path<String>) -> Result<Markup, F
         main.narrow {
             h1 { "Why this message is here" }
             p { strong { (message.subject) } " · " (time(message.received_at)) }
-            p { (in_words(&message.rule)) " " span.badge { "Rule " (message.rule) } }
+            p { (in_words(&message.rule, Verdict::Here)) " " span.badge { "Rule " (message.rule) } }
             @match &explanation {
                 Some(explanation) => (details(explanation)),
                 None => p.muted { "The mailbox cannot be asked for more right now." },
@@ -55,30 +55,42 @@ fn details(explanation: &Explanation) -> Markup {
     html! {
         h2 { "What was looked at" }
         dl.people {
-            @for input in &explanation.inputs { dt { (label(&input.name)) } dd { (value(input)) } }
+            // The rule's meaning stands above, in the reader's words.
+            @for input in explanation.inputs.iter().filter(|input| input.name != "meaning") {
+                dt { (label(&input.name)) } dd { (value(input)) }
+            }
             dt { "Decided" } dd { (time(explanation.decided_at)) ", by version " (explanation.version) }
         }
     }
 }
 
+/// What a rule did with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Here,
+    KeptOut,
+}
+
 /// A rule in one sentence, as it concerns the reader.
-pub(super) fn in_words(rule: &str) -> &'static str {
-    match rule {
-        "S04" => "It is older than the connection, and such mail stays where it is.",
-        "S10" => "Mail is synced with contacts: it comes from one, or nobody in it is one.",
-        "S11" => "It was sent from the mailbox to a contact.",
-        "S12" => "It was forwarded to a contact, which counts as sent.",
-        "S13" => "A contact wrote it to somebody else, with the mailbox among the recipients.",
-        "S15" => "It belongs to the first of its recipients who is a contact.",
-        "S16" => "Several contacts have this address; the one that was created first gets the mail.",
-        "S18" => "The BCC address was among its recipients.",
-        "S20" => "It was written here.",
-        "S22" => "It was written here, as bulk mail.",
-        "S30" => "The contact is assigned to somebody else.",
-        "S31" => "The contact was answered from another CRM account, which keeps them from then on.",
-        "S32" => "It was sent from another CRM account and is logged there alone.",
-        "T06" => "What is to be kept private keeps it out.",
-        _ => "A rule of the sync decided so.",
+pub(super) fn in_words(rule: &str, verdict: Verdict) -> &'static str {
+    match (rule, verdict) {
+        ("S04", _) => "It is older than the connection, and such mail stays where it is.",
+        ("S10", Verdict::Here) => "It came from a contact.",
+        ("S10", Verdict::KeptOut) => "Nobody in it is a contact.",
+        ("S11", _) => "It was sent from the mailbox to a contact.",
+        ("S12", _) => "It was forwarded to a contact, which counts as sent.",
+        ("S13", _) => "A contact wrote it to somebody else, with the mailbox among the recipients.",
+        ("S15", _) => "It belongs to the first of its recipients who is a contact.",
+        ("S16", _) => "Several contacts have this address; the one that was created first gets the mail.",
+        ("S18", _) => "The BCC address was among its recipients.",
+        ("S20", _) => "It was written here.",
+        ("S22", _) => "It was written here, as bulk mail.",
+        ("S30", _) => "The contact is assigned to somebody else.",
+        ("S31", _) => "The contact was answered from another CRM account, which keeps them from then on.",
+        ("S32", _) => "It was sent from another CRM account and is logged there alone.",
+        ("T06", _) => "What is to be kept private keeps it out.",
+        (_, Verdict::Here) => "A rule of the sync brought it.",
+        (_, Verdict::KeptOut) => "A rule of the sync keeps it out.",
     }
 }
 

@@ -208,7 +208,7 @@ async fn t02_a_message_says_which_rule_brought_it_and_what_the_rule_looked_at() 
     let page = site.get(&format!("/messages/{id}/why")).await.text;
     for said in [
         "Rule S10",
-        "Mail is synced with contacts",
+        "It came from a contact",
         "Address",
         "bob@example.com",
         "version 0.1.0",
