@@ -131,7 +131,7 @@ mod tests {
             assigned_user: Some("sam".into()),
             created_at: Some(1_767_312_000_000),
         };
-        assert_eq!(plain, [ann.clone()]);
+        assert_eq!(plain, std::slice::from_ref(&ann));
         assert_eq!(named, [ann]);
     }
 

@@ -104,8 +104,12 @@ fn label(name: &str) -> String {
 }
 
 fn value(input: &Field) -> Markup {
-    match (input.name.as_str(), input.value.parse()) {
-        ("received-at" | "connected-at" | "released-at", Ok(at)) => time(at),
-        _ => html! { (input.value) },
+    let is_time = matches!(
+        input.name.as_str(),
+        "received-at" | "connected-at" | "released-at"
+    );
+    match input.value.parse() {
+        Ok(at) if is_time => time(at),
+        Ok(_) | Err(_) => html! { (input.value) },
     }
 }
