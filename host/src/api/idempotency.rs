@@ -1,8 +1,9 @@
 //! `Idempotency-Key`: a `POST` that is repeated under its key is answered as it was, and done once
 //! (draft-ietf-httpapi-idempotency-key-header-07).
 //!
-//! What a form brings (`multipart/form-data`) is compared by what it says, not by its bytes, and where it is
-//! queued: see `outbound`.
+//! Effect and note are two transactions, so a request is noted before it is done: what a dying process began and
+//! did not note the end of is not done again, its key answers 409. Mail needs no note: it is queued under its
+//! key, in one transaction, and compared by what it says (see `outbound`).
 
 use axum::{
     body::{Body, Bytes, to_bytes},
@@ -13,25 +14,25 @@ use axum::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{BODY_LIMIT, problem::Problem};
+use super::{BODY_LIMIT, outbound, problem::Problem};
 use crate::{
-    people::{Answer, Asked, LONGEST_ANSWER, LONGEST_KEY, Person},
-    web::{Entered, Trouble, WebState},
+    people::{Answer, Asked, LONGEST_ANSWER, LONGEST_KEY, People, Person},
+    web::{Entered, Trouble},
 };
 
 /// The header.
 pub(super) const HEADER: &str = "idempotency-key";
 
 /// Does a request once.
-pub(super) async fn once(State(site): State<WebState>, request: Request, next: Next) -> Response {
-    let counts = request.method() == Method::POST && !is_form(request.headers());
+pub(super) async fn once(State(people): State<People>, request: Request, next: Next) -> Response {
+    let counts = request.method() == Method::POST && !outbound::is_mail(request.uri().path());
     let key = match counts.then(|| key(request.headers())).transpose() {
         Ok(key) => key.flatten(),
         Err(problem) => return problem.into_response(),
     };
     let entered = request.extensions().get::<Entered>().cloned();
     match (key, entered) {
-        (Some(key), Some(entered)) => remembered(&site, &entered.person, &key, request, next)
+        (Some(key), Some(entered)) => remembered(&people, &entered.person, &key, request, next)
             .await
             .unwrap_or_else(IntoResponse::into_response),
         _ => next.run(request).await,
@@ -39,7 +40,7 @@ pub(super) async fn once(State(site): State<WebState>, request: Request, next: N
 }
 
 async fn remembered(
-    site: &WebState,
+    people: &People,
     person: &Person,
     key: &str,
     request: Request,
@@ -55,7 +56,6 @@ async fn remembered(
         .chain_update([0])
         .chain_update(&body)
         .finalize();
-    let people = &site.people;
     match people.begin_request(person, key, digest.into()).await? {
         Asked::Never => {}
         Asked::Answered(answer) => return Ok(again(answer)),
@@ -63,8 +63,8 @@ async fn remembered(
             return Err(refused(
                 StatusCode::CONFLICT,
                 "request-under-way",
-                "A request with this key is under way.",
-                "Wait for its answer, or ask again in a moment.",
+                "A request with this key was begun, and what became of it is not known yet.",
+                "Ask again in a moment. If this stays, look whether it was done before you ask under another key.",
             ));
         }
         Asked::Otherwise => {
@@ -76,7 +76,30 @@ async fn remembered(
             ));
         }
     }
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    // A task of its own: a client that goes away does not leave it half done.
+    let (people, person, key) = (people.clone(), person.clone(), key.to_owned());
+    let request = Request::from_parts(parts, Body::from(body));
+    tokio::spawn(async move { noted(&people, &person, &key, request, next).await })
+        .await
+        .map_err(|_| {
+            refused(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "failed",
+                "The request broke off, and may have been done.",
+                "Look whether it was done before you ask under another key.",
+            )
+        })?
+}
+
+/// Does a request that was begun, and notes its answer.
+async fn noted(
+    people: &People,
+    person: &Person,
+    key: &str,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let response = next.run(request).await;
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
     // What failed for a reason of ours may be tried again under the same key.
@@ -105,12 +128,6 @@ pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     Ok(Some(text.to_owned()))
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().to_ascii_lowercase().starts_with(b"multipart/"))
-}
-
 fn kept(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Answer {
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     Answer {
@@ -131,3 +148,6 @@ fn again(answer: Answer) -> Response {
 fn refused(status: StatusCode, code: &'static str, happened: &str, advice: &str) -> Problem {
     Problem::new(status, Trouble::new(code, happened, advice))
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,7 +81,7 @@ pub(crate) fn router(site: &WebState) -> Router<WebState> {
     routes
         .route("/api/{*path}", any(problem::no_such_thing))
         .method_not_allowed_fallback(problem::no_such_method)
-        .layer(from_fn_with_state(site.clone(), idempotency::once))
+        .layer(from_fn_with_state(site.people.clone(), idempotency::once))
         .route(
             "/api/v1/openapi.json",
             get(|| async move { ([(axum::http::header::CONTENT_TYPE, "application/json")], served) }),

@@ -22,6 +22,11 @@ use crate::{
 /// The most bytes of a request, as for the form.
 pub(super) const REQUEST_LIMIT: usize = 64 << 20;
 
+/// Whether a `POST` to this path writes mail.
+pub(super) fn is_mail(path: &str) -> bool {
+    path.strip_prefix(super::PREFIX) == Some("/messages")
+}
+
 /// Mail to be sent.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -111,7 +111,6 @@ impl EmbeddedCrm {
     /// The CRM in a database, by this clock.
     pub fn with_clock(database: Database, clock: Arc<dyn Clock>) -> Result<Self, CrmError> {
         database.migrate("crm", schema::MIGRATIONS)?;
-        database.call_blocking(content::remove_pending)?;
         database.call_blocking(people::index)?;
         Ok(Self {
             database,
@@ -123,6 +122,14 @@ impl EmbeddedCrm {
     /// A CRM that ends with its last clone.
     pub fn in_memory() -> Result<Self, CrmError> {
         Self::new(Database::in_memory()?)
+    }
+
+    /// Removes uploads that began before a moment, ms since the epoch, and never ended; how many there were.
+    /// Opening the CRM removes none: another process may be in the middle of one.
+    pub async fn remove_uploads(&self, begun_before: u64) -> Result<usize, CrmError> {
+        self.database
+            .write(move |sql| Ok(content::remove_pending(sql, begun_before)?))
+            .await
     }
 
     /// What happens from now on.

@@ -1,6 +1,7 @@
 //! Requests of programs by their idempotency keys: what was answered is answered again, and nothing is
-//! done twice (draft-ietf-httpapi-idempotency-key-header-07). Kept for a day, so that a program may repeat
-//! what it got no answer to.
+//! done twice (draft-ietf-httpapi-idempotency-key-header-07). Answers are kept for a day, so that a program
+//! may repeat what it got no answer to. A request that was begun and never ended, as when the process died,
+//! may have been done: its key stays under way.
 
 use rusqlite::OptionalExtension;
 
@@ -12,9 +13,7 @@ pub const LONGEST_KEY: usize = 255;
 pub const LONGEST_ANSWER: usize = 256 << 10;
 /// How long answers are kept, ms.
 const KEPT: u64 = 24 * 3_600_000;
-/// After so long a request without an answer is taken for dead, ms.
-const UNDER_WAY: u64 = 120_000;
-/// Answers that are kept for one person; the oldest go.
+/// Requests that are kept of one person; the oldest answers go first.
 const REQUESTS: u32 = 10_000;
 
 /// An answer, to be given again.
@@ -33,7 +32,7 @@ pub struct Answer {
 pub enum Asked {
     /// Nothing: the request is to be done, and its answer told.
     Never,
-    /// It is being done.
+    /// It was begun, and what became of it is not known, or not yet.
     UnderWay,
     /// Another request had this key.
     Otherwise,
@@ -53,38 +52,38 @@ impl People {
         let (key, now) = (key.to_owned(), self.clock.now());
         self.database
             .write(move |sql| {
-                sql.prepare_cached("DELETE FROM people_request WHERE at < ?1")?
+                sql.prepare_cached("DELETE FROM people_request WHERE at < ?1 AND status IS NOT NULL")?
                     .execute([now.saturating_sub(KEPT)])?;
                 let found = sql
                     .prepare_cached(
-                        "SELECT digest, at, status, media_type, body FROM people_request
+                        "SELECT digest, status, media_type, body FROM people_request
                          WHERE tenant = ?1 AND user = ?2 AND key = ?3",
                     )?
                     .query_row((&tenant, &user, &key), |row| {
-                        let status: Option<u16> = row.get(2)?;
+                        let status: Option<u16> = row.get(1)?;
                         let answer = status.map(|status| {
                             Ok::<_, rusqlite::Error>(Answer {
                                 status,
-                                media_type: row.get(3)?,
-                                body: row.get(4)?,
+                                media_type: row.get(2)?,
+                                body: row.get(3)?,
                             })
                         });
-                        Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, u64>(1)?, answer.transpose()?))
+                        Ok((row.get::<_, [u8; 32]>(0)?, answer.transpose()?))
                     })
                     .optional()?;
                 match found {
-                    Some((before, ..)) if before != digest => return Ok(Asked::Otherwise),
-                    Some((_, _, Some(answer))) => return Ok(Asked::Answered(answer)),
-                    Some((_, at, None)) if now.saturating_sub(at) < UNDER_WAY => return Ok(Asked::UnderWay),
-                    _ => {}
+                    Some((before, _)) if before != digest => return Ok(Asked::Otherwise),
+                    Some((_, Some(answer))) => return Ok(Asked::Answered(answer)),
+                    Some((_, None)) => return Ok(Asked::UnderWay),
+                    None => {}
                 }
                 sql.prepare_cached(
-                    "INSERT OR REPLACE INTO people_request (tenant, user, key, digest, at) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    "INSERT INTO people_request (tenant, user, key, digest, at) VALUES (?1, ?2, ?3, ?4, ?5)",
                 )?
                 .execute((&tenant, &user, &key, digest, now))?;
                 sql.prepare_cached(
                     "DELETE FROM people_request WHERE tenant = ?1 AND user = ?2 AND key IN
-                     (SELECT key FROM people_request WHERE tenant = ?1 AND user = ?2 ORDER BY at DESC LIMIT -1 OFFSET ?3)",
+                     (SELECT key FROM people_request WHERE tenant = ?1 AND user = ?2 ORDER BY status IS NULL DESC, at DESC LIMIT -1 OFFSET ?3)",
                 )?
                 .execute((&tenant, &user, REQUESTS))?;
                 Ok(Asked::Never)

@@ -12,8 +12,17 @@ use crate::store::SqliteStore;
 
 const LOCK: &str = "twinbox.lock";
 
+/// Whether other processes were in a data folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Company {
+    Alone,
+    Others,
+}
+
 /// A process's presence in a data folder, as long as it lives.
 pub(super) struct Presence {
+    /// Who was there when this process came.
+    pub(super) company: Company,
     _lock: File,
 }
 
@@ -25,17 +34,18 @@ impl Presence {
             .truncate(false)
             .write(true)
             .open(folder.join(LOCK))?;
-        match lock.try_lock() {
+        let company = match lock.try_lock() {
             // Nobody takes a lease before it has its shared lock, so none of these is in use.
             Ok(()) => {
                 store.release_all().await?;
                 lock.unlock()?;
+                Company::Alone
             }
-            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::WouldBlock) => Company::Others,
             Err(TryLockError::Error(error)) => return Err(error.into()),
-        }
+        };
         lock.lock_shared()?;
-        Ok(Self { _lock: lock })
+        Ok(Self { company, _lock: lock })
     }
 }
 
@@ -52,6 +62,7 @@ mod tests {
         let first = Presence::announce(folder.path(), &store).await.unwrap();
         assert!(store.acquire(&id, 1_000, 9_000).await.unwrap().is_some());
         let second = Presence::announce(folder.path(), &store).await.unwrap();
+        assert_eq!((first.company, second.company), (Company::Alone, Company::Others));
         assert_eq!(store.acquire(&id, 1_000, 9_000).await.unwrap(), None);
         drop((first, second));
         let _third = Presence::announce(folder.path(), &store).await.unwrap();

@@ -9,7 +9,11 @@ use std::{
 use bytes::Bytes;
 use secrecy::SecretString;
 
-use super::{failure::Failure, folder::Presence, traces::TraceFolder};
+use super::{
+    failure::Failure,
+    folder::{Company, Presence},
+    traces::TraceFolder,
+};
 use crate::{
     Database, Durability, Host, HostError, Parts,
     accounts::Accounts,
@@ -35,6 +39,8 @@ pub(super) const TENANT: &str = "home";
 pub(super) const USER: &str = "user";
 /// File name of the component beside the program.
 const COMPONENT: &str = "twinbox.wasm";
+/// An upload that another process began so long ago is taken for dead, ms.
+const LONGEST_UPLOAD: u64 = 24 * 3_600_000;
 
 /// What to put together.
 pub(super) struct Plan {
@@ -67,11 +73,14 @@ pub(super) struct Runtime {
     pub(super) people: People,
     /// What came to BCC addresses.
     pub(super) spool: Spool,
-    _presence: Option<Presence>,
+    presence: Option<Presence>,
+    /// ms since the epoch: nothing of this process is older.
+    started: u64,
 }
 
 impl Runtime {
     pub(super) async fn start(plan: Plan) -> Result<Self, Failure> {
+        let started = SystemClock.now();
         let database = open(plan.data.as_deref(), plan.durability)?;
         let loaded = load(plan.plugin.as_deref(), plan.data.as_deref()).await?;
         let plugin = loaded.plugin.clone();
@@ -126,8 +135,24 @@ impl Runtime {
             accounts,
             people,
             spool,
-            _presence: presence,
+            presence,
+            started,
         })
+    }
+
+    /// Removes uploads that never ended. Those of another process may be under way for up to a day; when this one came
+    /// alone, all that are older than it are of the dead.
+    pub(super) async fn remove_uploads(&self) -> Result<(), Failure> {
+        let company = self.presence.as_ref().map(|presence| presence.company);
+        let before = match company {
+            None | Some(Company::Alone) => self.started,
+            Some(Company::Others) => self.started.saturating_sub(LONGEST_UPLOAD),
+        };
+        let removed = self.crm.remove_uploads(before).await?;
+        if removed > 0 {
+            tracing::info!(removed, "uploads that were cut short are removed");
+        }
+        Ok(())
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) async fn run(options: Configured) -> Outcome {
     let config = Config::read(&options.config)?;
     let auditing = config.auditing()?;
     let runtime = Runtime::start(plan(&config)?).await?;
+    runtime.remove_uploads().await?;
     let finished = runtime.host.finish_disconnects().await?;
     if finished > 0 {
         tracing::info!(finished, "disconnects that were cut short are finished");

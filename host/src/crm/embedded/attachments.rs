@@ -79,7 +79,7 @@ impl EmbeddedCrm {
         if let Err(outcome) = before {
             return Ok(outcome);
         }
-        let pending = match Pending::write(&self.database, body, attachment.size).await {
+        let pending = match Pending::write(&self.database, body, attachment.size, self.clock.now()).await {
             Ok(pending) => pending,
             Err(Rejected::OverLimit) => return Ok(wrong_size(attachment.size, "more")),
             Err(Rejected::Crm(error)) => return Err(error),

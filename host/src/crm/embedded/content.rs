@@ -1,7 +1,8 @@
 //! Bytes of attachments, in chunks: neither in nor out are they ever whole in memory.
 //!
 //! New bytes are pending (without a size) until the transaction that refers to them publishes them;
-//! no row refers to pending bytes. What a crash leaves pending is removed by [`remove_pending`].
+//! no row refers to pending bytes. What a crash leaves pending is removed by [`remove_pending`], which spares
+//! what another process may still be writing.
 
 use std::io;
 
@@ -43,11 +44,16 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Writes all bytes of a body, at most `limit`.
-    pub(super) async fn write(database: &Database, body: Body, limit: u64) -> Result<Self, Rejected> {
+    /// Writes all bytes of a body, at most `limit`; `now` is ms since the epoch.
+    pub(super) async fn write(
+        database: &Database,
+        body: Body,
+        limit: u64,
+        now: u64,
+    ) -> Result<Self, Rejected> {
         let id = database
-            .write(|sql| -> rusqlite::Result<u64> {
-                sql.execute("INSERT INTO crm_content (size) VALUES (NULL)", [])?;
+            .write(move |sql| -> rusqlite::Result<u64> {
+                sql.execute("INSERT INTO crm_content (size, begun) VALUES (NULL, ?1)", [now])?;
                 Ok(sql.last_insert_rowid().unsigned_abs())
             })
             .await?;
@@ -150,10 +156,12 @@ impl Ticket {
     }
 }
 
-/// Removes what an earlier process left pending.
-pub(super) fn remove_pending(sql: &Sql) -> rusqlite::Result<()> {
-    sql.execute("DELETE FROM crm_content WHERE size IS NULL", [])?;
-    Ok(())
+/// Removes what was begun before a moment, ms since the epoch, and is pending still; how many there were.
+pub(super) fn remove_pending(sql: &Sql, before: u64) -> rusqlite::Result<usize> {
+    sql.execute(
+        "DELETE FROM crm_content WHERE size IS NULL AND begun < ?1",
+        [before],
+    )
 }
 
 fn remove_if_pending(sql: &Sql, id: u64) -> rusqlite::Result<()> {

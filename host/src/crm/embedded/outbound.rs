@@ -92,7 +92,7 @@ impl EmbeddedCrm {
         let mut left = TOTAL_LIMIT;
         let mut pending = Vec::with_capacity(bodies.len());
         for body in bodies {
-            let bytes = match Pending::write(&self.database, body, left).await {
+            let bytes = match Pending::write(&self.database, body, left, self.clock.now()).await {
                 Ok(bytes) => bytes,
                 Err(Rejected::OverLimit) => {
                     return Err(CrmError::Refused("the attachments are over the limit".into()));

@@ -129,4 +129,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     ALTER TABLE crm_message ADD COLUMN held_until INTEGER;
     CREATE INDEX crm_message_written ON crm_message (tenant, connection, at) WHERE outbound IS NOT NULL;
 ",
+    "
+    ALTER TABLE crm_content ADD COLUMN begun INTEGER NOT NULL DEFAULT 0;
+",
 ];

@@ -107,19 +107,35 @@ async fn a_call_that_is_dropped_in_the_middle_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_crash_left_pending_is_removed_at_the_next_start() {
-    let database = Database::in_memory().unwrap();
-    EmbeddedCrm::new(database.clone()).unwrap();
-    database
+async fn what_a_crash_left_pending_is_removed_and_what_began_later_is_not() {
+    let crm = crm().await;
+    crm.database
         .call_blocking(|sql| {
             sql.execute_batch(
-                "INSERT INTO crm_content (id, size) VALUES (1, NULL);
-                 INSERT INTO crm_chunk (content, position, bytes) VALUES (1, 0, x'00')",
+                "INSERT INTO crm_content (id, size, begun) VALUES (1, NULL, 999), (2, NULL, 1000);
+                 INSERT INTO crm_chunk (content, position, bytes) VALUES (1, 0, x'00'), (2, 0, x'00')",
             )
         })
         .unwrap();
-    let crm = EmbeddedCrm::new(database).unwrap();
-    assert_eq!(rows(&crm).await, (0, 0));
+    assert_eq!(crm.remove_uploads(1_000).await.unwrap(), 1);
+    assert_eq!(rows(&crm).await, (1, 1));
+}
+
+#[tokio::test]
+async fn a_second_process_that_opens_the_crm_does_not_break_an_upload_under_way() {
+    let (crm, id) = with_message().await;
+    let database = crm.database.clone();
+    let first = stream::once(async { Ok(Bytes::from(vec![7; 600_000])) });
+    let rest = stream::once(async move {
+        EmbeddedCrm::new(database).unwrap();
+        Ok(Bytes::from(vec![8; 100_000]))
+    });
+    let content = Body::Stream(Box::pin(first.chain(rest)));
+    let part = attachment("2", 700_000);
+    let put = crm.put_attachment(&scope(), "k", &part, content).await;
+    assert!(matches!(put, Ok(PutOutcome::Stored(_))));
+    let (_, read) = crm.attachment_body(&tenant(), &id, "2").await.unwrap();
+    assert_eq!(read.collect(700_000).await.unwrap().len(), 700_000);
 }
 
 #[tokio::test]
