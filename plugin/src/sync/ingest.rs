@@ -9,9 +9,10 @@ use super::{
     message::{Delivery, message},
     retraction,
     sharing::{View, contact_row},
+    update,
 };
 use crate::{
-    contract::{Change, Message, Outcome, Problem, PutOutcome, Trigger},
+    contract::{Change, Message, MessageUpdate, Outcome, Problem, PutOutcome, Trigger},
     gmail::{Summary, label},
     ledger::{self, Claim, Delivered, Fate, LedgerRow, VERSION, bcc_key, held_key, ledger_key},
     mail::{self, Envelope, Parsed},
@@ -79,8 +80,10 @@ async fn take<H: Host>(pass: &mut Pass<'_, H>, mail: &Mail) -> Step<Outcome> {
     let mut more = Vec::new();
     let (fate, inputs) = match decision {
         Decision::Exclude(rule, inputs) => {
-            if rule == Rule::T06 {
-                take_back(pass, &parsed).await?;
+            match rule {
+                Rule::T06 => correct(pass, &parsed, retraction).await?,
+                Rule::S31 => correct(pass, &parsed, release).await?,
+                _ => {}
             }
             (Fate::Excluded(rule), inputs)
         }
@@ -120,14 +123,25 @@ struct Decided {
     more: Vec<Change>,
 }
 
-/// A call that died when the rules were others may have put it into the CRM.
-async fn take_back<H: Host>(pass: &Pass<'_, H>, parsed: &Parsed) -> Step {
+/// A call that died when the rules were others, or the contact was nobody's, may have put it into the CRM.
+async fn correct<H: Host>(
+    pass: &Pass<'_, H>,
+    parsed: &Parsed,
+    correction: impl FnOnce(String) -> MessageUpdate,
+) -> Step {
     if let Some(claim) = claims::known(pass, parsed).await?
         && !is_in_crm(pass, &claim).await?
     {
-        pass.tell_crm(vec![retraction(claim.key)]).await?;
+        pass.tell_crm(vec![correction(claim.key)]).await?;
     }
     Ok(())
+}
+
+fn release(key: String) -> MessageUpdate {
+    MessageUpdate {
+        released: true,
+        ..update(key, None)
+    }
 }
 
 /// Whether what was decided of another copy holds for this one. What could not be handled is tried again; and of a mail

@@ -34,6 +34,13 @@ pub(crate) enum Settled {
 }
 
 impl Logged {
+    /// Whether it is the same connection's, and was decided on earlier.
+    fn is_decided_before(&self, other: &Self) -> bool {
+        self.connection == other.connection
+            && self.settled == Some(Settled::Decided)
+            && self.taken_at < other.taken_at
+    }
+
     fn mail(&self) -> Mail<'_> {
         Mail::logged(&self.raw, self.taken_at.unwrap_or_default())
     }
@@ -95,7 +102,16 @@ impl Judge<'_> {
             let mail = copies[0].mail();
             let wanted = self.contact(&mail);
             let expected = wanted.as_ref().map_or(Expected::MustNot, |owner| {
-                let by = copies.iter().map(|copy| self.expected_of_copy(copy, owner));
+                let by = copies.iter().map(|copy| {
+                    let expected = self.expected_of_copy(copy, owner);
+                    // What was decided of the first copy stands, whatever has changed before the others come.
+                    let is_first = !copies.iter().any(|other| other.is_decided_before(copy));
+                    if is_first {
+                        expected
+                    } else {
+                        expected.and(Expected::May)
+                    }
+                });
                 by.fold(Expected::MustNot, Expected::or)
             });
             let here = format!("tenant {}, mail {mark} at the BCC address", self.tenant);
