@@ -14,7 +14,8 @@ pub(super) use hand_over::put_messages;
 pub(super) use notice::look_again as look_for_noticed;
 
 use super::{
-    Pass, Step, Stop, matching::Matching, message::Delivery, retraction, sending, set_of, sharing::View,
+    Pass, Step, Stop, matching::Matching, message::Delivery, release, retraction, sending, set_of,
+    sharing::View,
 };
 use crate::{
     gmail::{GmailError, Summary},
@@ -243,8 +244,10 @@ async fn decide<H: Host>(
                 }
                 match decision {
                     Decision::Exclude(rule, inputs) => {
-                        if rule == Rule::T06 {
-                            barred.push(retraction(pass.message_key(&id)));
+                        match rule {
+                            Rule::T06 => barred.push(retraction(pass.message_key(&id))),
+                            Rule::S31 => barred.push(release(pass.message_key(&id))),
+                            _ => {}
                         }
                         rows.exclude(pass, &summary, &envelope, rule, inputs);
                     }
@@ -273,7 +276,7 @@ async fn decide<H: Host>(
             }
         }
     }
-    // A pass that died when the rules were others may have put it there.
+    // A pass that died when the rules were others, or the contact was nobody's, may have put it there.
     pass.tell_crm(barred).await?;
     Ok(wanted)
 }

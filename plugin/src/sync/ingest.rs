@@ -7,9 +7,8 @@ use super::{
     deliver::{put_attachments, put_messages},
     matching::Matching,
     message::{Delivery, message},
-    retraction,
+    release, retraction,
     sharing::{View, contact_row},
-    update,
 };
 use crate::{
     contract::{Change, Message, MessageUpdate, Outcome, Problem, PutOutcome, Trigger},
@@ -135,13 +134,6 @@ async fn correct<H: Host>(
         pass.tell_crm(vec![correction(claim.key)]).await?;
     }
     Ok(())
-}
-
-fn release(key: String) -> MessageUpdate {
-    MessageUpdate {
-        released: true,
-        ..update(key, None)
-    }
 }
 
 /// Whether what was decided of another copy holds for this one. What could not be handled is tried again; and of a mail

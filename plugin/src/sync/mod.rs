@@ -133,6 +133,14 @@ pub(crate) fn retraction(key: String) -> MessageUpdate {
     }
 }
 
+/// News for the CRM of a message whose contact another tenant keeps (S31).
+pub(crate) fn release(key: String) -> MessageUpdate {
+    MessageUpdate {
+        released: true,
+        ..update(key, None)
+    }
+}
+
 /// News for the CRM of a message that left the mailbox for good.
 pub(crate) fn deletion(key: String) -> MessageUpdate {
     MessageUpdate {

@@ -2,9 +2,9 @@
 //! before the mail that claims it is sent; and what the CRM holds of a contact that was released is marked so, page by
 //! page, each committed, so that an interruption repeats a page at most.
 
-use super::{Pass, Step, matching::find_contacts, run::Progress, update};
+use super::{Pass, Step, matching::find_contacts, release, run::Progress};
 use crate::{
-    contract::{Change, Contact, MessageUpdate, Outbound, Problem, SharingError, Standing, Trigger},
+    contract::{Change, Contact, Outbound, Problem, SharingError, Standing, Trigger},
     ledger::{
         self, CONTACTS, Fate, RELEASING, REVIEW, ReviewRow, ThreadRow, contact_key, held_key, held_prefix,
         releasing_key, row_key, storage_problem, thread_key,
@@ -195,10 +195,7 @@ async fn told_rows<H: Host>(pass: &Pass<'_, H>, address: &str, ids: &[String]) -
             Some(Fate::Delivered(delivered)) => pass.key_of(id, delivered),
             _ => pass.message_key(id),
         };
-        MessageUpdate {
-            released: true,
-            ..update(key, None)
-        }
+        release(key)
     });
     let told = pass.tell_crm(updates.collect()).await?;
     pass.count(|counts| counts.updates_in += told);
