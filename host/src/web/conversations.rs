@@ -69,8 +69,7 @@ pub(super) async fn one(
         Asked::Answer(_) => return Err(Failure::not_found()),
         Asked::Nothing => Draft::reply(&contact, &messages),
     };
-    let private = desk.crm.private_contacts(&desk.tenant).await?;
-    let secrecy = if private.iter().any(|private| private.id == id) {
+    let secrecy = if contact.private {
         Secrecy::Private
     } else {
         Secrecy::Open

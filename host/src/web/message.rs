@@ -241,9 +241,11 @@ fn authentication(found: &Authentication) -> Markup {
 
 fn delivery(stored: &StoredMessage, now: u64, visitor: &Visitor) -> Markup {
     let contact = segment(&stored.message.contact_id);
-    let again = html! {
-        p {
-            a.button href={ "/conversations/" (contact) "?again=" (segment(&stored.id)) "#write" } { "Write it again" }
+    let again = || {
+        html! {
+            p {
+                a.button href={ "/conversations/" (contact) "?again=" (segment(&stored.id)) "#write" } { "Write it again" }
+            }
         }
     };
     let cancel = || button(visitor, &stored.id, "cancel", None, "Do not send it");
@@ -272,7 +274,7 @@ fn delivery(stored: &StoredMessage, now: u64, visitor: &Visitor) -> Markup {
         },
         Delivery::Sent => html! { p.state.good { "Sent." } },
         Delivery::Failed(problem) => html! {
-            div.state.bad { p { "Not sent." } (described(&Trouble::from(problem))) (again) }
+            div.state.bad { p { "Not sent." } (described(&Trouble::from(problem))) (again()) }
         },
         Delivery::Unconfirmed(problem) => html! {
             div.state.bad {
@@ -281,10 +283,10 @@ fn delivery(stored: &StoredMessage, now: u64, visitor: &Visitor) -> Markup {
                     " before you write it again."
                 }
                 (described(&Trouble::from(problem)))
-                (again)
+                (again())
             }
         },
-        Delivery::Cancelled => html! { div.state.open { p { "Withdrawn before it was sent." } (again) } },
+        Delivery::Cancelled => html! { div.state.open { p { "Withdrawn before it was sent." } (again()) } },
     }
 }
 

@@ -14,15 +14,14 @@ pub(super) use hand_over::put_messages;
 pub(super) use notice::look_again as look_for_noticed;
 
 use super::{
-    Pass, Step, Stop, matching::Matching, message::Delivery, release, retraction, sending, set_of,
-    sharing::View,
+    Pass, Step, Stop, correction, matching::Matching, message::Delivery, sending, set_of, sharing::View,
 };
 use crate::{
     gmail::{GmailError, Summary},
     ledger::{self, ConnectionRow, Fate, LedgerRow, Stuck, ThreadRow, thread_key},
     mail::{Envelope, Parsed},
     ports::Host,
-    rules::{self, Decision, Rule, s11_sent},
+    rules::{self, Decision, s11_sent},
 };
 use hand_over::hand_over;
 use look::{Look, Looked, Reading, Standing, look_at};
@@ -244,11 +243,7 @@ async fn decide<H: Host>(
                 }
                 match decision {
                     Decision::Exclude(rule, inputs) => {
-                        match rule {
-                            Rule::T06 => barred.push(retraction(pass.message_key(&id))),
-                            Rule::S31 => barred.push(release(pass.message_key(&id))),
-                            _ => {}
-                        }
+                        barred.extend(correction(rule).map(|correction| correction(pass.message_key(&id))));
                         rows.exclude(pass, &summary, &envelope, rule, inputs);
                     }
                     Decision::Deliver {
@@ -276,7 +271,6 @@ async fn decide<H: Host>(
             }
         }
     }
-    // A pass that died when the rules were others, or the contact was nobody's, may have put it there.
     pass.tell_crm(barred).await?;
     Ok(wanted)
 }

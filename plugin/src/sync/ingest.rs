@@ -4,10 +4,10 @@
 use super::{
     Pass, Step, aliases,
     claims::{self, Copy},
+    correction,
     deliver::{put_attachments, put_messages},
     matching::Matching,
     message::{Delivery, message},
-    release, retraction,
     sharing::{View, contact_row},
 };
 use crate::{
@@ -79,10 +79,8 @@ async fn take<H: Host>(pass: &mut Pass<'_, H>, mail: &Mail) -> Step<Outcome> {
     let mut more = Vec::new();
     let (fate, inputs) = match decision {
         Decision::Exclude(rule, inputs) => {
-            match rule {
-                Rule::T06 => correct(pass, &parsed, retraction).await?,
-                Rule::S31 => correct(pass, &parsed, release).await?,
-                _ => {}
+            if let Some(correction) = correction(rule) {
+                correct(pass, &parsed, correction).await?;
             }
             (Fate::Excluded(rule), inputs)
         }
@@ -122,7 +120,7 @@ struct Decided {
     more: Vec<Change>,
 }
 
-/// A call that died when the rules were others, or the contact was nobody's, may have put it into the CRM.
+/// Corrects what a call that died may have put into the CRM.
 async fn correct<H: Host>(
     pass: &Pass<'_, H>,
     parsed: &Parsed,

@@ -141,6 +141,16 @@ pub(crate) fn release(key: String) -> MessageUpdate {
     }
 }
 
+/// What the CRM is told of a message that this rule keeps out, as it may be there: put by a pass that died when the rules
+/// were others, or the contact was nobody's.
+pub(crate) fn correction(rule: Rule) -> Option<fn(String) -> MessageUpdate> {
+    match rule {
+        Rule::T06 => Some(retraction),
+        Rule::S31 => Some(release),
+        _ => None,
+    }
+}
+
 /// News for the CRM of a message that left the mailbox for good.
 pub(crate) fn deletion(key: String) -> MessageUpdate {
     MessageUpdate {
