@@ -3,13 +3,7 @@
 //! A [`Host`] holds nothing that must survive it. Every call takes the connection's lease first, so
 //! that there is one pass per connection at a time, in this process or any other.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
-
-use tokio::sync::Notify;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     body::Body,
@@ -23,26 +17,25 @@ use crate::{
     sandbox::{Ended, PassError, Usage},
     scope::{ConnectionId, Scope},
     sharing::SharingError,
-    store::{Announced, Connection, ConnectionStatus, Found, Lease, Put, StoreError},
+    store::{Announced, Connection, ConnectionStatus, Lease, Put, Standing, StoreError},
     trace::{Call, Trace},
     vault::VaultError,
 };
 
 mod check;
+mod ended;
 mod parts;
 mod privacy;
+mod running;
 mod turn;
+
+use ended::{Began, note, standing};
+use running::Running;
 
 pub use parts::{Parts, Witness};
 
 /// A lease outlives the longest pass by so much, so that it never ends under one.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
-/// First wait after a pass that failed, ms; doubled each time.
-const FIRST_BACKOFF: u64 = 5_000;
-/// Failures in a row after which a plugin's own word on when to come back no longer counts.
-const TRUSTED_FAILURES: u32 = 3;
-/// Longest wait after passes that failed, ms.
-const LONGEST_BACKOFF: u64 = 3_600_000;
 
 /// Why the host did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -181,6 +174,13 @@ impl Host {
                 problem: None,
                 // A watch that is there now announces itself; whether notifications come is seen anew.
                 announced: Announced::default(),
+                standing: known
+                    .as_ref()
+                    .map(|known| Standing {
+                        watched_until: None,
+                        ..known.standing.clone()
+                    })
+                    .unwrap_or_default(),
                 revision: known.map_or(0, |known| known.revision),
             };
             if self.put(&mut connection).await? == Put::Written {
@@ -521,6 +521,7 @@ impl Host {
         let now = self.parts.clock.now();
         self.change(id, |connection| {
             note(connection, &ended.result, now);
+            connection.standing = standing(&connection.standing, ended);
             if let Ok(report) = &ended.result
                 && report.problem.is_none()
             {
@@ -531,144 +532,5 @@ impl Host {
         })
         .await
         .map(drop)
-    }
-}
-
-/// What was known of the connection when a pass began.
-struct Began {
-    announced: Announced,
-    how: Found,
-}
-
-impl Began {
-    fn of(connection: &Connection, trigger: &Trigger, now: u64) -> Self {
-        let asked_for_by_the_last = connection.next_run_at.is_some_and(|at| at <= now);
-        let is_polling =
-            *trigger == Trigger::Schedule && connection.announced.waiting.is_none() && !asked_for_by_the_last;
-        Self {
-            announced: connection.announced.clone(),
-            how: if is_polling {
-                Found::ByPolling
-            } else {
-                Found::AsAsked
-            },
-        }
-    }
-
-    /// How the pass came to find what it found at the provider, if it found anything.
-    fn found(&self, report: &Report) -> Option<Found> {
-        let counts = &report.counts;
-        (counts.seen > 0 || counts.updates_in > 0).then_some(self.how)
-    }
-}
-
-/// What the end of a pass means for its connection.
-fn note(connection: &mut Connection, ended: &Result<Report, PassError>, now: u64) {
-    // It may have been ended meanwhile (S06).
-    if connection.status == ConnectionStatus::Disconnected {
-        return;
-    }
-    if let Err(PassError::Busy) = ended {
-        // The host was busy, not the connection at fault.
-        connection.next_run_at = Some(now + FIRST_BACKOFF);
-        return;
-    }
-    let (problem, next) = match ended {
-        Ok(report) => (report.problem.clone(), report.next),
-        Err(error) => (Some(Problem::PluginOverBudget(error.to_string())), None),
-    };
-    connection.last_run_at = Some(now);
-    connection.failures = if problem.is_some() {
-        connection.failures.saturating_add(1)
-    } else {
-        0
-    };
-    connection.next_run_at = match &problem {
-        Some(_) => Some(retry_at(now, next, connection.failures)),
-        None => next,
-    };
-    connection.status = match &problem {
-        Some(Problem::ReconnectNeeded) => ConnectionStatus::NeedsReconnect,
-        _ => ConnectionStatus::Active,
-    };
-    connection.problem = problem;
-}
-
-/// When to come back after a failure, ms since the epoch: when the plugin says, but after some failures
-/// in a row no earlier than the circuit breaker allows.
-fn retry_at(now: u64, said: Option<u64>, failures: u32) -> u64 {
-    let breaker = match failures.checked_sub(TRUSTED_FAILURES) {
-        Some(more) => backoff(more),
-        None => 1_000,
-    };
-    said.map_or(now + backoff(failures), |said| said.max(now + breaker))
-}
-
-/// The circuit breaker: how long a connection rests after so many failures in a row, ms.
-fn backoff(failures: u32) -> u64 {
-    (FIRST_BACKOFF << failures.saturating_sub(1).min(12)).min(LONGEST_BACKOFF)
-}
-
-/// Passes under way in this process, so that they can be stopped.
-#[derive(Default)]
-struct Running(Mutex<HashMap<ConnectionId, Arc<Notify>>>);
-
-/// A pass under way; it leaves when this is dropped.
-struct Entered<'r> {
-    running: &'r Running,
-    id: ConnectionId,
-    stop: Arc<Notify>,
-}
-
-impl Running {
-    fn enter(&self, id: &ConnectionId) -> Entered<'_> {
-        let stop = Arc::new(Notify::new());
-        self.passes().insert(id.clone(), stop.clone());
-        Entered {
-            running: self,
-            id: id.clone(),
-            stop,
-        }
-    }
-
-    fn stop(&self, id: &ConnectionId) {
-        if let Some(stop) = self.passes().get(id) {
-            stop.notify_one();
-        }
-    }
-
-    fn passes(&self) -> MutexGuard<'_, HashMap<ConnectionId, Arc<Notify>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Entered<'_> {
-    async fn wait(&self) {
-        self.stop.notified().await;
-    }
-}
-
-impl Drop for Entered<'_> {
-    fn drop(&mut self) {
-        self.running.passes().remove(&self.id);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failing_connection_rests_ever_longer_up_to_an_hour() {
-        assert_eq!(backoff(1), 5_000);
-        assert_eq!(backoff(2), 10_000);
-        assert_eq!(backoff(40), LONGEST_BACKOFF);
-    }
-
-    #[test]
-    fn a_plugin_that_always_wants_to_come_back_at_once_is_slowed_down() {
-        assert_eq!(retry_at(0, Some(0), 1), 1_000);
-        assert_eq!(retry_at(0, Some(0), TRUSTED_FAILURES + 4), backoff(4));
-        assert_eq!(retry_at(0, Some(900_000), 9), 900_000);
     }
 }

@@ -95,6 +95,9 @@ pub struct Watch {
     pub topic: String,
     /// When to ask for it again, ms since the epoch: in a day, or soon where it was refused.
     pub renew_at: u64,
+    /// When it ends, ms since the epoch; none: it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
 }
 
 /// A message that the provider fails on while it answers for others.

@@ -17,7 +17,7 @@ use crate::{
     contract::Trigger,
     schedule::Schedule,
     scope::{ConnectionId, Scope, TenantId, UserId},
-    store::{Announced, Connection, ConnectionStatus, Put, Registry, SqliteStore, StoreError},
+    store::{Announced, Connection, ConnectionStatus, Put, Registry, SqliteStore, Standing, StoreError},
     vault::Endpoints,
 };
 
@@ -150,6 +150,7 @@ fn connection(tenant: &str, id: &str, address: &str) -> Connection {
         failures: 0,
         problem: None,
         announced: Announced::default(),
+        standing: Standing::default(),
         revision: 0,
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::{
-    Class, Penalties, Penalty, Quota, QuotaError, Rates,
+    Class, Penalties, Penalty, Quota, QuotaError, Rates, Used,
     accounts::Accounts,
     penalties::Memory,
     window::{Window, usable},
@@ -96,6 +96,18 @@ impl Quota for TokenBuckets {
         held.standing.in_flight(now)
     }
 
+    fn used(&self, scope: &Scope) -> Option<Used> {
+        let now = self.0.clock.now();
+        let mut state = self.0.state();
+        let held = state.accounts.account(&scope.account, self.0.rates.account, now);
+        Some(Used {
+            units: held.window.taken(now),
+            of: (self.0.rates != NO_RATES).then_some(self.0.rates.account),
+            barred_until: held.standing.until,
+            sending_barred_until: held.standing.sending_until,
+        })
+    }
+
     async fn keep(&self) {
         if self.0.memory.as_ref().is_some_and(Memory::is_behind) {
             self.0.exchange_or_warn().await;
@@ -136,6 +148,10 @@ impl Quota for Unmetered {
 
     fn in_flight(&self, scope: &Scope) -> u32 {
         self.0.in_flight(scope)
+    }
+
+    fn used(&self, scope: &Scope) -> Option<Used> {
+        self.0.used(scope)
     }
 
     async fn keep(&self) {

@@ -85,9 +85,27 @@ pub trait Quota: Send + Sync {
     /// How many requests the mailbox may have in flight now; at least 1.
     fn in_flight(&self, scope: &Scope) -> u32;
 
+    /// What of a minute's units is taken, where that is counted.
+    fn used(&self, _scope: &Scope) -> Option<Used> {
+        None
+    }
+
     /// A pass has ended: what was reported outlives the process from here on, where it does at all. Does
     /// nothing by default.
     async fn keep(&self) {}
+}
+
+/// How an account stands with its quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// Units taken in the last minute.
+    pub units: u64,
+    /// Units of a minute; absent: no rate is set.
+    pub of: Option<u64>,
+    /// Nothing more before then, as the provider said, ms since the epoch; 0: it said nothing.
+    pub barred_until: u64,
+    /// No sending before then, likewise.
+    pub sending_barred_until: u64,
 }
 
 /// What the provider allows, in its units per minute.

@@ -29,12 +29,7 @@ impl Window {
 
     /// When `units` can be taken, with the class's reserve left behind.
     pub(super) fn ready_at(&mut self, units: u64, class: Class, now: u64) -> u64 {
-        while let Some(&(end, taken)) = self.slots.front()
-            && end + MINUTE <= now
-        {
-            self.slots.pop_front();
-            self.sum -= taken;
-        }
+        self.forget(now);
         let most = usable(self.rate, class);
         let fits = |sum: u64| units == 0 || sum.saturating_add(units) <= most;
         if fits(self.sum) {
@@ -48,6 +43,22 @@ impl Window {
             }
         }
         now + MINUTE
+    }
+
+    /// What was taken in the minute before.
+    pub(super) fn taken(&mut self, now: u64) -> u64 {
+        self.forget(now);
+        self.sum
+    }
+
+    /// What was taken longer ago counts no more.
+    fn forget(&mut self, now: u64) {
+        while let Some(&(end, taken)) = self.slots.front()
+            && end + MINUTE <= now
+        {
+            self.slots.pop_front();
+            self.sum -= taken;
+        }
     }
 
     pub(super) fn take(&mut self, units: u64, now: u64) {

@@ -79,7 +79,7 @@ mod tests {
     use crate::{
         contract::Problem,
         scope::{ConnectionId, Scope, TenantId, UserId},
-        store::{Announced, ConnectionStatus},
+        store::{Announced, ConnectionStatus, Standing},
     };
 
     const NOW: u64 = 1_790_000_000_000;
@@ -107,6 +107,7 @@ mod tests {
             failures: 0,
             problem: None,
             announced: Announced::default(),
+            standing: Standing::default(),
             revision: 1,
         }
     }

@@ -171,10 +171,41 @@ pub struct Connection {
     /// What push notifications have told of it since it was connected.
     #[serde(default)]
     pub announced: Announced,
+    /// What its passes said of it last.
+    #[serde(default)]
+    pub standing: Standing,
     /// The revision that was read: 1 when it was written first, one more with each change; 0 before it
     /// was ever written.
     #[serde(default)]
     pub revision: u64,
+}
+
+/// What passes said of a connection last, for whoever watches over it. Times in ms since the epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Standing {
+    /// Whatever the provider had by then is accounted for.
+    pub current_at: Option<u64>,
+    /// Until when the provider pushes what happens to the mailbox.
+    pub watched_until: Option<u64>,
+    /// What the last pass used.
+    pub used: Used,
+}
+
+/// What a pass used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Used {
+    /// The most memory at any time, bytes.
+    pub memory: u64,
+    /// Time inside the component, ms.
+    pub cpu: u64,
+    /// Time in all, ms.
+    pub wall: u64,
+    /// HTTP requests.
+    pub requests: u32,
+    /// The provider's quota units.
+    pub units: u32,
 }
 
 /// What became of a [`Registry::put`].

@@ -23,7 +23,7 @@ use crate::{
     privacy::Privacy,
     scope::{ConnectionId, Scope, TenantId, UserId},
     sqlite::Database,
-    store::{Announced, Connection, ConnectionStatus},
+    store::{Announced, Connection, ConnectionStatus, Standing},
     vault::Callback,
 };
 
@@ -328,6 +328,7 @@ fn connection(tenant: &str, user: &str, id: &str) -> Connection {
         failures: 0,
         problem: None,
         announced: Announced::default(),
+        standing: Standing::default(),
         revision: 0,
     }
 }

@@ -12,7 +12,7 @@ use super::{
     error::{GmailError, Outcome, RateScope, classify},
     model::{
         Draft, DraftList, Folders, FullAnswer, FullMessage, HistoryPage, ListPage, MessageRef, Metadata,
-        Profile, RawAnswer, SendAs, SendAsList, Summary, ThreadAnswer,
+        Profile, RawAnswer, SendAs, SendAsList, Summary, ThreadAnswer, Watching,
     },
     units::{Call, UnitTable},
 };
@@ -244,7 +244,8 @@ impl<'h, H: Host> Gmail<'h, H> {
     }
 
     /// Asks Gmail to publish to a topic (`projects/…/topics/…`) what happens to the mailbox, for seven days from now.
-    pub async fn watch(&self, topic: &str) -> Result<(), GmailError> {
+    /// Until when it does, ms since the epoch, as far as it says.
+    pub async fn watch(&self, topic: &str) -> Result<Option<u64>, GmailError> {
         let request = Request {
             method: "POST",
             url: url("/watch"),
@@ -252,7 +253,9 @@ impl<'h, H: Host> Gmail<'h, H> {
             body: json(&Topic { topic_name: topic }),
             inline_limit: ANSWER_LIMIT,
         };
-        self.once(Call::Watch, request).await.map(drop)
+        // It watches, whatever the answer says besides.
+        let answer: Result<Watching, _> = parse(self.once(Call::Watch, request).await?.body);
+        Ok(answer.ok().map(|watching| watching.expiration))
     }
 
     /// Adds and removes labels; the message after it. The same again changes nothing.

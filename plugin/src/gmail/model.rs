@@ -338,6 +338,14 @@ impl SendAs {
     }
 }
 
+/// What `users.watch` answers.
+#[derive(Debug, Deserialize)]
+pub(super) struct Watching {
+    /// When it ends, ms since the epoch.
+    #[serde(deserialize_with = "number")]
+    pub(super) expiration: u64,
+}
+
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]

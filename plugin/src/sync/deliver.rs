@@ -28,8 +28,9 @@ use look::{Look, Looked, Reading, Standing, look_at};
 use notice::{Report, take_reports};
 use rows::{Rows, row};
 
-/// Messages looked at together.
-const GROUP: usize = 32;
+/// Messages looked at together. Where a mailbox's minute has few units left, what was looked at has to leave some to fetch
+/// what belongs here, or no pass would ever get further.
+const GROUP: usize = 16;
 
 /// A message that may belong here.
 #[derive(Clone, Debug, PartialEq, Eq)]

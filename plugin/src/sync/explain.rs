@@ -5,7 +5,9 @@ use super::{Pass, Step, crm_problem, matching::Matching};
 use crate::{
     contract::{Class, Explanation, Field, Outcome, PreviewRange, Problem, Subject},
     gmail::{Folders, GmailError, MessageRef, Metadata},
-    ledger::{self, BCC, CONNECTION, Conflict, ConnectionRow, Fate, LEDGER, LedgerRow, VERSION, bcc_key},
+    ledger::{
+        self, BCC, CONNECTION, Conflict, ConnectionRow, Fate, LEDGER, LedgerRow, QUARANTINE, VERSION, bcc_key,
+    },
     mail::{Envelope, message_ids, normalise},
     ports::Host,
     rules::{self, Contacts, Decision, Inputs, Rule, input, name_and_value, s17_both_ways::from_bits},
@@ -17,7 +19,7 @@ const MOST: usize = 500;
 /// The most messages of one dry run, at 20 units each.
 const MOST_PREVIEWED: u32 = 500;
 
-/// Explains a message, all of a contact, or what would become of mail.
+/// Explains a message, all of a contact, all that is quarantined, or what would become of mail.
 pub async fn explain<H: Host>(
     host: &H,
     subject: Subject,
@@ -44,6 +46,7 @@ pub async fn explain<H: Host>(
                 Err(stop) => Err(stop),
             }
         }
+        (Subject::Quarantined, _) => Ok(quarantined(host, &connection).await?),
         (Subject::Contact(address), _) => Ok(of_contact(host, &connection, address).await?),
         (Subject::Preview(range), Some(pass)) => preview(pass, range).await,
         (Subject::Preview(_), None) => return Err(Problem::NotConnected),
@@ -125,6 +128,31 @@ async fn with_message_id<H: Host>(
         Err(error) if ids.is_empty() => Err(error.into()),
         _ => Ok(ids),
     }
+}
+
+/// What could not be handled, of the mailbox and of what came to the BCC address.
+async fn quarantined<H: Host>(host: &H, connection: &ConnectionRow) -> Result<Vec<Explanation>, Problem> {
+    let mut ids = Vec::new();
+    ledger::for_each::<String>(host, QUARANTINE, None, |id, _| {
+        if ids.len() < MOST {
+            ids.push(id.to_owned());
+        }
+    })
+    .await?;
+    let mut explanations = Vec::new();
+    for (id, row) in ids.iter().zip(ledger::rows_of(host, &ids).await?) {
+        let row = row.filter(|row| matches!(row.fate, Fate::Quarantined(_)));
+        explanations.extend(row.map(|row| explanation(id, &row, connection)));
+    }
+    ledger::for_each::<LedgerRow>(host, BCC, None, |id, row| {
+        if matches!(row.fate, Fate::Quarantined(_)) {
+            explanations.push(explanation(id, &row, connection));
+        }
+    })
+    .await?;
+    explanations.sort_by_key(|explanation| explanation.decided_at);
+    explanations.truncate(MOST);
+    Ok(explanations)
 }
 
 /// All that was delivered to the contacts with an address, and what is about the address or was kept out for its sake.

@@ -1,10 +1,12 @@
-//! T01: what was quarantined is looked at again after an upgrade: another version may know better.
+//! T01: what was quarantined is looked at again after an upgrade, since another version may know better, and whenever
+//! somebody asks for it.
 
 use super::{
     Pass, Step,
     deliver::{Candidate, deliver},
 };
 use crate::{
+    contract::Trigger,
     ledger::{self, Fate, LedgerRow, QUARANTINE, VERSION, quarantine_key},
     ports::Host,
 };
@@ -12,11 +14,13 @@ use crate::{
 /// Messages tried again in one pass.
 const PER_PASS: usize = 200;
 
-/// Looks again at what another version of the component could not handle.
-pub(super) async fn retry_quarantined<H: Host>(pass: &mut Pass<'_, H>) -> Step {
+/// Looks again at what another version of the component could not handle; when somebody asked, at what this one could
+/// not either.
+pub(super) async fn retry_quarantined<H: Host>(pass: &mut Pass<'_, H>, trigger: &Trigger) -> Step {
+    let is_asked_for = *trigger == Trigger::Manual;
     let mut ids = Vec::new();
     ledger::for_each::<String>(pass.host, QUARANTINE, None, |id, version| {
-        if version != VERSION && ids.len() < PER_PASS {
+        if (is_asked_for || version != VERSION) && ids.len() < PER_PASS {
             ids.push(id.to_owned());
         }
     })

@@ -39,6 +39,8 @@ pub async fn run<H: Host>(host: &H, trigger: Trigger, settings: &str) -> Report 
             counts: NOTHING,
             problem: Some(problem),
             next: None,
+            current_at: None,
+            watched_until: None,
         },
     }
 }
@@ -46,6 +48,8 @@ pub async fn run<H: Host>(host: &H, trigger: Trigger, settings: &str) -> Report 
 struct Done {
     progress: Progress,
     next: Option<u64>,
+    /// When the listing began that was read to its end.
+    current_at: u64,
 }
 
 async fn work<H: Host>(pass: &mut Pass<'_, H>, trigger: &Trigger) -> Step<Done> {
@@ -62,9 +66,10 @@ async fn work<H: Host>(pass: &mut Pass<'_, H>, trigger: &Trigger) -> Step<Done> 
     watch::keep(pass).await?;
     let waiting = send::send_waiting(pass).await?;
     aliases::refresh(pass, trigger).await?;
-    retry::retry_quarantined(pass).await?;
+    retry::retry_quarantined(pass, trigger).await?;
     carry::carry(pass).await?;
     let again = contacts::bring(pass, trigger).await?;
+    let current_at = pass.host.now();
     let mut progress = pull::pull(pass).await?;
     if progress == Progress::Complete {
         progress = gap::close(pass).await?;
@@ -86,7 +91,11 @@ async fn work<H: Host>(pass: &mut Pass<'_, H>, trigger: &Trigger) -> Step<Done> 
     if waiting.progress == Progress::More {
         progress = Progress::More;
     }
-    Ok(Done { progress, next })
+    Ok(Done {
+        progress,
+        next,
+        current_at,
+    })
 }
 
 /// Whether a push tells of more than history had: it may arrive before its history can be read.
@@ -99,25 +108,31 @@ fn is_ahead(trigger: &Trigger, cursor: &str) -> bool {
 }
 
 fn report<H: Host>(pass: &Pass<'_, H>, result: Step<Done>) -> Report {
-    let counts = counts(pass);
+    let begun = Report {
+        counts: counts(pass),
+        problem: None,
+        next: None,
+        current_at: None,
+        watched_until: pass.connection.watch.as_ref().and_then(|watch| watch.until),
+    };
     match result {
         Ok(Done {
             progress: Progress::More,
             ..
         }) => Report {
-            counts,
-            problem: None,
             next: Some(pass.host.now()),
+            ..begun
         },
-        Ok(Done { next, .. }) => Report {
-            counts,
-            problem: None,
+        Ok(Done { next, current_at, .. }) => Report {
             next,
+            // While a gap settles, a listing may still bring more of what was there before (T04).
+            current_at: pass.connection.gap.is_none().then_some(current_at),
+            ..begun
         },
         Err(Stop { problem, retry_at }) => Report {
-            counts,
             problem: Some(problem),
             next: retry_at,
+            ..begun
         },
     }
 }

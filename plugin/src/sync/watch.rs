@@ -26,13 +26,18 @@ pub(super) async fn keep<H: Host>(pass: &mut Pass<'_, H>) -> Step {
     if pass.connection.watch.as_ref().is_some_and(is_watched) {
         return Ok(());
     }
-    let lasts = match pass.gmail.watch(&topic).await {
-        Ok(()) => RENEWED_AFTER - jitter(&pass.host.bytes(8)),
-        Err(error) => refused(pass, error)?,
+    let (lasts, until) = match pass.gmail.watch(&topic).await {
+        Ok(until) => (RENEWED_AFTER - jitter(&pass.host.bytes(8)), until),
+        Err(error) => (refused(pass, error)?, None),
     };
     let renew_at = now + lasts;
+    let watch = Watch {
+        topic,
+        renew_at,
+        until,
+    };
     let connection = ConnectionRow {
-        watch: Some(Watch { topic, renew_at }),
+        watch: Some(watch),
         ..pass.connection.clone()
     };
     pass.commit_connection(connection, Vec::new()).await?;

@@ -15,7 +15,7 @@ use twinbox_host::{
     clock::SystemClock,
     scope::{ConnectionId, Scope, TenantId, UserId},
     smtp::{BccAddresses, Listener, ListenerLimits, Malformed, Spool, unstuffed},
-    store::{Announced, Connection, ConnectionStatus, Put, Registry, SqliteStore},
+    store::{Announced, Connection, ConnectionStatus, Put, Registry, SqliteStore, Standing},
 };
 
 use crate::{Choices, exports::runtime};
@@ -245,6 +245,7 @@ impl Post {
             failures: 0,
             problem: None,
             announced: Announced::default(),
+            standing: Standing::default(),
             revision: 0,
         };
         assert_eq!(store.put(&row).await.expect("a store"), Put::Written);

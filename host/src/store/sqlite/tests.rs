@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     contract::Problem,
     scope::{Scope, TenantId, UserId},
-    store::{Announced, ConnectionStatus},
+    store::{Announced, ConnectionStatus, Standing},
 };
 
 fn store() -> SqliteStore {
@@ -247,6 +247,7 @@ async fn a_connection_is_found_again_after_a_restart() {
         failures: 2,
         problem: Some(Problem::RateLimited(9)),
         announced: Announced::default(),
+        standing: Standing::default(),
         revision: 0,
     };
     let written = |name, created_at| Connection {
@@ -296,6 +297,7 @@ async fn a_mailbox_is_found_by_any_of_its_addresses_also_in_rows_of_an_older_ver
         failures: 0,
         problem: None,
         announced: Announced::default(),
+        standing: Standing::default(),
         revision: 0,
     };
     let store = SqliteStore::open(&path).unwrap();

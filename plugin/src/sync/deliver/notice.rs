@@ -230,6 +230,10 @@ async fn tell<H: Host>(pass: &Pass<'_, H>, rows: &Rows, thread: Option<&str>, no
     let Some(row) = row_of(pass, rows, &id).await? else {
         return Ok(Told::NotYet);
     };
+    // It was a draft when it was decided on, and is sent by now: history tells of that next.
+    if matches!(row.fate, Fate::Excluded(Rule::Label(_))) {
+        return Ok(Told::NotYet);
+    }
     let recipients = recipient_keys(&envelope);
     undelivered
         .retain(|failure| address_key(&failure.recipient).is_some_and(|key| recipients.contains(&key)));

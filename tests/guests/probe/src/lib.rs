@@ -87,6 +87,8 @@ impl Guest for Probe {
             counts: no_counts(),
             problem: Some(Problem::Other(said)),
             next: None,
+            current_at: None,
+            watched_until: None,
         }
     }
 

@@ -18,6 +18,8 @@ use crate::{
 
 /// How soon a copy is handed over again when a pass has the connection, ms.
 const IN_USE: u64 = 2_000;
+/// How soon at last, ms: a host that died may have it for minutes.
+const STILL_IN_USE: u64 = 30_000;
 /// First wait after a failure, ms; doubled each time.
 const FIRST_BACKOFF: u64 = 5_000;
 /// How often that time is doubled at most.
@@ -29,6 +31,8 @@ pub(super) struct Copy {
     way: Way,
     place: Place,
     failures: u32,
+    /// How long it waits when its connection is in use again, ms.
+    busy_for: u64,
     /// What was there of its mail when it came, for the coverage.
     met: &'static str,
 }
@@ -90,6 +94,7 @@ impl Director<'_> {
                 way: *way,
                 place: Place::Waits,
                 failures: 0,
+                busy_for: IN_USE,
                 met: "",
             });
             self.later(|state| state.now + takes, Due::Post { copy });
@@ -169,7 +174,9 @@ impl Director<'_> {
             }
             Err(HostError::Busy) => {
                 state.coverage.hit("BCC copy met a pass");
-                Some(IN_USE)
+                let wait = self.post[copy].busy_for;
+                self.post[copy].busy_for = (wait * 2).min(STILL_IN_USE);
+                return state.schedule(now + wait, Due::Post { copy });
             }
             Err(error) => {
                 report_trap(&mut state, &error);

@@ -38,6 +38,9 @@ impl Judge<'_> {
             let key = (row.message.key.clone(), attachment.part.clone());
             let part = &attachment.part;
             match self.crm.attachments.get(&key) {
+                // A pass that died before it fetched them leaves them to the next one, and that one fetches nothing more
+                // of what is another tenant's by then (S31).
+                None if row.is_released() => {}
                 None => found.push(("S19", format!("{here} lacks the bytes of part {part}"))),
                 Some(bytes) => {
                     let mark = mark_in(&String::from_utf8_lossy(bytes)).map(str::to_owned);
