@@ -14,6 +14,8 @@ use crate::{
     deliverability::{self, NameServers, Question, Report},
     host::{Host, HostError},
     privacy::Privacy,
+    quota,
+    sandbox::Limits,
     schedule::Schedule,
     scope::{ConnectionId, Scope, TenantId, UserId},
     store::{Connection, ConnectionStatus},
@@ -222,6 +224,16 @@ impl Connections for Connected {
         let chosen = self.accounts.host.parts().plugins.chosen().await;
         let manifest = chosen.current.manifest();
         format!("{} {}", manifest.name, manifest.version)
+    }
+
+    async fn limits(&self) -> Option<Limits> {
+        let parts = self.accounts.host.parts();
+        let chosen = parts.plugins.chosen().await;
+        Some(parts.limits.capped_by(&chosen.current.manifest().budget))
+    }
+
+    fn quota(&self, connection: &Connection) -> Option<quota::Used> {
+        self.accounts.host.parts().quota.used(&connection.scope)
     }
 
     async fn explain(

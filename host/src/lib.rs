@@ -24,6 +24,7 @@ pub mod contract;
 pub mod crm;
 pub mod deliverability;
 pub mod egress;
+mod explained;
 mod hex;
 mod host;
 mod key_file;
@@ -49,6 +50,7 @@ mod tls;
 pub mod trace;
 pub mod vault;
 pub mod web;
+pub mod webhooks;
 
 pub use host::{Host, HostError, Parts, Ran, Witness};
 pub use sqlite::{Database, Durability};

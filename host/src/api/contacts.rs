@@ -1,10 +1,16 @@
 //! Contacts.
 
-use axum::{Json, http::StatusCode};
-use serde::Deserialize;
+use axum::{
+    Json,
+    body::to_bytes,
+    extract::Request,
+    http::{StatusCode, header::CONTENT_TYPE},
+};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    BODY_LIMIT,
     extract::{Asked, At, Body, Part},
     problem::{Problem, Refused, Unchanged},
     types::{Contact, Page},
@@ -13,7 +19,7 @@ use crate::{
     contract,
     crm::NewContact,
     scope::UserId,
-    web::{Desk, parse_addresses},
+    web::{Desk, import_contacts, parse_addresses},
 };
 
 /// A contact to be made.
@@ -80,4 +86,75 @@ pub(super) async fn create(
     responses((status = 200, body = Contact), Refused))]
 pub(super) async fn one(desk: Desk, At(id): At<String>) -> Result<Json<Contact>, Problem> {
     Ok(Json(desk.crm.contact(&desk.tenant, &id).await?.into()))
+}
+
+/// Whose a contact is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Assigned {
+    /// The user; absent: everybody's.
+    #[serde(default)]
+    user: Option<String>,
+}
+
+/// Gives a contact to a user, or to everybody.
+#[utoipa::path(put, operation_id = "assignContact", path = "/contacts/{contact}/assigned-user", tag = "contacts",
+    params(("contact" = String, Path)), request_body = Assigned, responses((status = 200, body = Contact), Unchanged))]
+pub(super) async fn assign(
+    desk: Desk,
+    At(id): At<String>,
+    Body(assigned): Body<Assigned>,
+) -> Result<Json<Contact>, Problem> {
+    let user = assigned.user.map(UserId::new);
+    desk.crm.assign_contact(&desk.tenant, &id, user.as_ref()).await?;
+    Ok(Json(desk.crm.contact(&desk.tenant, &id).await?.into()))
+}
+
+/// A line that was not taken.
+#[derive(Debug, Serialize, ToSchema)]
+struct RefusedLine {
+    /// Its number, from 1.
+    line: u64,
+    /// Why.
+    reason: String,
+}
+
+/// What became of a file.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Imported {
+    /// Contacts that were added.
+    added: usize,
+    /// Lines whose address a contact has already; they change nothing.
+    known: usize,
+    /// Lines that were not taken.
+    refused: Vec<RefusedLine>,
+}
+
+/// Makes contacts of a CSV file (RFC 4180): name, email, assigned user, created at; the last two may be absent. A line that
+/// cannot be taken does not keep the others from it. 10,000 lines at most.
+#[utoipa::path(post, operation_id = "importContacts", path = "/contacts/import", tag = "contacts",
+    request_body(content = String, content_type = "text/csv"),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Done once under this key")),
+    responses((status = 200, body = Imported), Unchanged))]
+pub(super) async fn import(desk: Desk, request: Request) -> Result<Json<Imported>, Problem> {
+    let kind = request.headers().get(CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("text/csv") {
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Err(Problem::malformed(status, "the body has to be text/csv"));
+    }
+    let text = to_bytes(request.into_body(), BODY_LIMIT).await.map_err(|_| {
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        Problem::malformed(status, "the file is over 4 MiB, or broke off")
+    })?;
+    let report = import_contacts(&desk.crm, &desk.tenant, &String::from_utf8_lossy(&text)).await?;
+    let refused = report.refused.into_iter();
+    Ok(Json(Imported {
+        added: report.added,
+        known: report.known,
+        refused: refused
+            .map(|(line, reason)| RefusedLine { line, reason })
+            .collect(),
+    }))
 }

@@ -22,16 +22,22 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::web::WebState;
 
+mod asked;
 mod connections;
 mod contacts;
 mod conversations;
+mod domains;
+mod explanations;
 mod extract;
 mod idempotency;
 mod messages;
+mod operations;
 mod outbound;
+mod privacy;
 mod problem;
 mod types;
 mod viewer;
+mod webhooks;
 
 pub(crate) use problem::Problem;
 
@@ -55,6 +61,8 @@ const BODY_LIMIT: usize = 4 << 20;
         (name = "conversations", description = "The messages with a contact"),
         (name = "messages", description = "One message; writing mail"),
         (name = "connections", description = "The links to mailboxes"),
+        (name = "operations", description = "How the sync is, for administrators"),
+        (name = "webhooks", description = "Who is told of what happens, for administrators"),
     ),
 )]
 struct Described;
@@ -99,6 +107,8 @@ fn routes() -> OpenApiRouter<WebState> {
         .routes(routes!(connections::me))
         .routes(routes!(contacts::list, contacts::create))
         .routes(routes!(contacts::one))
+        .routes(routes!(contacts::assign))
+        .routes(routes!(contacts::import))
         .routes(routes!(conversations::list))
         .routes(routes!(conversations::messages))
         .routes(routes!(conversations::read))
@@ -110,6 +120,21 @@ fn routes() -> OpenApiRouter<WebState> {
         .routes(routes!(connections::sync))
         .routes(routes!(connections::disconnect))
         .routes(routes!(connections::choose))
+        .routes(routes!(explanations::explain))
+        .routes(routes!(explanations::preview))
+        .routes(routes!(privacy::lists, privacy::set_lists))
+        .routes(routes!(privacy::retract))
+        .routes(routes!(privacy::set_private))
+        .routes(routes!(privacy::bcc_address, privacy::rotate_bcc_address))
+        .routes(routes!(domains::check))
+        .routes(routes!(operations::overview))
+        .routes(routes!(operations::traffic))
+        .routes(routes!(operations::explain))
+        .routes(routes!(operations::set_aside))
+        .routes(routes!(operations::retry))
+        .routes(routes!(webhooks::list, webhooks::create))
+        .routes(routes!(webhooks::remove))
+        .routes(routes!(webhooks::ping))
         .layer(DefaultBodyLimit::max(BODY_LIMIT));
     let large = OpenApiRouter::new()
         .routes(routes!(outbound::send))

@@ -39,9 +39,15 @@ pub(crate) enum Refused {
     /// No token, or none that is known.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(Problem),
+    /// It is for administrators.
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(Problem),
     /// There is no such thing in this tenant.
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(Problem),
+    /// What it asks for cannot be done.
+    #[response(status = 422, content_type = "application/problem+json")]
+    Unable(Problem),
     /// The server cannot do it now.
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(Problem),
@@ -57,7 +63,7 @@ pub(crate) enum Unchanged {
     /// No token, or none that is known.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(Problem),
-    /// It came from another site's page.
+    /// It came from another site's page, or is for administrators.
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(Problem),
     /// There is no such thing in this tenant.

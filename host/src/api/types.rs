@@ -11,7 +11,7 @@ use crate::{
     problem::describe,
     store::{self, ConnectionStatus},
     vault::Lasting,
-    web::safe_html,
+    web::{Trouble, safe_html},
 };
 
 /// A part of a list.
@@ -36,6 +36,8 @@ pub(super) struct Contact {
     pub(super) created_at: u64,
     /// The user it is assigned to; absent: anyone's.
     pub(super) assigned_user: Option<String>,
+    /// Whether its conversation is private: none of its mail comes in.
+    pub(super) private: bool,
 }
 
 impl From<contract::Contact> for Contact {
@@ -46,6 +48,7 @@ impl From<contract::Contact> for Contact {
             addresses: contact.addresses,
             created_at: contact.created_at,
             assigned_user: contact.assigned_user,
+            private: contact.private,
         }
     }
 }
@@ -156,6 +159,16 @@ impl From<&contract::Problem> for Reason {
             code: described.code.to_owned(),
             happened: described.happened,
             advice: described.advice,
+        }
+    }
+}
+
+impl From<Trouble> for Reason {
+    fn from(trouble: Trouble) -> Self {
+        Self {
+            code: trouble.code.to_owned(),
+            happened: trouble.happened,
+            advice: trouble.advice,
         }
     }
 }

@@ -12,6 +12,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub enum AddressRule {
     /// Only addresses of the public internet.
     PublicOnly,
+    /// Any address: for receivers in the operator's own network, which the operator has allowed. Never a guest's rule.
+    Any,
 }
 
 /// The address is not of the public internet.
@@ -23,6 +25,7 @@ impl AddressRule {
     /// Whether this address may be reached.
     pub fn check(self, address: IpAddr) -> Result<(), NotPublic> {
         let public = match (self, address) {
+            (Self::Any, _) => true,
             (Self::PublicOnly, IpAddr::V4(v4)) => public_v4(v4),
             (Self::PublicOnly, IpAddr::V6(v6)) => public_v6(v6),
         };

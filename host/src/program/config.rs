@@ -14,6 +14,7 @@ use url::Url;
 use super::failure::Failure;
 use crate::{
     contract::{AuditMode, Mailbox},
+    egress::AddressRule,
     quota::Rates,
     schedule::Auditing,
     smtp::{
@@ -59,12 +60,35 @@ pub(super) struct Config {
     pub(super) bcc: Option<Bcc>,
     /// Where bulk and workflow mail goes.
     pub(super) bulk: Option<BulkMail>,
+    /// Who may be told of what happens.
+    #[serde(default)]
+    pub(super) webhooks: WebhookReceivers,
     #[serde(default)]
     pub(super) quota: QuotaRates,
     #[serde(default)]
     pub(super) audit: Audit,
     #[serde(default)]
     pub(super) origins: Origins,
+}
+
+/// Who may be told of what happens (webhooks).
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WebhookReceivers {
+    /// Lets administrators name receivers in the operator's own network, and without TLS. By default only addresses of the
+    /// public internet are reached, with TLS.
+    #[serde(default)]
+    private_addresses: bool,
+}
+
+impl WebhookReceivers {
+    pub(super) fn addresses(self) -> AddressRule {
+        if self.private_addresses {
+            AddressRule::Any
+        } else {
+            AddressRule::PublicOnly
+        }
+    }
 }
 
 /// Whose contacts are synced.

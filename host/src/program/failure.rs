@@ -15,6 +15,7 @@ use crate::{
     trace::ReadError,
     vault::{RotateError, VaultError},
     web::Trouble,
+    webhooks::WebhookError,
 };
 
 /// Something failed in general.
@@ -129,6 +130,12 @@ impl From<StoreError> for Failure {
 impl From<CrmError> for Failure {
     fn from(error: CrmError) -> Self {
         Problem::CrmUnavailable(error.to_string()).into()
+    }
+}
+
+impl From<WebhookError> for Failure {
+    fn from(error: WebhookError) -> Self {
+        Problem::StorageUnavailable(error.to_string()).into()
     }
 }
 

@@ -14,10 +14,10 @@ use super::{
 use crate::{
     contract::{Explanation, Outcome as Fate, PreviewRange},
     crm::{CrmError, Secrecy},
+    explained::{input, subjects, wish},
     privacy::Privacy,
     problem::utc_text,
     scope::{ConnectionId, TenantId},
-    web::subjects,
 };
 
 /// How long a pass that is under way is waited for: longer than a pass may take.
@@ -214,19 +214,13 @@ pub(super) async fn preview(options: Preview, json: bool) -> Outcome {
 }
 
 fn line(explanation: &Explanation) -> String {
-    let input = |name: &str| {
-        let found = explanation.inputs.iter().find(|input| input.name == name);
-        found.map_or("", |input| input.value.as_str())
-    };
     let outcome = match &explanation.outcome {
         Fate::Delivered(_) => format!("synced    {:<5}", explanation.rule),
         _ => format!("kept out  {:<5}", explanation.rule),
     };
-    let why = ["never-sync", "internal-domains", "private"];
-    let why = why.iter().find(|name| !input(name).is_empty());
-    let why = why.map(|name| format!("  [{name}: {}]", input(name)));
-    let why = why.unwrap_or_default();
-    format!("{outcome}  {}  {}{why}", input("sender"), input("subject"))
+    let why = wish(explanation).map(|(name, matched)| format!("  [{name}: {matched}]"));
+    let (sender, subject) = (input(explanation, "sender"), input(explanation, "subject"));
+    format!("{outcome}  {sender}  {subject}{}", why.unwrap_or_default())
 }
 
 /// `twinbox retract`.

@@ -31,6 +31,7 @@ use crate::{
     smtp::{BccAddresses, Spool},
     store::SqliteStore,
     vault::{ClientConfig, Endpoints, KeyRing, OAuthVault, Provider, SealingKey, SealingKeys},
+    webhooks::Webhooks,
 };
 
 /// The tenant of the embedded CRM, unless another is named.
@@ -73,6 +74,8 @@ pub(super) struct Runtime {
     pub(super) people: People,
     /// What came to BCC addresses.
     pub(super) spool: Spool,
+    /// Who is told of what happens.
+    pub(super) webhooks: Webhooks,
     presence: Option<Presence>,
     /// ms since the epoch: nothing of this process is older.
     started: u64,
@@ -94,6 +97,7 @@ impl Runtime {
         crm.create_user(&TenantId::new(TENANT), &UserId::new(USER), "You")
             .await?;
         let people = People::new(database.clone())?;
+        let webhooks = Webhooks::new(database.clone())?;
         let audits = SqliteAudits::new(database.clone())?;
         let penalties = Arc::new(SqlitePenalties::new(database.clone())?);
         let sharing = SqliteSharing::new(database.clone(), Arc::new(SystemClock)).map_err(HostError::from)?;
@@ -135,6 +139,7 @@ impl Runtime {
             accounts,
             people,
             spool,
+            webhooks,
             presence,
             started,
         })

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     Durability,
     accounts::Connected,
+    egress::AddressRule,
     people::Person,
     push::{Inbox, PullConfig, Puller, PushReceiver, ServiceAccount, TrustedSender},
     schedule::{AuditSchedule, LocalSchedule, Polling, Schedule},
@@ -23,6 +24,7 @@ use crate::{
         bulk::{Bulk, BulkProvider, BulkSender, NoProvider},
     },
     web::{PUSH_PATH, WebState, push_router, router},
+    webhooks::{Receivers, WebhookSender},
 };
 
 /// Serves until it is told to end.
@@ -60,7 +62,8 @@ pub(super) async fn run(options: Configured) -> Outcome {
     if runtime.people.list().await?.is_empty() {
         println!("Nobody can sign in yet: `twinbox user add LOGIN` makes an account.");
     }
-    pages(&runtime, schedule, push, None, config.listen, &public).await
+    let told = config.webhooks.addresses();
+    pages(&runtime, schedule, push, None, (config.listen, &public), told).await
 }
 
 /// What sends and takes mail by SMTP; it ends when this is dropped.
@@ -143,14 +146,15 @@ pub(super) fn plan(config: &Config) -> Result<Plan, Failure> {
     })
 }
 
-/// Serves the pages until the process is asked to end; with `everybody`, to all who reach them.
+/// Serves the pages until the process is asked to end; with `everybody`, to all who reach them. Webhooks may be at
+/// addresses that `told` allows.
 pub(super) async fn pages(
     runtime: &Runtime,
     schedule: Arc<dyn Schedule>,
     push: Option<PushReceiver>,
     everybody: Option<Person>,
-    listen: SocketAddr,
-    public: &Url,
+    (listen, public): (SocketAddr, &Url),
+    told: AddressRule,
 ) -> Outcome {
     let listener = TcpListener::bind(listen).await.map_err(|error| {
         let advice = "Another program may listen there; choose another address.";
@@ -158,8 +162,13 @@ pub(super) async fn pages(
     })?;
     let connections = Connected::new(runtime.accounts.clone(), schedule);
     let connections = Arc::new(connections);
-    let mut state =
-        WebState::new(runtime.crm.clone(), runtime.people.clone(), connections).at(public.clone());
+    let receivers = Receivers::new(told)
+        .map_err(|error| Failure::configuration(error, "The system's TLS roots may be missing."))?;
+    let clock = runtime.host.parts().clock.clone();
+    let _webhooks = WebhookSender::start(runtime.webhooks.clone(), receivers.clone(), clock);
+    let mut state = WebState::new(runtime.crm.clone(), runtime.people.clone(), connections)
+        .at(public.clone())
+        .telling(runtime.webhooks.clone(), receivers);
     if let Some(everybody) = everybody {
         state = state.open_to(everybody);
     }

@@ -11,7 +11,7 @@ use super::{
     conversations::name_of,
     failure::{Failure, described},
     guard::{Visitor, random_text},
-    layout::{self, Section},
+    layout::Section,
     message::mailbox_text,
 };
 use crate::{
@@ -227,7 +227,7 @@ pub(super) async fn written(
             (form)
         }
     };
-    Ok(layout::page(title, Section::Compose, &main))
+    Ok(desk.page(title, Section::Compose, &main))
 }
 
 /// The user's connection that mail goes through: one that syncs rather than one that waits for the

@@ -14,6 +14,8 @@ use crate::{
     deliverability::{Question, Report},
     privacy::Privacy,
     problem::{Described, describe},
+    quota,
+    sandbox::Limits,
     scope::{ConnectionId, TenantId, UserId},
     store::Connection,
     vault::{Callback, Lasting},
@@ -74,6 +76,16 @@ pub trait Connections: Send + Sync {
     /// Name and version of the component at work; not known unless this is implemented.
     async fn component(&self) -> String {
         "unknown".to_owned()
+    }
+
+    /// What a pass of a connection may use; not known unless this is implemented.
+    async fn limits(&self) -> Option<Limits> {
+        None
+    }
+
+    /// How a connection stands with the provider's quota, where that is counted.
+    fn quota(&self, _connection: &Connection) -> Option<quota::Used> {
+        None
     }
 
     /// Why mail is here or is not (T02); nothing is known of it unless this is implemented.

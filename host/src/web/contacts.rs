@@ -10,7 +10,7 @@ use super::{
     failure::Failure,
     guard::{CheckedForm, Visitor},
     import,
-    layout::{self, Section},
+    layout::Section,
 };
 use crate::{
     contract::{Contact, Problem},
@@ -39,7 +39,7 @@ pub(super) async fn list(desk: Desk, visitor: Visitor) -> Result<Markup, Failure
             (import::form(&visitor))
         }
     };
-    Ok(layout::page("Contacts", Section::Contacts, &main))
+    Ok(desk.page("Contacts", Section::Contacts, &main))
 }
 
 fn item(contact: &Contact, all: &[Contact], users: &[(UserId, String)], visitor: &Visitor) -> Markup {

@@ -15,7 +15,7 @@ use super::{
     escape::segment,
     failure::Failure,
     guard::{CheckedForm, Visitor},
-    layout::{self, Section, time},
+    layout::{Section, time},
     message,
 };
 use crate::{
@@ -42,7 +42,7 @@ pub(super) async fn list(
             section.conversation.empty { p.muted { "Choose a conversation." } }
         }
     };
-    Ok(layout::page("Conversations", Section::Conversations, &main))
+    Ok(desk.page("Conversations", Section::Conversations, &main))
 }
 
 /// `GET /conversations/{contact}`. `earlier` leaves out so many of the newest messages; `again` fills
@@ -97,7 +97,7 @@ pub(super) async fn one(
         }
     };
     let title = name_of(&contact);
-    Ok(layout::page(title, Section::Conversations, &main))
+    Ok(desk.page(title, Section::Conversations, &main))
 }
 
 /// What the form is to be filled in with.

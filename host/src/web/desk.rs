@@ -5,8 +5,13 @@
 use std::sync::Arc;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
+use maud::Markup;
 
-use super::{Connections, WebState, failure::Failure};
+use super::{
+    Connections, WebState,
+    failure::Failure,
+    layout::{self, Section},
+};
 use crate::{
     crm::EmbeddedCrm,
     people::Person,
@@ -39,6 +44,13 @@ pub(crate) struct Desk {
     pub(crate) user: UserId,
     pub(crate) entered: Entered,
     pub(crate) site: WebState,
+}
+
+impl Desk {
+    /// A whole page for this person.
+    pub(super) fn page(&self, title: &str, section: Section, main: &Markup) -> Markup {
+        layout::page_for(self.entered.person.role, title, section, main)
+    }
 }
 
 impl FromRequestParts<WebState> for Desk {

@@ -9,7 +9,7 @@ use super::{
     Desk,
     connections::Trouble,
     failure::{Failure, described},
-    layout::{self, Section},
+    layout::Section,
 };
 use crate::deliverability::{Finding, Question, Report, Sender, Severity};
 
@@ -45,7 +45,7 @@ pub(super) async fn page(
             }
         }
     };
-    Ok(layout::page("Check a domain", Section::Settings, &main))
+    Ok(desk.page("Check a domain", Section::Settings, &main))
 }
 
 async fn checked(desk: &Desk, domain: &str) -> Result<Report, Trouble> {

@@ -101,6 +101,17 @@ impl Failure {
         )
     }
 
+    pub(super) fn storage_unavailable() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Trouble::new(
+                "storage-unavailable",
+                "What is stored cannot be read or written now.",
+                "Try again in a moment; if it happens again, look at the log.",
+            ),
+        )
+    }
+
     /// Something filled in is not right.
     pub(super) fn invalid(happened: impl Into<String>, advice: impl Into<String>) -> Self {
         Self::new(

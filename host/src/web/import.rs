@@ -3,13 +3,7 @@
 use axum::extract::multipart::{Multipart, MultipartRejection};
 use maud::{Markup, html};
 
-use super::{
-    Desk,
-    failure::Failure,
-    guard::Visitor,
-    layout::{self, Section},
-    upload::Upload,
-};
+use super::{Desk, failure::Failure, guard::Visitor, layout::Section, upload::Upload};
 use crate::{
     contact_file::{self, Line, Row},
     crm::{CrmError, EmbeddedCrm, Imported, NewContact},
@@ -71,7 +65,7 @@ pub(super) async fn import(
         .await
         .map_err(|_| Failure::invalid("The file is larger than 5 MB.", "Split it and import the parts."))?;
     let report = take(&desk.crm, &desk.tenant, &String::from_utf8_lossy(&bytes)).await?;
-    Ok(layout::page("Import", Section::Contacts, &outcome(&report)))
+    Ok(desk.page("Import", Section::Contacts, &outcome(&report)))
 }
 
 /// Takes the contacts of a file.

@@ -2,7 +2,10 @@
 
 use maud::{DOCTYPE, Markup, html};
 
-use crate::problem::{utc_rfc3339, utc_text};
+use crate::{
+    people::Role,
+    problem::{utc_rfc3339, utc_text},
+};
 
 /// Where a page belongs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -11,21 +14,32 @@ pub(super) enum Section {
     Compose,
     Contacts,
     Settings,
+    /// For administrators.
+    Operations,
     /// Nobody is signed in: there is nowhere to go.
     SignIn,
     None,
 }
 
 /// The sections that have a place of their own.
-const SECTIONS: [(Section, &str, &str); 4] = [
+const SECTIONS: [(Section, &str, &str); 5] = [
     (Section::Conversations, "/", "Conversations"),
     (Section::Compose, "/compose", "New mail"),
     (Section::Contacts, "/contacts", "Contacts"),
     (Section::Settings, "/settings", "Settings"),
+    (Section::Operations, "/operations", "Operations"),
 ];
 
-/// A whole page.
+/// A whole page for whoever it is.
 pub(super) fn page(title: &str, section: Section, main: &Markup) -> Markup {
+    page_for(Role::User, title, section, main)
+}
+
+/// A whole page for somebody with this role.
+pub(super) fn page_for(role: Role, title: &str, section: Section, main: &Markup) -> Markup {
+    let sections = SECTIONS
+        .into_iter()
+        .filter(|(target, ..)| *target != Section::Operations || role == Role::Admin);
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -44,7 +58,7 @@ pub(super) fn page(title: &str, section: Section, main: &Markup) -> Markup {
                     span.brand { "Twinbox" }
                     nav aria-label="Sections" {
                         @if section != Section::SignIn {
-                            @for (target, path, name) in SECTIONS {
+                            @for (target, path, name) in sections {
                                 a href=(path) aria-current=[(target == section).then_some("page")] { (name) }
                             }
                         }

@@ -28,103 +28,134 @@ pub(super) async fn page(desk: Desk) -> Result<Response, Failure> {
         .into_response())
 }
 
-/// All metrics at `now`, ms since the epoch. Connections that were ended are left out.
-fn text(connections: &[Connection], audits: &HashMap<ConnectionId, AuditStanding>, now: u64) -> String {
-    let rows: Vec<(&Connection, Option<&AuditStanding>)> = connections
-        .iter()
-        .filter(|connection| connection.status != ConnectionStatus::Disconnected)
-        .map(|connection| (connection, audits.get(&connection.scope.connection)))
-        .collect();
-    let age = |at: u64| now.saturating_sub(at) / 1_000;
-    let mut out = String::new();
-    family(
-        &mut out,
-        [
-            "twinbox_connection_active",
-            "gauge",
-            "1 while the connection syncs, 0 while it waits for its user.",
-        ],
-        &rows,
-        |connection, _| Some(u64::from(connection.status == ConnectionStatus::Active)),
-    );
-    family(
-        &mut out,
-        [
-            "twinbox_connection_failures",
-            "gauge",
-            "Passes that failed since the last one that did not.",
-        ],
-        &rows,
-        |connection, _| Some(connection.failures.into()),
-    );
-    family(
-        &mut out,
-        [
-            "twinbox_connection_pass_age_seconds",
-            "gauge",
-            "Time since the last pass ended.",
-        ],
-        &rows,
-        |connection, _| connection.last_run_at.map(age),
-    );
-    family(
-        &mut out,
-        [
-            "twinbox_audit_missing",
-            "gauge",
-            "Messages that the last audit left missing.",
-        ],
-        &rows,
-        |_, audit| Some(audit?.last.as_ref()?.1.missing.into()),
-    );
-    family(
-        &mut out,
-        [
-            "twinbox_audit_age_seconds",
-            "gauge",
-            "Time since the last audit that did not fail.",
-        ],
-        &rows,
-        |_, audit| Some(age(audit?.last.as_ref()?.0)),
-    );
-    family(
-        &mut out,
-        [
-            "twinbox_audit_failures",
-            "gauge",
-            "Audits that failed since the last one that did not.",
-        ],
-        &rows,
-        |_, audit| Some(audit?.failures.into()),
-    );
-    family(
-        &mut out,
-        [
-            "twinbox_audit_healed_total",
-            "counter",
-            "Messages that were missing and that an audit brought in.",
-        ],
-        &rows,
-        |_, audit| Some(audit.map_or(0, |audit| audit.healed)),
-    );
-    out
+/// A metric of connections.
+struct Family {
+    name: &'static str,
+    /// `gauge` or `counter`.
+    kind: &'static str,
+    meaning: &'static str,
+    value: fn(&Row<'_>) -> Option<u64>,
 }
 
-/// A metric: its name, type and meaning, and a line for each connection that has it.
-fn family(
-    out: &mut String,
-    [name, kind, meaning]: [&str; 3],
-    rows: &[(&Connection, Option<&AuditStanding>)],
-    value: impl Fn(&Connection, Option<&AuditStanding>) -> Option<u64>,
-) {
-    // Writing to a string does not fail.
-    let _ = writeln!(out, "# HELP {name} {meaning}\n# TYPE {name} {kind}");
-    for (connection, audit) in rows {
-        if let Some(value) = value(connection, *audit) {
-            let id = escaped(connection.scope.connection.as_str());
-            let _ = writeln!(out, "{name}{{connection=\"{id}\"}} {value}");
+/// A connection, and what is known of it.
+struct Row<'r> {
+    connection: &'r Connection,
+    audit: Option<&'r AuditStanding>,
+    /// ms since the epoch.
+    now: u64,
+}
+
+impl Row<'_> {
+    /// Seconds since then.
+    fn age(&self, at: u64) -> u64 {
+        self.now.saturating_sub(at) / 1_000
+    }
+
+    /// Something of the last pass, where there was one.
+    fn of_last_pass(&self, value: u64) -> Option<u64> {
+        self.connection.last_run_at.map(|_| value)
+    }
+}
+
+const FAMILIES: [Family; 11] = [
+    Family {
+        name: "twinbox_connection_active",
+        kind: "gauge",
+        meaning: "1 while the connection syncs, 0 while it waits for its user.",
+        value: |row| Some(u64::from(row.connection.status == ConnectionStatus::Active)),
+    },
+    Family {
+        name: "twinbox_connection_failures",
+        kind: "gauge",
+        meaning: "Passes that failed since the last one that did not.",
+        value: |row| Some(row.connection.failures.into()),
+    },
+    Family {
+        name: "twinbox_connection_pass_age_seconds",
+        kind: "gauge",
+        meaning: "Time since the last pass ended.",
+        value: |row| row.connection.last_run_at.map(|at| row.age(at)),
+    },
+    Family {
+        name: "twinbox_connection_lag_seconds",
+        kind: "gauge",
+        meaning: "Time since everything that the provider had was accounted for.",
+        value: |row| row.connection.standing.current_at.map(|at| row.age(at)),
+    },
+    Family {
+        name: "twinbox_connection_watch_seconds",
+        kind: "gauge",
+        meaning: "Time until the provider stops to push, 0 when it has.",
+        value: |row| Some(row.connection.standing.watched_until?.saturating_sub(row.now) / 1_000),
+    },
+    Family {
+        name: "twinbox_pass_memory_bytes",
+        kind: "gauge",
+        meaning: "The most memory of the last pass at any time.",
+        value: |row| row.of_last_pass(row.connection.standing.used.memory),
+    },
+    Family {
+        name: "twinbox_pass_quota_units",
+        kind: "gauge",
+        meaning: "Quota units that the last pass took.",
+        value: |row| row.of_last_pass(row.connection.standing.used.units.into()),
+    },
+    Family {
+        name: "twinbox_audit_missing",
+        kind: "gauge",
+        meaning: "Messages that the last audit left missing.",
+        value: |row| Some(row.audit?.last.as_ref()?.1.missing.into()),
+    },
+    Family {
+        name: "twinbox_audit_age_seconds",
+        kind: "gauge",
+        meaning: "Time since the last audit that did not fail.",
+        value: |row| Some(row.age(row.audit?.last.as_ref()?.0)),
+    },
+    Family {
+        name: "twinbox_audit_failures",
+        kind: "gauge",
+        meaning: "Audits that failed since the last one that did not.",
+        value: |row| Some(row.audit?.failures.into()),
+    },
+    Family {
+        name: "twinbox_audit_healed_total",
+        kind: "counter",
+        meaning: "Messages that were missing and that an audit brought in.",
+        value: |row| Some(row.audit.map_or(0, |audit| audit.healed)),
+    },
+];
+
+/// All metrics at `now`, ms since the epoch. Connections that were ended are left out.
+fn text(connections: &[Connection], audits: &HashMap<ConnectionId, AuditStanding>, now: u64) -> String {
+    let current = connections
+        .iter()
+        .filter(|connection| connection.status != ConnectionStatus::Disconnected);
+    let rows: Vec<Row<'_>> = current
+        .map(|connection| Row {
+            connection,
+            audit: audits.get(&connection.scope.connection),
+            now,
+        })
+        .collect();
+    let mut out = String::new();
+    for Family {
+        name,
+        kind,
+        meaning,
+        value,
+    } in FAMILIES
+    {
+        // Writing to a string does not fail.
+        let _ = writeln!(out, "# HELP {name} {meaning}\n# TYPE {name} {kind}");
+        for row in &rows {
+            if let Some(value) = value(row) {
+                let id = escaped(row.connection.scope.connection.as_str());
+                let _ = writeln!(out, "{name}{{connection=\"{id}\"}} {value}");
+            }
         }
     }
+    out
 }
 
 fn escaped(label: &str) -> String {

@@ -11,7 +11,7 @@
 //! POST /contacts/import  /contacts/{contact}/assign
 //! POST /send  /contacts  /messages/{id}/mark|delete|cancel|send  /conversations/{contact}/read|secrecy
 //! POST /settings/sync|contacts|disconnect|password  /oauth/connect        GET /oauth/callback
-//! GET  /operations  POST /operations/retry  (administrators)
+//! GET  /operations  POST /operations/retry|webhooks  /operations/webhooks/ping|remove  (administrators)
 //! GET  POST /sign-in  POST /sign-out
 //! GET  /settings/privacy        POST /settings/privacy  /settings/privacy/contact|retract
 //! ```
@@ -63,6 +63,7 @@ mod send;
 mod settings;
 mod sign_in;
 mod upload;
+mod webhooks;
 mod why;
 
 pub(crate) use addresses::parse as parse_addresses;
@@ -71,8 +72,9 @@ pub(crate) use conversations::mark_all_read;
 pub(crate) use desk::{Desk, Entered};
 pub(crate) use failure::Failure;
 pub(crate) use guard::random_text;
+pub(crate) use import::take as import_contacts;
 pub(crate) use oauth::{bound, expected_address};
-pub(crate) use operations::subjects;
+pub(crate) use operations::{for_administrators, look_up, under_watch};
 pub(crate) use outbox::{Letter, NotQueued, queue, writers_key};
 pub(crate) use parts::{part_of, safe_html};
 pub(crate) use settings::own as own_connection;
@@ -104,6 +106,7 @@ pub struct WebState {
     pub public: Option<Url>,
     /// How long mail that is sent from the pages is held back, so that it can be undone.
     pub undo: Duration,
+    telling: Option<webhooks::Telling>,
     keys: Arc<guard::Keys>,
     live: Arc<Semaphore>,
 }
@@ -118,6 +121,7 @@ impl WebState {
             connections,
             public: None,
             undo: UNDO,
+            telling: None,
             keys: Arc::new(guard::Keys::random()),
             live: Arc::new(Semaphore::new(LIVE_PAGES)),
         }
@@ -188,6 +192,9 @@ pub fn router(state: WebState) -> Router {
         .route("/oauth/callback", get(oauth::callback))
         .route("/operations", get(operations::page))
         .route("/operations/retry", post(operations::retry))
+        .route("/operations/webhooks", post(webhooks::add))
+        .route("/operations/webhooks/ping", post(webhooks::ping))
+        .route("/operations/webhooks/remove", post(webhooks::remove))
         .route("/events", get(events::stream))
         .route("/metrics", get(metrics::page))
         .layer(DefaultBodyLimit::max(FORM_LIMIT));

@@ -9,12 +9,13 @@ use super::{
     Desk,
     escape::segment,
     failure::Failure,
-    layout::{self, Section},
+    layout::Section,
     settings::{id_field, own},
     why::{Verdict, in_words},
 };
 use crate::{
     contract::{Explanation, Outcome, PreviewRange},
+    explained::{input, wish},
     store::Connection,
 };
 
@@ -56,7 +57,7 @@ pub(super) async fn page(
             p { a.button href={ "/settings/privacy?connection=" (segment(connection.scope.connection.as_str())) } { "Privacy" } }
         }
     };
-    Ok(layout::page("Preview", Section::Settings, &main))
+    Ok(desk.page("Preview", Section::Settings, &main))
 }
 
 fn range_form(connection: &Connection, chosen: Option<u64>) -> Markup {
@@ -92,29 +93,22 @@ fn outcome(found: &[Explanation]) -> Markup {
 }
 
 fn line(explanation: &Explanation) -> Markup {
-    let input = |name: &str| {
-        let mut inputs = explanation.inputs.iter();
-        let found = inputs.find(|input| input.name == name);
-        found.map_or("", |input| input.value.as_str())
-    };
     let (class, word, verdict) = if is_synced(explanation) {
         ("good", "Synced", Verdict::Here)
     } else {
         ("open", "Kept out", Verdict::KeptOut)
     };
-    let why = ["never-sync", "internal-domains", "private"];
-    let why = why.into_iter().find(|name| !input(name).is_empty());
-    let subject = match input("subject") {
+    let subject = match input(explanation, "subject") {
         "" => "(no subject)",
         subject => subject,
     };
     html! {
         li {
-            span class={ "badge " (class) } { (word) } " " strong { (subject) } " " span.muted { (input("sender")) }
+            span class={ "badge " (class) } { (word) } " " strong { (subject) } " " span.muted { (input(explanation, "sender")) }
             br;
             span.muted {
                 (in_words(&explanation.rule, verdict))
-                @if let Some(name) = why { " It matches “" (input(name)) "”." }
+                @if let Some((_, matched)) = wish(explanation) { " It matches “" (matched) "”." }
                 " Rule " (explanation.rule) "."
             }
         }

@@ -12,7 +12,7 @@ use super::{
     escape::segment,
     failure::Failure,
     guard::{CheckedForm, Visitor},
-    layout::{self, Section},
+    layout::Section,
     settings::{id_field, own},
 };
 use crate::{contract::Contact, crm::Secrecy, privacy::Privacy, store::Connection};
@@ -45,7 +45,7 @@ pub(super) async fn page(
             }
         }
     };
-    Ok(layout::page("Privacy", Section::Settings, &main))
+    Ok(desk.page("Privacy", Section::Settings, &main))
 }
 
 fn lists_form(connection: &Connection, visitor: &Visitor) -> Markup {

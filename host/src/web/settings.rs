@@ -15,7 +15,7 @@ use super::{
     escape::segment,
     failure::{Failure, described},
     guard::{CheckedForm, Visitor},
-    layout::{self, Section, time},
+    layout::{Section, time},
     oauth::{self, connect_again, connect_form, contacts_field},
     sign_in,
 };
@@ -24,7 +24,6 @@ use crate::{
     audit::AuditStanding,
     choices::{Choices, Wanted},
     contract::{OptionalScope, Problem, Trigger},
-    people::Role,
     problem::{access_text, describe, describe_with},
     store::{Connection, ConnectionStatus},
     vault::Lasting,
@@ -82,14 +81,10 @@ pub(super) async fn page(desk: Desk, visitor: Visitor) -> Result<Markup, Failure
                     }
                 }
             }
-            @if desk.entered.person.role == Role::Admin {
-                h2 { "For administrators" }
-                p { a.button href="/operations" { "Operations" } " " span.muted { "all connections, and why mail is here or is not" } }
-            }
             @if let Some(account) = sign_in::account(&desk, &visitor) { (account) }
         }
     };
-    Ok(layout::page("Settings", Section::Settings, &main))
+    Ok(desk.page("Settings", Section::Settings, &main))
 }
 
 /// `POST /settings/sync`: asks for a pass now.
@@ -145,7 +140,7 @@ pub(super) async fn confirm_disconnect(
             }
         }
     };
-    Ok(layout::page("Disconnect", Section::Settings, &main))
+    Ok(desk.page("Disconnect", Section::Settings, &main))
 }
 
 /// `POST /settings/disconnect` (S06).

@@ -20,11 +20,13 @@ use crate::{
     },
     crm::{Crm, NewContact},
     deliverability::{self, Question, Report, Table},
+    egress::AddressRule,
     privacy::Privacy,
     scope::{ConnectionId, Scope, TenantId, UserId},
     sqlite::Database,
-    store::{Announced, Connection, ConnectionStatus, Standing},
+    store::{Announced, Connection, ConnectionStatus, SqliteStore, Standing},
     vault::Callback,
+    webhooks::{Receivers, Webhooks},
 };
 
 mod api;
@@ -34,6 +36,7 @@ mod conversing;
 mod importing;
 mod operations;
 mod privacy;
+mod programs;
 mod reading;
 mod safety;
 mod signing_in;
@@ -184,7 +187,8 @@ impl Site {
     /// Where mail is held back for so long.
     async fn with_undo(undo: Duration) -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
-        let crm = EmbeddedCrm::with_clock(Database::in_memory().unwrap(), clock.clone()).unwrap();
+        let database = Database::in_memory().unwrap();
+        let crm = EmbeddedCrm::with_clock(database.clone(), clock.clone()).unwrap();
         for tenant in ["t", "other"] {
             crm.create_tenant(&TenantId::new(tenant), tenant).await.unwrap();
         }
@@ -193,7 +197,8 @@ impl Site {
         links.list.lock().unwrap().push(connection("t", "ann", "c"));
         let people = People::new(Database::in_memory().unwrap()).unwrap();
         let ann = Person::everybody(TenantId::new("t"), UserId::new("ann"));
-        let mut state = WebState::new(crm.clone(), people, links.clone()).open_to(ann);
+        let state = WebState::new(crm.clone(), people, links.clone()).open_to(ann);
+        let mut state = telling(state, database);
         state.undo = undo;
         let mut site = Self {
             crm,
@@ -270,6 +275,13 @@ impl Site {
     async fn put(&self, message: Message) -> String {
         put(&self.crm, "t", message).await
     }
+}
+
+/// The same pages with webhooks, in the database of their CRM.
+fn telling(state: WebState, database: Database) -> WebState {
+    SqliteStore::new(database.clone()).unwrap();
+    let webhooks = Webhooks::new(database).unwrap();
+    state.telling(webhooks, Receivers::new(AddressRule::PublicOnly).unwrap())
 }
 
 fn request(method: &str, path: &str, cookie: &str) -> axum::http::request::Builder {

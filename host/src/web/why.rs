@@ -8,7 +8,7 @@ use super::{
     compose::present,
     escape::segment,
     failure::Failure,
-    layout::{self, Section, time},
+    layout::{Section, time},
 };
 use crate::{
     contract::{Explanation, Field, Outcome, Subject},
@@ -35,11 +35,7 @@ pub(super) async fn page(desk: Desk, Path(id): Path<String>) -> Result<Markup, F
             }
         }
     };
-    Ok(layout::page(
-        "Why this message is here",
-        Section::Conversations,
-        &main,
-    ))
+    Ok(desk.page("Why this message is here", Section::Conversations, &main))
 }
 
 /// What the connection's ledger says of the message; nothing where it cannot be asked, or does not know it.

@@ -52,7 +52,7 @@ const POLL: u64 = 180_000;
 /// How long a notification is on its way at most, ms.
 const PUSH_TAKES: u64 = 6_000;
 /// How soon it looks again when another host is at work, ms.
-const BUSY: u64 = 20_000;
+const BUSY: u64 = 60_000;
 /// How often it looks while it waits for another tenant's mail to go, ms.
 const SELDOM: u64 = 3 * 3_600_000;
 /// The longest that Gmail is behind with what it lists, ms.

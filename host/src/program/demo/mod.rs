@@ -22,6 +22,7 @@ use crate::{
     Durability,
     choices::Wanted,
     contract::Trigger,
+    egress::AddressRule,
     people::{NewPerson, NewToken, People, Person, Role, new_password},
     schedule::{LocalSchedule, Polling, Schedule},
     scope::{TenantId, UserId},
@@ -238,7 +239,10 @@ async fn live(
         token.expose_secret()
     );
     let schedule: Arc<dyn Schedule> = schedule;
-    let result = super::serve::pages(runtime, schedule, None, Some(everybody), options.listen, &public).await;
+    // A receiver to try things with is likely to be on this machine.
+    let told = AddressRule::Any;
+    let at = (options.listen, &public);
+    let result = super::serve::pages(runtime, schedule, None, Some(everybody), at, told).await;
     arriving.abort();
     result
 }

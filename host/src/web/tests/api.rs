@@ -7,13 +7,13 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 /// A program with a token.
-struct Program<'o> {
+pub(super) struct Program<'o> {
     office: &'o Office,
     token: String,
 }
 
 impl Office {
-    async fn program(&self, login: &str) -> Program<'_> {
+    pub(super) async fn program(&self, login: &str) -> Program<'_> {
         let new = NewToken {
             login: login.into(),
             name: "test".into(),
@@ -28,15 +28,21 @@ impl Office {
 }
 
 impl Program<'_> {
-    async fn get(&self, path: &str) -> (StatusCode, Value) {
+    pub(super) async fn get(&self, path: &str) -> (StatusCode, Value) {
         self.ask("GET", path, None, "").await
     }
 
-    async fn post(&self, path: &str, body: Value, key: &str) -> (StatusCode, Value) {
+    pub(super) async fn post(&self, path: &str, body: Value, key: &str) -> (StatusCode, Value) {
         self.ask("POST", path, Some(body), key).await
     }
 
-    async fn ask(&self, method: &str, path: &str, body: Option<Value>, key: &str) -> (StatusCode, Value) {
+    pub(super) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+        key: &str,
+    ) -> (StatusCode, Value) {
         let mut asked = request(method, &format!("/api/v1{path}"), "")
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token));
         if !key.is_empty() {
@@ -46,10 +52,19 @@ impl Program<'_> {
         if body.is_some() {
             asked = asked.header(header::CONTENT_TYPE, "application/json");
         }
-        let answer = self
-            .office
-            .request(asked, Body::from(body.unwrap_or_default()))
-            .await;
+        self.send(asked, body.unwrap_or_default()).await
+    }
+
+    /// Sends a file.
+    pub(super) async fn upload(&self, path: &str, kind: &str, text: &str) -> (StatusCode, Value) {
+        let asked = request("POST", &format!("/api/v1{path}"), "")
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
+            .header(header::CONTENT_TYPE, kind);
+        self.send(asked, text.to_owned()).await
+    }
+
+    async fn send(&self, asked: axum::http::request::Builder, body: String) -> (StatusCode, Value) {
+        let answer = self.office.request(asked, Body::from(body)).await;
         let kind = answer.header(header::CONTENT_TYPE);
         let is_success = answer.status.is_success();
         assert!(

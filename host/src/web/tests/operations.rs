@@ -1,7 +1,7 @@
 //! The page of those who run it.
 
 use super::*;
-use crate::contract::Outcome;
+use crate::{contract::Outcome, store::Used};
 
 #[tokio::test]
 async fn connections_are_shown_with_their_trouble_and_what_to_do() {
@@ -97,7 +97,115 @@ async fn operations_are_for_administrators_alone() {
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
     assert!(refused.text.contains("administrators-only"), "{}", refused.text);
     assert!(!ann.get("/settings").await.text.contains("/operations"));
+    office
+        .links
+        .list
+        .lock()
+        .unwrap()
+        .push(connection("t", "ann", "c"));
+    for path in [
+        "/operations/retry",
+        "/operations/webhooks",
+        "/operations/webhooks/ping",
+        "/operations/webhooks/remove",
+    ] {
+        let fields = [("connection", "c"), ("url", "https://crm.example/")];
+        let refused = ann.post("/contacts", path, &fields).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{path}");
+    }
+    assert!(office.links.woken.lock().unwrap().is_empty());
+    office.links.list.lock().unwrap().clear();
     let mut zoe = office.signed_in("zoe@example.com").await;
     assert_eq!(zoe.get("/operations").await.status, StatusCode::OK);
     assert!(zoe.get("/settings").await.text.contains("/operations"));
+}
+
+#[tokio::test]
+async fn how_a_connection_stands_is_told_in_numbers() {
+    let site = Site::new().await;
+    {
+        let mut list = site.links.list.lock().unwrap();
+        list[0].standing = Standing {
+            current_at: Some(NOW - 30_000),
+            watched_until: Some(NOW + 6 * 24 * 3_600_000),
+            used: Used {
+                memory: 3 << 20,
+                cpu: 12,
+                wall: 340,
+                requests: 5,
+                units: 42,
+            },
+        };
+    }
+    let page = site.get("/operations").await.text;
+    for said in [
+        "Complete up to",
+        "30 s ago",
+        "in 6 days",
+        "5 requests, 42 quota units; 3.0 MiB of memory; 12 ms inside the component; 340 ms in all",
+    ] {
+        assert!(page.contains(said), "{said}: {page}");
+    }
+    let metrics = site.get("/metrics").await.text;
+    assert!(
+        metrics.contains("twinbox_connection_lag_seconds{connection=\"c\"} 30"),
+        "{metrics}"
+    );
+    let watched = format!(
+        "twinbox_connection_watch_seconds{{connection=\"c\"}} {}",
+        6 * 24 * 3_600
+    );
+    assert!(metrics.contains(&watched), "{metrics}");
+}
+
+#[tokio::test]
+async fn what_was_set_aside_is_listed_when_it_is_asked_for() {
+    let site = Site::new().await;
+    *site.links.explained.lock().unwrap() = vec![Explanation {
+        id: "g9".into(),
+        outcome: Outcome::Quarantined("its header never ends".into()),
+        rule: String::new(),
+        inputs: Vec::new(),
+        decided_at: NOW,
+        version: "0.1.0".into(),
+    }];
+    assert!(!site.get("/operations").await.text.contains("g9"));
+    assert!(
+        site.links.asked.lock().unwrap().is_empty(),
+        "it runs the component"
+    );
+    let page = site.get("/operations?aside=c").await.text;
+    assert!(
+        page.contains("g9") && page.contains("its header never ends"),
+        "{page}"
+    );
+    assert_eq!(*site.links.asked.lock().unwrap(), [Subject::Quarantined]);
+}
+
+#[tokio::test]
+async fn a_webhook_is_made_its_secret_shown_once_and_it_is_removed() {
+    let site = Site::new().await;
+    let url = [("url", "https://crm.example/hook")];
+    let made = site.post("/operations/webhooks", &url).await;
+    assert!(made.text.contains("whsec_"), "{}", made.text);
+    let page = site.get("/operations").await.text;
+    assert!(
+        page.contains("https://crm.example/hook") && page.contains("Working"),
+        "{page}"
+    );
+    assert!(!page.contains("whsec_"));
+    let webhook = value_of(&page, "webhook");
+    let pinged = site
+        .post("/operations/webhooks/ping", &[("webhook", &webhook)])
+        .await;
+    assert_eq!(pinged.status, StatusCode::SEE_OTHER);
+    assert!(site.get("/operations").await.text.contains("Events that wait"));
+    site.post("/operations/webhooks/remove", &[("webhook", &webhook)])
+        .await;
+    assert!(!site.get("/operations").await.text.contains("crm.example"));
+    let inside = site
+        .post("/operations/webhooks", &[("url", "https://10.0.0.1/")])
+        .await;
+    assert_eq!(inside.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(inside.text.contains("public internet"), "{}", inside.text);
 }

@@ -23,7 +23,9 @@ pub(super) struct Browser<'o> {
 
 impl Office {
     pub(super) async fn new() -> Self {
-        let crm = EmbeddedCrm::in_memory().unwrap();
+        let database = Database::in_memory().unwrap();
+        let clock = Arc::new(ManualClock::at(NOW));
+        let crm = EmbeddedCrm::with_clock(database.clone(), clock).unwrap();
         let people = People::new(Database::in_memory().unwrap()).unwrap();
         for (tenant, user, role) in [("t", "ann", Role::User), ("other", "zoe", Role::Admin)] {
             crm.create_tenant(&TenantId::new(tenant), tenant).await.unwrap();
@@ -41,6 +43,7 @@ impl Office {
         let eve = contact(&crm, "other", "Eve", "eve@example.com").await;
         let links = Arc::new(Links::default());
         let state = WebState::new(crm.clone(), people.clone(), links.clone());
+        let state = telling(state, database);
         Self {
             people,
             crm,
@@ -89,7 +92,7 @@ impl Browser<'_> {
     }
 
     /// Sends a form with the token of the page that has it.
-    async fn post(&mut self, page: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(super) async fn post(&mut self, page: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
         let csrf = value_of(&self.get(page).await.text, "csrf");
         let body = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("csrf", &csrf)
