@@ -10,6 +10,7 @@
 
 mod memory;
 mod native;
+mod pages;
 mod processes;
 mod push;
 mod ratio;
@@ -68,7 +69,17 @@ fn main() -> ExitCode {
             runtime.block_on(push::to_crm(&mut show));
             return ended(&figures);
         }
-        Some(other) => panic!("there is no part {other}; there are: start, ratio, replay, push"),
+        Some("pages") => {
+            runtime.block_on(pages::measure(&mut show));
+            return ended(&figures);
+        }
+        // The other side of that, as a process of its own.
+        Some("pages-server") => {
+            let folder = std::env::args().nth(2).unwrap();
+            runtime.block_on(pages::server::run(Path::new(&folder)));
+            return ExitCode::SUCCESS;
+        }
+        Some(other) => panic!("there is no part {other}; there are: start, ratio, replay, push, pages"),
         None => {}
     }
     show(start::component_size());
@@ -77,6 +88,7 @@ fn main() -> ExitCode {
     runtime.block_on(ratio::compare(&mut show));
     runtime.block_on(replay::hundred_messages(&mut show));
     runtime.block_on(push::to_crm(&mut show));
+    runtime.block_on(pages::measure(&mut show));
     processes::thousand_messages(&mut show);
     processes::idle(&mut show);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench.json");
