@@ -5,6 +5,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tracing::Instrument;
+
 use crate::{
     body::Body,
     capability::TooLarge,
@@ -17,6 +19,7 @@ use crate::{
     sandbox::{Ended, PassError, Usage},
     scope::{ConnectionId, Scope},
     sharing::SharingError,
+    spans,
     store::{Announced, Connection, ConnectionStatus, Lease, Put, Standing, StoreError},
     trace::{Call, Trace},
     vault::VaultError,
@@ -216,6 +219,16 @@ impl Host {
         trigger: Trigger,
         limit: Option<usize>,
     ) -> Result<(Result<Ran, HostError>, Option<Result<Trace, TooLarge>>), HostError> {
+        let span = spans::pass(&trigger);
+        self.pass(id, trigger, limit).instrument(span).await
+    }
+
+    async fn pass(
+        &self,
+        id: &ConnectionId,
+        trigger: Trigger,
+        limit: Option<usize>,
+    ) -> Result<(Result<Ran, HostError>, Option<Result<Trace, TooLarge>>), HostError> {
         let lease = self.lease(id).await?;
         // Entered before the status is read: a disconnect either shows in it or stops the pass.
         let stopped = self.running.enter(id);
@@ -242,6 +255,7 @@ impl Host {
             // Dropping the pass ends it wherever it is (S06).
             () = stopped.wait() => return Err(HostError::Refused(Problem::NotConnected)),
         };
+        spans::ended(&ended.result);
         self.give_back(&lease).await;
         let noted = self.note(id, &began, &ended).await;
         let trace = self.end(turn, &ended).await;

@@ -44,6 +44,7 @@ pub mod schedule;
 pub mod scope;
 pub mod sharing;
 pub mod smtp;
+pub mod spans;
 mod sqlite;
 pub mod store;
 mod tls;

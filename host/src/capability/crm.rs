@@ -1,5 +1,8 @@
 //! `crm`: the tenant's contacts and conversations.
 
+use std::time::Duration;
+
+use tracing::Instrument;
 use wasmtime::{Result, component::Accessor};
 
 use super::{ANSWER_WITHIN, CRM_WITHIN, Context, Imports, http::Lowered, pipe, taken, within};
@@ -10,6 +13,7 @@ use crate::{
         imports::{crm as wit, http},
     },
     crm::CrmError,
+    spans,
 };
 
 /// The most addresses, persons, messages or keys of one call.
@@ -38,7 +42,9 @@ impl<T: Send + 'static> wit::HostWithStore<T> for Imports {
             return Ok(Err(too_many(addresses.len())));
         }
         let contacts = to.crm.find_contacts(&to.scope, &addresses);
-        Ok(within(ANSWER_WITHIN, late, contacts).await.map_err(error))
+        Ok(called("find-contacts", ANSWER_WITHIN, contacts)
+            .await
+            .map_err(error))
     }
 
     async fn put_contacts(
@@ -50,7 +56,7 @@ impl<T: Send + 'static> wit::HostWithStore<T> for Imports {
             return Ok(Err(too_many(persons.len())));
         }
         let outcomes = to.crm.put_contacts(&to.scope, &persons);
-        Ok(within(CRM_WITHIN, late, outcomes).await.map_err(error))
+        Ok(called("put-contacts", CRM_WITHIN, outcomes).await.map_err(error))
     }
 
     async fn remove_contacts(
@@ -62,7 +68,9 @@ impl<T: Send + 'static> wit::HostWithStore<T> for Imports {
             return Ok(Err(too_many(keys.len())));
         }
         let removed = to.crm.remove_contacts(&to.scope, &keys);
-        Ok(within(CRM_WITHIN, late, removed).await.map_err(error))
+        Ok(called("remove-contacts", CRM_WITHIN, removed)
+            .await
+            .map_err(error))
     }
 
     async fn put_messages(
@@ -74,7 +82,7 @@ impl<T: Send + 'static> wit::HostWithStore<T> for Imports {
             return Ok(Err(too_many(messages.len())));
         }
         let outcomes = to.crm.put_messages(&to.scope, &messages);
-        Ok(within(CRM_WITHIN, late, outcomes).await.map_err(error))
+        Ok(called("put-messages", CRM_WITHIN, outcomes).await.map_err(error))
     }
 
     async fn find_messages(
@@ -86,7 +94,7 @@ impl<T: Send + 'static> wit::HostWithStore<T> for Imports {
             return Ok(Err(too_many(keys.len())));
         }
         let ids = to.crm.find_messages(&to.scope, &keys);
-        Ok(within(ANSWER_WITHIN, late, ids).await.map_err(error))
+        Ok(called("find-messages", ANSWER_WITHIN, ids).await.map_err(error))
     }
 
     async fn update_messages(
@@ -98,7 +106,9 @@ impl<T: Send + 'static> wit::HostWithStore<T> for Imports {
             return Ok(Err(too_many(updates.len())));
         }
         let outcomes = to.crm.update_messages(&to.scope, &updates);
-        Ok(within(CRM_WITHIN, late, outcomes).await.map_err(error))
+        Ok(called("update-messages", CRM_WITHIN, outcomes)
+            .await
+            .map_err(error))
     }
 
     async fn put_attachment(
@@ -113,7 +123,7 @@ impl<T: Send + 'static> wit::HostWithStore<T> for Imports {
         let outcome = to
             .crm
             .put_attachment(&to.scope, &message_key, &attachment, content.body);
-        Ok(within(CRM_WITHIN, late, outcome).await.map_err(error))
+        Ok(called("put-attachment", CRM_WITHIN, outcome).await.map_err(error))
     }
 
     async fn open_attachment(
@@ -135,7 +145,7 @@ impl<T: Send + 'static> wit::HostWithStore<T> for Imports {
                 .await
                 .map_err(|error| CrmError::Unavailable(error.to_string()))
         };
-        match within(CRM_WITHIN, late, open).await {
+        match called("open-attachment", CRM_WITHIN, open).await {
             Ok(body) => Lowered { body, length: None }.into_guest(accessor).map(Ok),
             Err(why) => Ok(Err(error(why))),
         }
@@ -148,7 +158,7 @@ impl<T: Send + 'static> wit::HostWithStore<T> for Imports {
     ) -> Result<Result<ChangePage, wit::CrmError>> {
         let to = taken(accessor);
         let page = to.crm.changes(&to.scope, cursor.as_deref(), limit.min(1_000));
-        Ok(within(ANSWER_WITHIN, late, page).await.map_err(error))
+        Ok(called("changes", ANSWER_WITHIN, page).await.map_err(error))
     }
 
     async fn next_outbound(
@@ -157,7 +167,9 @@ impl<T: Send + 'static> wit::HostWithStore<T> for Imports {
     ) -> Result<Result<Vec<Outbound>, wit::CrmError>> {
         let to = taken(accessor);
         let waiting = to.crm.next_outbound(&to.scope, limit.min(1_000));
-        Ok(within(ANSWER_WITHIN, late, waiting).await.map_err(error))
+        Ok(called("next-outbound", ANSWER_WITHIN, waiting)
+            .await
+            .map_err(error))
     }
 
     async fn report_outbound(
@@ -167,8 +179,22 @@ impl<T: Send + 'static> wit::HostWithStore<T> for Imports {
     ) -> Result<Result<(), wit::CrmError>> {
         let to = taken(accessor);
         let report = to.crm.report_outbound(&to.scope, &id, &outcome);
-        Ok(within(ANSWER_WITHIN, late, report).await.map_err(error))
+        Ok(called("report-outbound", ANSWER_WITHIN, report)
+            .await
+            .map_err(error))
     }
+}
+
+/// A call of the CRM within its time, under its name in the contract.
+async fn called<T>(
+    name: &'static str,
+    limit: Duration,
+    call: impl Future<Output = std::result::Result<T, CrmError>>,
+) -> std::result::Result<T, CrmError> {
+    let span = spans::crm(name);
+    let answer = within(limit, late, call).instrument(span.clone()).await;
+    spans::called(&span, &answer);
+    answer
 }
 
 pub(super) fn late() -> CrmError {

@@ -18,11 +18,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use secrecy::SecretString;
+use tracing::Instrument;
 use url::{Host, Url};
 
 use crate::{
     body::{Body, ByteStream},
     scope::Scope,
+    spans,
     vault::{Freshness, Vault, VaultError},
 };
 
@@ -208,12 +210,15 @@ impl Http for Outlet {
         budget: &RequestBudget,
         request: Request,
     ) -> Result<Response, Failure> {
-        let result = self.pass(scope, budget, request).await;
+        let span = spans::request();
+        let result = self.pass(scope, budget, request).instrument(span.clone()).await;
         match &result {
             Ok(response) => {
+                spans::answered(&span, Ok(response.status));
                 tracing::debug!(connection = %scope.connection, status = response.status, "answered");
             }
             Err(failure) => {
+                spans::answered(&span, Err(&failure.kind));
                 tracing::debug!(connection = %scope.connection, kind = ?failure.kind, "not answered");
             }
         }
@@ -232,6 +237,7 @@ impl Outlet {
         let (url, origin) = grants::parse(&request.url).ok_or(Denial::Malformed)?;
         let headers = headers::outgoing(&request.headers)?;
         self.granted(&origin, request.credential)?;
+        spans::granted(method.as_str(), &url);
         let body = self.within_limit(request.body, request.length)?;
         budget.take()?;
         let (located, addresses) = self.egress.locate(&url, &origin).await?;

@@ -9,6 +9,7 @@ use crate::{
     release::release_of,
     sandbox::{Ended, Pass, Plugin},
     scope::Scope,
+    spans,
     store::Lease,
     trace::{CONTRACT, Call, End, FORMAT, Header, Redaction, Returned, Trace, VERSION},
 };
@@ -60,6 +61,7 @@ impl Host {
     ) -> Result<(Pass, Turn), HostError> {
         let parts = &self.parts;
         let chosen = parts.plugins.chosen().await;
+        spans::chose(&chosen.current.manifest().version);
         let plain = self.capabilities(scope, lease, &chosen.current)?;
         let witnessed = parts.witness.as_ref().and_then(|witness| witness.wants(&call));
         // Only what a schedule does is rehearsed: the rest is a person's, and rare.

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
-use super::failure::Failure;
+use super::{failure::Failure, telemetry::Telemetry};
 use crate::{
     contract::{AuditMode, Mailbox},
     egress::AddressRule,
@@ -60,6 +60,8 @@ pub(super) struct Config {
     pub(super) bcc: Option<Bcc>,
     /// Where bulk and workflow mail goes.
     pub(super) bulk: Option<BulkMail>,
+    /// Where traces go.
+    pub(super) telemetry: Option<Telemetry>,
     /// Who may be told of what happens.
     #[serde(default)]
     pub(super) webhooks: WebhookReceivers,
@@ -471,6 +473,9 @@ impl Config {
             let file = bulk.trusted_certificate_file.take();
             bulk.trusted_certificate_file = file.map(|file| folder.join(file));
         }
+        if let Some(telemetry) = &mut config.telemetry {
+            telemetry.header_file = telemetry.header_file.take().map(|file| folder.join(file));
+        }
         Ok(config)
     }
 
@@ -537,7 +542,7 @@ impl Config {
     }
 }
 
-fn read_small(path: &Path) -> std::io::Result<String> {
+pub(super) fn read_small(path: &Path) -> std::io::Result<String> {
     if std::fs::metadata(path)?.len() > LARGEST {
         return Err(std::io::Error::other("the file is too large"));
     }

@@ -15,20 +15,39 @@ mod privacy;
 mod runtime;
 mod serve;
 mod simulator;
+mod telemetry;
 mod traces;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use tracing_subscriber::{
+    Layer,
+    filter::{FilterExt, filter_fn},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use args::{Args, Command};
 use failure::Failure;
+use telemetry::Traces;
 
 /// Runs the program; the exit code says how it ended (see `twinbox help`).
 pub async fn run() -> ExitCode {
     let args = Args::parse();
-    start_log(&args);
     let json = args.json;
+    let traces = match &args.command {
+        Command::Serve(options) => serve::traces(options),
+        _ => Ok(None),
+    };
+    let traces = match traces {
+        Ok(traces) => traces,
+        Err(failure) => {
+            failure.print(json);
+            return failure.exit_code();
+        }
+    };
+    start_log(&args, traces.as_ref());
     let result = match args.command {
         Command::Demo(options) => demo::run(options, json).await,
         Command::Serve(options) => serve::run(options).await,
@@ -50,6 +69,9 @@ pub async fn run() -> ExitCode {
         Command::Keys(command) => keys::run(command, json).await,
         Command::Plugin(command) => Box::pin(plugin::run(command, json)).await,
     };
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
     match result {
         Ok(code) => code,
         Err(failure) => {
@@ -60,17 +82,21 @@ pub async fn run() -> ExitCode {
 }
 
 /// Log lines go to standard error, so that standard output is only ever the answer.
-fn start_log(args: &Args) {
+/// Spans go to the traces alone, if there are any.
+fn start_log(args: &Args, traces: Option<&Traces>) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("TWINBOX_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(if args.verbose { "info" } else { "warn" }));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    if args.json {
-        log.json().init();
+    let filter = filter.and(filter_fn(|metadata| !metadata.is_span()));
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let log = if args.json {
+        log.json().with_filter(filter).boxed()
     } else {
-        log.init();
-    }
+        log.with_filter(filter).boxed()
+    };
+    tracing_subscriber::registry()
+        .with(log)
+        .with(traces.map(Traces::layer))
+        .init();
 }
 
 /// Prints an answer: as JSON on one line, or as the text.

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
+use axum::middleware::from_fn;
 use tokio::net::TcpListener;
 use url::Url;
 
@@ -11,6 +12,7 @@ use super::{
     config::{Bcc, Config, Delivery},
     failure::Failure,
     runtime::{Plan, Runtime},
+    telemetry::Traces,
 };
 use crate::{
     Durability,
@@ -23,9 +25,16 @@ use crate::{
         IntakeSchedule, Listener, Listening,
         bulk::{Bulk, BulkProvider, BulkSender, NoProvider},
     },
+    spans,
     web::{PUSH_PATH, WebState, push_router, router},
     webhooks::{Receivers, WebhookSender},
 };
+
+/// What takes in the spans of the server, as its configuration says; within a runtime of tokio.
+pub(super) fn traces(options: &Configured) -> Result<Option<Traces>, Failure> {
+    let telemetry = Config::read(&options.config)?.telemetry;
+    telemetry.map(|telemetry| telemetry.start()).transpose()
+}
 
 /// Serves until it is told to end.
 pub(super) async fn run(options: Configured) -> Outcome {
@@ -176,6 +185,7 @@ pub(super) async fn pages(
     if let Some(receiver) = push {
         pages = pages.merge(push_router(Arc::new(receiver)));
     }
+    let pages = pages.layer(from_fn(spans::inbound));
     // Live pages hold their connections open: ending does not wait for them.
     tokio::select! {
         served = axum::serve(listener, pages) => served?,

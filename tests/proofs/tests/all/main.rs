@@ -10,3 +10,5 @@ mod contract;
 mod crash;
 mod garbage;
 mod keys;
+mod site;
+mod traces;

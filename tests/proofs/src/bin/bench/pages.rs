@@ -128,6 +128,8 @@ struct Pages {
 
 impl Pages {
     fn start() -> Self {
+        // A second installation is refused, which is all right.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         let mut process = Command::new(std::env::current_exe().unwrap())
             .arg("pages-server")
