@@ -12,6 +12,7 @@ use std::{
 };
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, ffi};
+use tokio::sync::Semaphore;
 
 /// How long a call waits for another process's write.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,6 +31,9 @@ pub enum Durability {
 #[derive(Clone, Debug)]
 pub struct Database {
     connection: Arc<Mutex<Connection>>,
+    /// Whose turn it is. Whoever waits for theirs waits here and not on a thread: a thread for each of many callers would
+    /// cost more memory than all they ask for.
+    turn: Arc<Semaphore>,
 }
 
 impl Database {
@@ -60,6 +64,7 @@ impl Database {
         )?;
         Ok(Self {
             connection: Arc::new(Mutex::new(connection)),
+            turn: Arc::new(Semaphore::new(1)),
         })
     }
 
@@ -101,8 +106,10 @@ impl Database {
         F: FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
     {
         let connection = Arc::clone(&self.connection);
+        let turn = Arc::clone(&self.turn).acquire_owned().await;
         let call = tokio::task::spawn_blocking(move || {
             // A panic in a transaction rolls it back when it is dropped: the connection stays sound.
+            let _turn = turn;
             work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))
         });
         match call.await {

@@ -85,6 +85,22 @@ test("s17_a_star_set_here_is_in_gmail_within_a_second_and_one_set_there_comes_he
   await until("the open page has no star", async () => (await badge.count()) === 0);
 });
 
+test("a_mark_is_set_in_place_while_what_is_being_written_and_read_stays", async () => {
+  await conversation("Ann Archer");
+  await tab.page.evaluate(() => (window.sameDocument = true));
+  await tab.page.getByLabel("Text").fill("Half a thought");
+  const article = tab.page.locator("article.inbound").first();
+  await article.getByText("Actions").click();
+  await article.getByRole("button", { name: "Archive" }).click();
+  await article.locator(".badge", { hasText: "Archived" }).waitFor();
+  await article.getByRole("button", { name: "Move to inbox" }).waitFor();
+  assert.equal(await tab.page.evaluate(() => window.sameDocument), true, "the page was not loaded anew");
+  assert.equal(await tab.page.getByLabel("Text").inputValue(), "Half a thought");
+  await article.getByRole("button", { name: "Move to inbox" }).click();
+  await until("it is in the inbox again", async () => (await article.locator(".badge", { hasText: "Archived" }).count()) === 0);
+  await tab.page.getByLabel("Text").fill("");
+});
+
 /** A file that is a little too large as it is, and so once it is encoded. */
 const LARGE = { name: "large.bin", mimeType: "application/octet-stream", buffer: Buffer.alloc((25 << 20) + 1) };
 
@@ -114,6 +130,7 @@ test("t06_a_private_conversation_takes_no_mail_until_it_is_opened_again", async 
   await conversation("Ann Archer");
   await tab.page.getByRole("button", { name: "Make private" }).click();
   await tab.page.getByText("This conversation is private").waitFor();
+  await tab.page.getByRole("button", { name: "Open again" }).waitFor();
   await world.sim.deliver(letter({ from: ANN, subject: "Between us", text: "Nobody else should read this." }));
   await tab.page.goto("/settings");
   await tab.page.getByRole("button", { name: "Preview…" }).click();

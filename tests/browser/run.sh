@@ -14,4 +14,6 @@ if [ ! -f node_modules/.stamp ] || [ "$(cat node_modules/.stamp)" != "$(sha256su
     fi
     sha256sum package-lock.json >node_modules/.stamp
 fi
+# The libraries that the pages load are what their packages ship.
+bash ../../host/src/web/assets/vendor/vendor.sh --check
 exec node --test --test-concurrency=1 --test-timeout=240000 *.test.mjs

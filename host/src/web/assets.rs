@@ -8,6 +8,8 @@ use axum::{
 
 use super::WebState;
 
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
 /// The files' routes.
 pub(super) fn routes() -> Router<WebState> {
     Router::new()
@@ -15,14 +17,20 @@ pub(super) fn routes() -> Router<WebState> {
             "/assets/style.css",
             file("text/css; charset=utf-8", include_str!("assets/style.css")),
         )
+        .route("/assets/live.js", file(SCRIPT, include_str!("assets/live.js")))
         .route(
-            "/assets/live.js",
-            file("text/javascript; charset=utf-8", include_str!("assets/live.js")),
+            "/assets/htmx.js",
+            file(SCRIPT, include_str!("assets/vendor/htmx.min.js")),
         )
         .route(
-            "/assets/write.js",
-            file("text/javascript; charset=utf-8", include_str!("assets/write.js")),
+            "/assets/htmx-ext-sse.js",
+            file(SCRIPT, include_str!("assets/vendor/htmx-ext-sse.min.js")),
         )
+        .route(
+            "/assets/idiomorph-ext.js",
+            file(SCRIPT, include_str!("assets/vendor/idiomorph-ext.min.js")),
+        )
+        .route("/assets/write.js", file(SCRIPT, include_str!("assets/write.js")))
         .route(
             "/assets/icon.svg",
             file("image/svg+xml", include_str!("assets/icon.svg")),

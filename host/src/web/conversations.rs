@@ -15,7 +15,7 @@ use super::{
     escape::segment,
     failure::Failure,
     guard::{CheckedForm, Visitor},
-    layout::{Section, time},
+    layout::{self, Section, time},
     message,
 };
 use crate::{
@@ -35,13 +35,12 @@ pub(super) async fn list(
 ) -> Result<Markup, Failure> {
     let find = query.get("find").map_or("", |find| find.trim());
     let list = list_of(&desk, find, number(&query, "page"), None).await?;
-    let main = html! {
-        main.split.list-only {
-            h1.unseen { "Conversations" }
-            (list)
-            section.conversation.empty { p.muted { "Choose a conversation." } }
-        }
+    let content = html! {
+        h1.unseen { "Conversations" }
+        (list)
+        section.conversation.empty { p.muted { "Choose a conversation." } }
     };
+    let main = layout::live("split list-only", &["list"], &content);
     Ok(desk.page("Conversations", Section::Conversations, &main))
 }
 
@@ -79,23 +78,22 @@ pub(super) async fn one(
         None => compose::no_mailbox(),
     };
     let list = list_of(&desk, "", number(&query, "page"), Some(&id)).await?;
-    let main = html! {
-        main.split {
-            (list)
-            section.conversation {
-                (head(&contact, secrecy, &messages, &visitor))
-                (older(&id, earlier, &messages))
-                div #messages data-live="articles" {
-                    @if messages.is_empty() { p.muted { "No messages here." } }
-                    @for stored in &messages { (message::article(stored, desk.connections.now(), &visitor)) }
-                }
-                section #write {
-                    h2 { @if draft.reply.is_empty() { "Write" } @else { "Reply" } }
-                    (form)
-                }
+    let content = html! {
+        (list)
+        section.conversation {
+            (head(&contact, secrecy, &messages, &visitor))
+            (older(&id, earlier, &messages))
+            div #messages {
+                @if messages.is_empty() { p.muted { "No messages here." } }
+                @for stored in &messages { (message::article(stored, desk.connections.now(), &visitor)) }
+            }
+            section #write {
+                h2 { @if draft.reply.is_empty() { "Write" } @else { "Reply" } }
+                (form)
             }
         }
     };
+    let main = layout::live("split", &["list", "conversation-head", "messages"], &content);
     let title = name_of(&contact);
     Ok(desk.page(title, Section::Conversations, &main))
 }
@@ -197,7 +195,7 @@ async fn list_of(desk: &Desk, find: &str, page: u32, selected: Option<&str>) -> 
         format!("&find={}", segment(find))
     };
     Ok(html! {
-        nav.list #list data-live="whole" aria-label="Conversations" {
+        nav.list #list aria-label="Conversations" {
             form.find method="get" action="/" role="search" {
                 input type="search" name="find" value=(find) maxlength="200" placeholder="Find a contact"
                     aria-label="Find a contact";
@@ -246,7 +244,7 @@ fn head(contact: &Contact, secrecy: Secrecy, messages: &[StoredMessage], visitor
         Secrecy::Private => ("open", "Open again"),
     };
     html! {
-        div.head {
+        div.head #conversation-head {
             p.back { a href="/" { "All conversations" } }
             h1 { (name_of(contact)) }
             p.muted { (contact.addresses.join(", ")) }
@@ -261,9 +259,9 @@ fn head(contact: &Contact, secrecy: Secrecy, messages: &[StoredMessage], visitor
             }
             div.row {
                 @if messages.iter().any(is_unread) {
-                    form method="post" action={ (path) "/read" } { (visitor.field()) button { "Mark all read" } }
+                    form method="post" action={ (path) "/read" } hx-boost="true" hx-push-url="false" { (visitor.field()) button { "Mark all read" } }
                 }
-                form method="post" action={ (path) "/secrecy" } {
+                form method="post" action={ (path) "/secrecy" } hx-boost="true" hx-push-url="false" {
                     (visitor.field()) input type="hidden" name="as" value=(next); button { (name) }
                 }
             }

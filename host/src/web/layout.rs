@@ -21,6 +21,10 @@ pub(super) enum Section {
     None,
 }
 
+/// How htmx works here: nothing that the pages' policy forbids (inline style, `eval`), nothing of other sites, and no pages
+/// kept in the browser's storage.
+const HTMX: &str = r#"{"includeIndicatorStyles":false,"allowEval":false,"allowScriptTags":false,"selfRequestsOnly":true,"historyCacheSize":0,"refreshOnHistoryMiss":true}"#;
+
 /// The sections that have a place of their own.
 const SECTIONS: [(Section, &str, &str); 5] = [
     (Section::Conversations, "/", "Conversations"),
@@ -50,6 +54,10 @@ pub(super) fn page_for(role: Role, title: &str, section: Section, main: &Markup)
                 title { (title) " · Twinbox" }
                 link rel="icon" href="/assets/icon.svg";
                 link rel="stylesheet" href="/assets/style.css";
+                meta name="htmx-config" content=(HTMX);
+                script src="/assets/htmx.js" defer {}
+                script src="/assets/htmx-ext-sse.js" defer {}
+                script src="/assets/idiomorph-ext.js" defer {}
                 script src="/assets/live.js" defer {}
                 script src="/assets/write.js" defer {}
             }
@@ -66,6 +74,20 @@ pub(super) fn page_for(role: Role, title: &str, section: Section, main: &Markup)
                 }
                 (main)
             }
+        }
+    }
+}
+
+/// The main part of a page whose parts with these ids stay up to date. An event has the page fetched anew, and the fresh
+/// parts are laid over those that are there; whatever happens meanwhile is one more fetch. Forms in it that are boosted do
+/// the same with what they are answered.
+pub(super) fn live(class: &str, ids: &[&str], content: &Markup) -> Markup {
+    let parts: Vec<String> = ids.iter().map(|id| format!("#{id}:morph")).collect();
+    html! {
+        main class=(class) hx-ext="sse,morph" sse-connect="/events" hx-get="" hx-trigger="sse:changed, htmx:sseOpen"
+            hx-sync="this:queue last" hx-swap="none" hx-select-oob=(parts.join(","))
+            hx-disinherit="hx-get hx-trigger hx-sync" {
+            (content)
         }
     }
 }

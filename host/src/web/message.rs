@@ -423,7 +423,7 @@ fn actions(stored: &StoredMessage, visitor: &Visitor) -> Markup {
 
 fn button(visitor: &Visitor, id: &str, action: &str, mark: Option<&str>, name: &str) -> Markup {
     html! {
-        form method="post" action={ "/messages/" (segment(id)) "/" (action) } {
+        form method="post" action={ "/messages/" (segment(id)) "/" (action) } hx-boost="true" hx-push-url="false" {
             (visitor.field())
             @if let Some(mark) = mark { input type="hidden" name="as" value=(mark); }
             button { (name) }

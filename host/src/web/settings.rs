@@ -15,7 +15,7 @@ use super::{
     escape::segment,
     failure::{Failure, described},
     guard::{CheckedForm, Visitor},
-    layout::{Section, time},
+    layout::{self, Section, time},
     oauth::{self, connect_again, connect_form, contacts_field},
     sign_in,
 };
@@ -55,35 +55,34 @@ pub(super) async fn page(desk: Desk, visitor: Visitor) -> Result<Markup, Failure
         };
         cards.push(card(connection, &known, &offers, &visitor));
     }
-    let main = html! {
-        main.narrow {
-            h1 { "Settings" }
-            h2 { "Email (2-way sync)" }
-            div #connections data-live="whole" { @for card in &cards { (card) } }
-            @if current.is_empty() {
-                div.card {
-                    h3 { "Gmail" }
-                    p {
-                        "Mail with your contacts appears here, and what you write here is sent from your mailbox. Mail from "
-                        "before you connect stays where it is."
-                    }
-                    (connect_form(&visitor, "Connect Gmail", &offers, &Choices::default()))
+    let content = html! {
+        h1 { "Settings" }
+        h2 { "Email (2-way sync)" }
+        div #connections { @for card in &cards { (card) } }
+        @if current.is_empty() {
+            div.card {
+                h3 { "Gmail" }
+                p {
+                    "Mail with your contacts appears here, and what you write here is sent from your mailbox. Mail from "
+                    "before you connect stays where it is."
                 }
+                (connect_form(&visitor, "Connect Gmail", &offers, &Choices::default()))
             }
-            @if !ended.is_empty() {
-                h3 { "Earlier connections" }
-                ul.plain {
-                    @for connection in &ended {
-                        li {
-                            (connection.address) " "
-                            span.muted { "since " (time(connection.created_at)) ", disconnected" }
-                        }
-                    }
-                }
-            }
-            @if let Some(account) = sign_in::account(&desk, &visitor) { (account) }
         }
+        @if !ended.is_empty() {
+            h3 { "Earlier connections" }
+            ul.plain {
+                @for connection in &ended {
+                    li {
+                        (connection.address) " "
+                        span.muted { "since " (time(connection.created_at)) ", disconnected" }
+                    }
+                }
+            }
+        }
+        @if let Some(account) = sign_in::account(&desk, &visitor) { (account) }
     };
+    let main = layout::live("narrow", &["connections"], &content);
     Ok(desk.page("Settings", Section::Settings, &main))
 }
 

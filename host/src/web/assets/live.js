@@ -1,12 +1,13 @@
-// Keeps a page up to date. Everything works without it.
+// What htmx and idiomorph are told about these pages, and the little that they cannot do. Everything works without it.
 "use strict";
 
 const formats = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 function showLocalTimes(root) {
-  for (const time of root.querySelectorAll("time[datetime]")) {
+  for (const time of root.querySelectorAll("time[datetime]:not([data-shown])")) {
     const at = new Date(time.dateTime);
     if (!Number.isNaN(at.getTime())) {
+      time.dataset.shown = "";
       time.title = time.textContent;
       time.textContent = formats.format(at);
     }
@@ -14,12 +15,15 @@ function showLocalTimes(root) {
 }
 
 // Frames have no scripts of their own; the page may read how tall they are.
+const fitted = new WeakSet();
 function fitFrames(root) {
   for (const frame of root.querySelectorAll("iframe")) {
+    if (fitted.has(frame)) continue;
+    fitted.add(frame);
     const fit = () => {
-      const root = frame.contentDocument && frame.contentDocument.documentElement;
+      const content = frame.contentDocument && frame.contentDocument.documentElement;
       // Its offset height is the content's; the scroll height would be the frame's own at least.
-      if (root) frame.style.height = `${Math.min(root.offsetHeight + 8, 20000)}px`;
+      if (content) frame.style.height = `${Math.min(content.offsetHeight + 8, 20000)}px`;
     };
     frame.addEventListener("load", () => {
       fit();
@@ -32,13 +36,9 @@ function fitFrames(root) {
   }
 }
 
-// The markup that a live part was made of, before times were shown in the reader's zone.
-const made = new WeakMap();
-for (const part of document.querySelectorAll('[data-live="whole"]')) made.set(part, part.innerHTML);
-
 // What somebody is filling in is left alone.
-function isInUse(part) {
-  const fields = [...part.querySelectorAll("input, textarea, select")];
+function isInUse(form) {
+  const fields = [...form.elements].filter((field) => field.localName !== "button" && field.type !== "hidden");
   return fields.some(
     (field) =>
       field === document.activeElement ||
@@ -46,46 +46,47 @@ function isInUse(part) {
   );
 }
 
-function replaceWhole(old, fresh) {
-  if (made.get(old) === fresh.innerHTML || isInUse(old)) return;
-  const open = [...old.querySelectorAll("details")].map((details) => details.open);
-  made.set(old, fresh.innerHTML);
-  old.innerHTML = fresh.innerHTML;
-  const details = [...old.querySelectorAll("details")];
-  if (details.length === open.length) details.forEach((one, index) => (one.open = open[index]));
-  showLocalTimes(old);
-  offerCopies(old);
-}
+// A fresh page is laid over the one that is there: what is the same stays, so that frames do not load again.
+Object.assign(Idiomorph.defaults.callbacks, {
+  beforeNodeMorphed(old, fresh) {
+    if (old.nodeType !== Node.ELEMENT_NODE || fresh.nodeType !== Node.ELEMENT_NODE) return true;
+    if (old.localName === "time") return old.dateTime !== fresh.dateTime || !("shown" in old.dataset);
+    if (old.localName === "form") return !isInUse(old);
+    // An article says by its digest what it holds.
+    return !(old.dataset.digest && old.dataset.digest === fresh.dataset.digest);
+  },
+  beforeAttributeUpdated(name, node) {
+    // What the reader has opened, and the buttons that scripts show, stay as they are.
+    return !(name === "open" && node.localName === "details") && !(name === "hidden" && node.dataset.copy);
+  },
+});
 
-function replaceArticles(old, fresh) {
-  const there = new Map([...old.querySelectorAll("article")].map((article) => [article.id, article]));
-  const next = [...fresh.children].map((child) => {
-    const same = there.get(child.id);
-    if (same && same.dataset.digest === child.dataset.digest) return same;
-    const added = document.importNode(child, true);
-    showLocalTimes(added);
-    fitFrames(added);
-    return added;
-  });
-  const kept = new Set(next);
-  for (const child of [...old.children]) if (!kept.has(child)) child.remove();
-  // What stays is not moved: a frame that is moved loads again.
-  next.forEach((child, index) => {
-    if (old.children[index] !== child) old.insertBefore(child, old.children[index] || null);
-  });
-}
+// The place within the page is the reader's: what is fetched anew does not scroll to it again.
+document.addEventListener("htmx:configRequest", (event) => {
+  if (event.detail.verb === "get") event.detail.path = event.detail.path.split("#")[0];
+});
 
-async function refresh() {
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-  if (!answer.ok) return;
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const old of document.querySelectorAll("[data-live]")) {
-    const fresh = page.getElementById(old.id);
-    if (!fresh) continue;
-    if (old.dataset.live === "articles") replaceArticles(old, fresh);
-    else replaceWhole(old, fresh);
-  }
+function settle() {
+  showLocalTimes(document);
+  fitFrames(document);
+  offerCopies(document);
 }
+document.addEventListener("htmx:afterSettle", settle);
+document.addEventListener("htmx:oobAfterSwap", settle);
+
+// What could not be done in place is done as a whole page, which says why.
+document.addEventListener("htmx:responseError", (event) => {
+  if (event.detail.elt.localName === "form") event.detail.elt.submit();
+});
+
+// A page that is left gives its connection back: browsers allow few to one host.
+const sources = new Set();
+document.addEventListener("htmx:sseOpen", (event) => sources.add(event.detail.source));
+window.addEventListener("pagehide", () => sources.forEach((source) => source.close()));
+// One that is come back to by the Back button has lost it.
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted && sources.size) location.reload();
+});
 
 for (const form of document.querySelectorAll("form.write")) {
   // A second click sends the same form, which the server takes once; this only saves the upload.
@@ -111,24 +112,4 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => (button.textContent = "Copy"), 2000);
 });
 
-showLocalTimes(document);
-fitFrames(document);
-offerCopies(document);
-
-if (document.querySelector("[data-live]")) {
-  const events = new EventSource("/events");
-  let waiting = 0;
-  const look = () => {
-    // The first change shows at once; those that follow closely are one look.
-    if (waiting) return;
-    waiting = setTimeout(() => {
-      waiting = 0;
-      refresh().catch(() => {});
-    }, 100);
-  };
-  events.addEventListener("changed", look);
-  // Something may have happened after the page was made, or while there was no connection.
-  events.addEventListener("open", look);
-  // A hidden page gives its connection back: browsers allow few to one host.
-  window.addEventListener("pagehide", () => events.close());
-}
+settle();

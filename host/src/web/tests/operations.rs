@@ -162,21 +162,21 @@ async fn how_a_connection_stands_is_told_in_numbers() {
 async fn what_was_set_aside_is_listed_when_it_is_asked_for() {
     let site = Site::new().await;
     *site.links.explained.lock().unwrap() = vec![Explanation {
-        id: "g9".into(),
+        id: "id-set-aside".into(),
         outcome: Outcome::Quarantined("its header never ends".into()),
         rule: String::new(),
         inputs: Vec::new(),
         decided_at: NOW,
         version: "0.1.0".into(),
     }];
-    assert!(!site.get("/operations").await.text.contains("g9"));
+    assert!(!site.get("/operations").await.text.contains("id-set-aside"));
     assert!(
         site.links.asked.lock().unwrap().is_empty(),
         "it runs the component"
     );
     let page = site.get("/operations?aside=c").await.text;
     assert!(
-        page.contains("g9") && page.contains("its header never ends"),
+        page.contains("id-set-aside") && page.contains("its header never ends"),
         "{page}"
     );
     assert_eq!(*site.links.asked.lock().unwrap(), [Subject::Quarantined]);
