@@ -160,7 +160,11 @@ impl Accounts {
 
     /// Changes what is ticked for a connection, as far as its grant allows.
     pub async fn choose(&self, id: &ConnectionId, choices: &Choices) -> Result<Chosen, ConnectError> {
-        let granted = self.host.parts().vault.grant(id).await?.scopes;
+        let granted = match self.host.parts().vault.grant(id).await {
+            // It was ended: there is nothing to choose for.
+            Err(VaultError::NoGrant) => return Err(HostError::Refused(Problem::NotConnected).into()),
+            granted => granted?.scopes,
+        };
         let needed = choices.scopes(&self.offers().await);
         if !needed.iter().all(|scope| granted.contains(scope)) {
             return Ok(Chosen::ConsentNeeded);

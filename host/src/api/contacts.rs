@@ -133,7 +133,7 @@ pub(super) struct Imported {
 /// Makes contacts of a CSV file (RFC 4180): name, email, assigned user, created at; the last two may be absent. A line that
 /// cannot be taken does not keep the others from it. 10,000 lines at most.
 #[utoipa::path(post, operation_id = "importContacts", path = "/contacts/import", tag = "contacts",
-    request_body(content = String, content_type = "text/csv"),
+    request_body(content = serde_json::Value, content_type = "text/csv", description = "The file, in UTF-8"),
     params(("Idempotency-Key" = Option<String>, Header, description = "Done once under this key")),
     responses((status = 200, body = Imported), Unchanged))]
 pub(super) async fn import(desk: Desk, request: Request) -> Result<Json<Imported>, Problem> {

@@ -3,9 +3,10 @@
 use axum::{
     Json,
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
-    http::request::Parts,
+    http::{StatusCode, request::Parts},
 };
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
 use utoipa::IntoParams;
 
 use super::problem::Problem;
@@ -18,16 +19,19 @@ const LONGEST_PAGE: u32 = 100;
 /// The furthest page.
 const FURTHEST: u32 = 10_000_000;
 
-/// A JSON body.
+/// A JSON body: an object. Without that word serde would take an array for one, its entries for members in their order.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<T: DeserializeOwned> FromRequest<WebState> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, site: &WebState) -> Result<Self, Problem> {
-        let Json(value) = Json::from_request(request, site)
+        let Json(object) = Json::<Map<String, Value>>::from_request(request, site)
             .await
             .map_err(|rejection| Problem::malformed(rejection.status(), &rejection.body_text()))?;
+        let value = serde_json::from_value(Value::Object(object));
+        let value = value
+            .map_err(|error| Problem::malformed(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()))?;
         Ok(Self(value))
     }
 }
