@@ -87,7 +87,7 @@ impl Part {
     pub(super) fn paging(self) -> Result<Paging, Problem> {
         if !(1..=LONGEST_PAGE).contains(&self.limit) || self.offset > FURTHEST {
             return Err(Problem::malformed(
-                axum::http::StatusCode::BAD_REQUEST,
+                StatusCode::BAD_REQUEST,
                 "limit is 1 to 100, offset at most 10,000,000",
             ));
         }

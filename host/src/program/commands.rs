@@ -92,7 +92,7 @@ async fn wait_for_browser(
         Html("<p>Thank you. You can close this page and go back to the terminal.</p>")
     };
     let pages = Router::new().route("/oauth/callback", get(callback));
-    let task = tokio::spawn(async move { axum::serve(listener, pages).await });
+    let task = tokio::spawn(async move { axum::serve(listener, pages.into_make_service()).await });
     Ok((task.abort_handle(), answers))
 }
 

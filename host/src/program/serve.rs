@@ -186,6 +186,8 @@ pub(super) async fn pages(
         pages = pages.merge(push_router(Arc::new(receiver)));
     }
     let pages = pages.layer(from_fn(spans::inbound));
+    // A router that is served as it is would be copied, with all its routes, for each connection.
+    let pages = pages.into_make_service();
     // Live pages hold their connections open: ending does not wait for them.
     tokio::select! {
         served = axum::serve(listener, pages) => served?,

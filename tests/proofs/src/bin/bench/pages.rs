@@ -4,7 +4,7 @@
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use crate::{Figure, Limit, quantile, start::resident};
@@ -17,8 +17,6 @@ const WARM_UP: usize = 5;
 const LOOKS: usize = 60;
 const NEW: usize = 30;
 const LIVE: usize = 200;
-/// What the page's script waits after an event, so that many of them are one look (`assets/page.js`).
-const PAUSE: Duration = Duration::from_millis(100);
 const MEBIBYTE: f64 = 1_048_576.0;
 
 /// All of them, of one server.
@@ -56,7 +54,7 @@ async fn list(pages: &Pages, show: &mut impl FnMut(Figure)) {
     });
 }
 
-/// From before the commit until the page that has the message is there, with the pause of the page's script.
+/// From before the commit until the page that has the message is there.
 async fn new_message(pages: &mut Pages, show: &mut impl FnMut(Figure)) {
     let mut times = Vec::with_capacity(NEW);
     let mut live = pages.live().await;
@@ -64,7 +62,6 @@ async fn new_message(pages: &mut Pages, show: &mut impl FnMut(Figure)) {
         let began = Instant::now();
         let (contact, subject) = pages.put();
         changed(&mut live).await;
-        tokio::time::sleep(PAUSE).await;
         let page = pages.page(&format!("/conversations/{contact}")).await;
         times.push(milliseconds(began));
         assert!(page.contains(&subject), "the page lacks the new message");
@@ -97,7 +94,6 @@ async fn live(pages: &mut Pages, show: &mut impl FnMut(Figure)) {
         let pages = &*pages;
         async move {
             changed(live).await;
-            tokio::time::sleep(PAUSE).await;
             pages.page("/").await;
         }
     });

@@ -40,7 +40,7 @@ pub(crate) async fn run(folder: &Path) {
     println!("http://{}", listener.local_addr().unwrap());
     let state = WebState::new(crm.clone(), People::new(database).unwrap(), Arc::new(Nothing))
         .open_to(Person::everybody(scope.tenant.clone(), scope.user.clone()));
-    tokio::spawn(async move { axum::serve(listener, router(state)).await });
+    tokio::spawn(async move { axum::serve(listener, router(state).into_make_service()).await });
     let (lines, mut asked) = tokio::sync::mpsc::channel::<()>(1);
     std::thread::spawn(move || {
         for _ in std::io::stdin().lock().lines() {
