@@ -1,7 +1,7 @@
 //! T04: history that has expired, and history that is not tidy.
 
-use gmail_sim::{FaultKind, HistoryLabels, HistoryOrder};
-use scenarios::{ANN, ME, Setup, World};
+use gmail_sim::{FaultKind, HistoryLabels, HistoryOrder, Table};
+use scenarios::{ANN, ME, QuotaRule, Setup, World};
 use twinbox_host::contract::Outcome;
 
 #[tokio::test]
@@ -22,6 +22,23 @@ async fn t04_expired_history_is_closed_by_date_without_duplicates() {
     world.mail().subject("Later").arrives();
     world.settle().await;
     assert_eq!(world.conversation(ANN).await.len(), 4);
+}
+
+#[tokio::test]
+async fn t04_a_gap_is_closed_however_few_units_a_minute_has() {
+    let world = Setup::default()
+        .quota(QuotaRule::Enforced(Table::New))
+        .project_units(700)
+        .connected()
+        .await;
+    let subjects: Vec<String> = (0..40).map(|number| format!("Mail {number}")).collect();
+    for subject in &subjects {
+        world.mail().subject(subject).arrives();
+    }
+    assert!(world.sim().expire_all_history(ME));
+    world.settle().await;
+    assert_eq!(world.subjects(ANN).await, subjects);
+    world.assert_all_accounted_for().await;
 }
 
 #[tokio::test]

@@ -42,6 +42,23 @@ async fn t01_a_message_the_crm_refuses_is_quarantined_and_holds_up_nothing() {
 }
 
 #[tokio::test]
+async fn t01_what_was_quarantined_is_listed_and_tried_again_when_somebody_asks() {
+    let world = World::connected().await;
+    world.crm_fault(CrmFault::RefuseSubject("Two".into()));
+    let refused = world.mail().subject("Two").arrives();
+    world.sync().await;
+    let listed = world.explain_all(Subject::Quarantined).await;
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0].id, refused.id);
+    assert!(matches!(&listed[0].outcome, Outcome::Quarantined(why) if why.contains("refused")));
+    world.crm_recovers();
+    world.sync().await;
+    assert_eq!(world.subjects(ANN).await, ["Two"]);
+    assert_eq!(world.explain_all(Subject::Quarantined).await, []);
+    world.assert_all_accounted_for().await;
+}
+
+#[tokio::test]
 async fn t01_a_rate_limit_in_the_middle_of_a_page_keeps_the_cursor_and_doubles_nothing() {
     for method in ["messages.get", "history.list"] {
         for kind in [

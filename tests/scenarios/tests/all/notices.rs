@@ -1,6 +1,7 @@
 //! S18: delivery notices are news of the message they are about, wherever they are; one about a BCC address is nobody's
 //! failure.
 
+use gmail_sim::HistoryOrder;
 use scenarios::{ANN, ME, Mail, Setup, World};
 use twinbox_host::contract::{Undelivered, UndeliveredKind};
 
@@ -117,6 +118,39 @@ async fn s18_notices_are_known_by_their_structure_in_whatever_language() {
         (1, UndeliveredKind::Failed),
         "what is final stays"
     );
+}
+
+#[tokio::test]
+async fn s18_a_notice_that_overtakes_the_draft_it_is_about_waits_for_it() {
+    let setup = Setup::default().behaviour(|gmail| {
+        // Only then the ledger knows the message, as a draft.
+        gmail.draft_send_keeps_id = true;
+        gmail.history_order = HistoryOrder::PagesSwapped;
+    });
+    let world = setup.connected().await;
+    let other = world.mail().arrives();
+    let letter = world.mail().from_me().to(ANN).subject("Offer");
+    let draft = letter.is_drafted_in_gmail().await;
+    world.settle().await;
+    world.gmail().send_draft(&draft).await;
+    let sent = world.gmail().sent().remove(0);
+    let raw = String::from_utf8(sent.raw.to_vec()).unwrap();
+    let original = raw.lines().find_map(|line| line.strip_prefix("Message-ID: "));
+    // The notice is on the second page of history, which comes first.
+    world.gmail().stars_by_turns(&other.id, 600);
+    let notice = localised(ANN, "failed", original.unwrap());
+    world
+        .sim()
+        .deliver(&gmail_sim::Delivery::new(ME, notice))
+        .unwrap();
+    world.settle().await;
+    let conversation = world.conversation("Ann").await;
+    let offer = conversation
+        .iter()
+        .find(|stored| stored.message.subject == "Offer")
+        .unwrap();
+    assert_eq!(offer.undelivered.len(), 1, "{offer:?}");
+    assert_eq!(offer.undelivered[0].recipient, ANN);
 }
 
 /// What another server than Gmail's says of Ann, in a thread of its own.
