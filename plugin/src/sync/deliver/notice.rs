@@ -15,7 +15,8 @@ use crate::{
     contract::{Class, MessageUpdate, Undelivered, UndeliveredKind, UpdateOutcome},
     gmail::{GmailError, Metadata, RawMessage},
     ledger::{
-        self, Delivered, Fate, LedgerRow, NOTICES, NoticeRow, ThreadRow, ledger_key, notice_key, thread_key,
+        self, BCC, Delivered, Fate, LedgerRow, NOTICES, NoticeRow, ThreadRow, ledger_key, notice_key,
+        thread_key,
     },
     mail::{
         self, Envelope, Source,
@@ -224,17 +225,26 @@ async fn tell<H: Host>(pass: &Pass<'_, H>, rows: &Rows, thread: Option<&str>, no
     if undelivered.is_empty() || notice.originals.is_empty() || !pass.features().edit_after_log {
         return Ok(Told::Settled);
     }
-    let Some((id, envelope)) = find(pass, thread, notice).await? else {
-        return Ok(Told::NotYet);
+    let (id, row, recipients) = match find(pass, thread, notice).await? {
+        Some((id, envelope)) => {
+            let Some(row) = row_of(pass, rows, &id).await? else {
+                return Ok(Told::NotYet);
+            };
+            // It was a draft when it was decided on, and is sent by now: history tells of that next.
+            if matches!(row.fate, Fate::Excluded(Rule::Label(_))) {
+                return Ok(Told::NotYet);
+            }
+            (id, row, recipient_keys(&envelope))
+        }
+        None => match logged(pass, notice).await? {
+            Some((id, row)) => {
+                let people = row.people.iter();
+                let people = people.filter_map(|person| address_key(person)).collect();
+                (id, row, people)
+            }
+            None => return Ok(Told::NotYet),
+        },
     };
-    let Some(row) = row_of(pass, rows, &id).await? else {
-        return Ok(Told::NotYet);
-    };
-    // It was a draft when it was decided on, and is sent by now: history tells of that next.
-    if matches!(row.fate, Fate::Excluded(Rule::Label(_))) {
-        return Ok(Told::NotYet);
-    }
-    let recipients = recipient_keys(&envelope);
     undelivered
         .retain(|failure| address_key(&failure.recipient).is_some_and(|key| recipients.contains(&key)));
     if let Fate::Delivered(delivered) = &row.fate
@@ -292,6 +302,23 @@ async fn find<H: Host>(
         }
     }
     Ok(None)
+}
+
+/// The mail that a notice is about, if it came to the BCC address alone: the mailbox has no copy to be found (S18).
+async fn logged<H: Host>(pass: &Pass<'_, H>, notice: &Notice) -> Step<Option<(String, LedgerRow)>> {
+    if pass.settings.bcc_address.is_none() {
+        return Ok(None);
+    }
+    let mut found = None;
+    ledger::for_each::<LedgerRow>(pass.host, BCC, None, |name, row| {
+        let is_it = matches!(&row.fate, Fate::Delivered(delivered)
+            if delivered.message_id.as_ref().is_some_and(|id| notice.originals.contains(id)));
+        if is_it && found.is_none() {
+            found = Some((name.to_owned(), row));
+        }
+    })
+    .await?;
+    Ok(found)
 }
 
 /// The headers of a message, if it is the one that a notice is about.

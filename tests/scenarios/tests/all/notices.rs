@@ -121,6 +121,32 @@ async fn s18_notices_are_known_by_their_structure_in_whatever_language() {
 }
 
 #[tokio::test]
+async fn s18_a_notice_finds_mail_that_came_to_the_address_alone() {
+    let world = world().await;
+    let (post, bcc) = (world.post().await, world.bcc_address().await);
+    let letter = world.mail().from_me().to(ANN).subject("From elsewhere");
+    let raw = letter.header("Message-ID", "<elsewhere@corp.example>").raw();
+    post.bring(&bcc, &raw).await;
+    assert_eq!(world.takes_in().await, 1);
+    // Of the address itself, of somebody who was not written to, and of Ann.
+    for recipient in [bcc.as_str(), "never@x.example", ANN] {
+        let notice = localised(recipient, "failed", "<elsewhere@corp.example>");
+        world
+            .sim()
+            .deliver(&gmail_sim::Delivery::new(ME, notice))
+            .unwrap();
+    }
+    world.settle().await;
+    assert!(world.gmail().sent().is_empty(), "the mailbox has no copy");
+    let failed = world.only_message("Ann").await.undelivered;
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(
+        (failed[0].recipient.as_str(), failed[0].kind),
+        (ANN, UndeliveredKind::Failed)
+    );
+}
+
+#[tokio::test]
 async fn s18_a_notice_that_overtakes_the_draft_it_is_about_waits_for_it() {
     let setup = Setup::default().behaviour(|gmail| {
         // Only then the ledger knows the message, as a draft.
