@@ -156,8 +156,15 @@ impl Host {
         };
         self.parts.sharing.join(&scope).await?;
         let now = self.parts.clock.now();
+        let before = known.map(|known| (known.status, known.revision));
         loop {
             let known = self.parts.registry.find(&id).await?;
+            let found = known.as_ref().map(|known| (known.status, known.revision));
+            if found != before && found.is_some_and(|(status, _)| status == ConnectionStatus::Disconnected) {
+                // Somebody has ended it since this began: that is the last word (S06).
+                self.forget(&scope).await?;
+                return Err(HostError::Refused(Problem::NotConnected));
+            }
             // The user may have changed the lists meanwhile.
             let settings = match &known {
                 Some(known) => Privacy::of(&known.settings)

@@ -33,6 +33,10 @@ before(async () => {
   for (const name of ["disconnect", "privacy"]) pages[name] = `/settings/${name}?connection=${connection}`;
   pages.preview = `/settings/preview?connection=${connection}&days=7`;
   pages.domain = "/settings/domain";
+  pages["set-aside"] = `/operations?aside=${connection}`;
+  await tab.page.goto("/operations");
+  await tab.page.getByLabel("Address", { exact: true }).fill("http://127.0.0.1:9/hook");
+  await tab.page.getByRole("button", { name: "Add a webhook" }).click();
   await tab.page.goto(pages["conversation-text"]);
   pages.why = await tab.page.getByRole("link", { name: "Why is this here?" }).first().getAttribute("href");
   pages.forward = await tab.page.getByRole("link", { name: "Forward" }).first().getAttribute("href");

@@ -204,8 +204,17 @@ fn is_news<H: Host>(pass: &Pass<'_, H>, Update { row, changed, .. }: &Update) ->
 }
 
 /// The flags of a message, where they may have changed.
-async fn flags_now<H: Host>(pass: &Pass<'_, H>, Update { id, changed, .. }: &Update) -> Step<Option<Flags>> {
+async fn flags_now<H: Host>(pass: &Pass<'_, H>, Update { id, row, changed }: &Update) -> Step<Option<Flags>> {
+    let carried = match &row.fate {
+        Fate::Delivered(delivered) if delivered.carried => delivered.flags,
+        _ => None,
+    };
     match changed.labels.as_deref() {
+        // The record may tell how it was before what was carried to Gmail since: two changes made in the CRM one after the
+        // other have two records. Gmail itself says how it is.
+        Some(labels) if carried.is_some_and(|carried| carried != bits(flags(labels))) && !changed.deleted => {
+            ask_for_flags(pass, id).await
+        }
         Some(labels) => Ok(Some(flags(labels))),
         None if changed.relabelled && !changed.deleted => ask_for_flags(pass, id).await,
         None => Ok(None),

@@ -1,5 +1,7 @@
 //! One connection as an operator sees it.
 
+use std::time::Duration;
+
 use maud::{Markup, html};
 
 use super::search::line;
@@ -76,17 +78,37 @@ pub(super) fn card(connection: &Connection, known: &Known<'_>, visitor: &Visitor
 
 /// What a pass used of what it may.
 fn used(used: &Used, limits: Option<&Limits>) -> Markup {
+    let requests = if used.requests == 1 { "request" } else { "requests" };
+    let memory = limits.map(|limits| limits.memory as u64);
+    let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let cpu = limits.map(|limits| milliseconds(limits.cpu));
+    let wall = limits.map(|limits| milliseconds(limits.wall));
     html! {
-        (used.requests) " requests, " (used.units) " quota units; "
-        (mebibytes(used.memory)) @if let Some(limits) = limits { " of " (mebibytes(limits.memory as u64)) }
-        " of memory; " (used.cpu) @if let Some(limits) = limits { " of " (limits.cpu.as_millis()) } " ms inside the component; "
-        (used.wall) @if let Some(limits) = limits { " of " (limits.wall.as_millis()) } " ms in all"
+        (used.requests) " " (requests) ", " (used.units) " quota units"
+        br; (share("Memory", used.memory, memory, mebibytes))
+        br; (share("Time inside the component", used.cpu, cpu, seconds))
+        br; (share("Time in all", used.wall, wall, seconds))
+    }
+}
+
+/// So much of what there is at most, as a picture and in words.
+fn share(name: &str, used: u64, most: Option<u64>, text: impl Fn(u64) -> String) -> Markup {
+    html! {
+        (name) ": " (text(used))
+        @if let Some(most) = most {
+            " of " (text(most)) " "
+            meter aria-label=(name) min="0" max=(most) high=(most / 4 * 3) value=(used) {}
+        }
     }
 }
 
 fn mebibytes(bytes: u64) -> String {
     let tenths = bytes * 10 / (1 << 20);
     format!("{}.{} MiB", tenths / 10, tenths % 10)
+}
+
+fn seconds(milliseconds: u64) -> String {
+    format!("{}.{:03} s", milliseconds / 1_000, milliseconds % 1_000)
 }
 
 fn quota_use(quota: &quota::Used, now: u64) -> Markup {

@@ -162,6 +162,34 @@ async fn s06_a_disconnect_that_a_crash_cut_short_is_finished_at_the_next_start()
 }
 
 #[tokio::test]
+async fn s06_a_disconnect_while_the_mailbox_is_connected_again_is_the_last_word() {
+    let mut world = World::connected().await;
+    let registry = world.host().parts().registry.clone();
+    let mut row = world.connection_row().await;
+    // The first thing that a disconnect does; for the rest it waits until the mailbox is connected.
+    world.before_request("/profile", async move {
+        row.status = ConnectionStatus::Disconnected;
+        assert_eq!(registry.put(&row).await.unwrap(), Put::Written);
+    });
+    let problem = world.connect().await.unwrap_err().problem();
+    assert_eq!(problem, Problem::NotConnected);
+    assert_eq!(
+        world.connection_row().await.status,
+        ConnectionStatus::Disconnected
+    );
+    assert_eq!(
+        world.host().finish_disconnects().await.unwrap(),
+        0,
+        "its grant is given up"
+    );
+    // It can be connected anew.
+    world.connect().await.unwrap();
+    world.mail().subject("Anew").arrives();
+    world.settle().await;
+    assert_eq!(world.subjects(ANN).await, ["Anew"]);
+}
+
+#[tokio::test]
 async fn s06_disconnecting_twice_is_no_error() {
     let world = World::connected().await;
     world.disconnect().await;

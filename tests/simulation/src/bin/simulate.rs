@@ -12,6 +12,10 @@ use simulation::{
     Coverage, Laboratory, Mutation, Outcome, Plan, Telling, Worlds, everything, out_of_reach, shrink, sweep,
 };
 
+/// A world is a million small allocations, which the system's allocator takes an eighth of the time for.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs the real component in simulated worlds and checks how each of them ends.
 #[derive(Parser)]
 struct Arguments {

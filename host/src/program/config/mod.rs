@@ -12,17 +12,15 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{failure::Failure, telemetry::Telemetry};
-use crate::{
-    contract::{AuditMode, Mailbox},
-    egress::AddressRule,
-    quota::Rates,
-    schedule::Auditing,
-    smtp::{
-        ListenerLimits, TlsFiles,
-        bulk::{Security, SmtpProvider, SmtpSettings},
-    },
-    vault::Endpoints,
-};
+use crate::{contract::AuditMode, egress::AddressRule, quota::Rates, schedule::Auditing, vault::Endpoints};
+
+mod bcc;
+mod bulk;
+mod push;
+
+pub(super) use bcc::Bcc;
+pub(super) use bulk::BulkMail;
+pub(super) use push::{Delivery, Push};
 
 /// Largest configuration read, bytes.
 const LARGEST: u64 = 1024 * 1024;
@@ -194,226 +192,6 @@ pub(super) struct Google {
     pub(super) client_secret_file: PathBuf,
 }
 
-/// BCC addresses, and the SMTP server for them.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Bcc {
-    /// What comes after the `@`; its MX record leads to this server.
-    pub(super) domain: String,
-    /// Where the server listens.
-    #[serde(default = "bcc_listen")]
-    pub(super) listen: SocketAddr,
-    /// How the server calls itself; the domain, unless it is told otherwise.
-    hostname: Option<String>,
-    /// Certificate chain, PEM. With it the server offers TLS.
-    certificate_file: Option<PathBuf>,
-    /// Its key, PEM.
-    key_file: Option<PathBuf>,
-    /// The largest message, MB.
-    #[serde(default = "bcc_message_mb")]
-    max_message_mb: u64,
-}
-
-impl Bcc {
-    /// The largest message that the component takes, MB.
-    const LARGEST_MB: u64 = 38;
-
-    /// How the server calls itself.
-    pub(super) fn hostname(&self) -> &str {
-        self.hostname.as_deref().unwrap_or(&self.domain)
-    }
-
-    /// What it may take.
-    pub(super) fn limits(&self) -> Result<ListenerLimits, Failure> {
-        for name in [self.domain.as_str(), self.hostname()] {
-            let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
-            if !(1..=253).contains(&name.len()) || !name.bytes().all(fits) {
-                return Err(wrong_bcc(format!("{name:?} is no domain")));
-            }
-        }
-        if !(1..=Self::LARGEST_MB).contains(&self.max_message_mb) {
-            return Err(wrong_bcc(format!("max_message_mb is 1 to {}", Self::LARGEST_MB)));
-        }
-        Ok(ListenerLimits {
-            message: self.max_message_mb << 20,
-            ..ListenerLimits::default()
-        })
-    }
-
-    /// Certificate and key, if they are configured.
-    pub(super) fn tls(&self) -> Result<Option<TlsFiles>, Failure> {
-        match (&self.certificate_file, &self.key_file) {
-            (Some(certificate), Some(key)) => TlsFiles::open(certificate.clone(), key.clone())
-                .map(Some)
-                .map_err(wrong_bcc),
-            (None, None) => Ok(None),
-            _ => Err(wrong_bcc("certificate_file and key_file go together")),
-        }
-    }
-}
-
-fn wrong_bcc(what: impl std::fmt::Display) -> Failure {
-    Failure::configuration(
-        format!("[bcc]: {what}"),
-        "The README's section on the BCC address shows the whole table [bcc].",
-    )
-}
-
-/// The provider of bulk and workflow mail.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct BulkMail {
-    host: String,
-    #[serde(default = "submission")]
-    port: u16,
-    #[serde(default)]
-    security: Security,
-    username: Option<String>,
-    /// A file that holds the password and nothing else.
-    password_file: Option<PathBuf>,
-    /// A certificate, PEM, to trust beside those of the system.
-    trusted_certificate_file: Option<PathBuf>,
-    /// From whom all of it is: an address, or `Name <address>`.
-    from: String,
-    /// Letters a minute.
-    #[serde(default = "bulk_per_minute")]
-    pub(super) per_minute: u32,
-}
-
-impl BulkMail {
-    /// The provider.
-    pub(super) fn provider(&self, hostname: &str) -> Result<SmtpProvider, Failure> {
-        let read = |path: &PathBuf| {
-            read_small(path).map_err(|error| wrong_bulk(format!("{}: {error}", path.display())))
-        };
-        let credentials = match (&self.username, &self.password_file) {
-            (Some(user), Some(file)) => Some((user.clone(), read(file)?.trim().to_owned().into())),
-            (None, None) => None,
-            _ => return Err(wrong_bulk("username and password_file go together")),
-        };
-        if credentials.is_some() && self.security == Security::None {
-            return Err(wrong_bulk("a password is not sent without TLS"));
-        }
-        let trusted = self.trusted_certificate_file.as_ref().map(read).transpose()?;
-        let settings = SmtpSettings {
-            host: self.host.clone(),
-            port: self.port,
-            security: self.security,
-            credentials,
-            trusted: trusted.map(String::into_bytes),
-            hostname: hostname.to_owned(),
-        };
-        SmtpProvider::new(settings).map_err(wrong_bulk)
-    }
-
-    /// From whom all of it is.
-    pub(super) fn sender(&self) -> Result<Mailbox, Failure> {
-        let wrong = || wrong_bulk(format!("from = {:?} is no address", self.from));
-        let mailbox: lettre::message::Mailbox = self.from.parse().map_err(|_| wrong())?;
-        Ok(Mailbox {
-            name: mailbox.name,
-            address: mailbox.email.to_string(),
-        })
-    }
-}
-
-fn wrong_bulk(what: impl std::fmt::Display) -> Failure {
-    Failure::configuration(
-        format!("[bulk]: {what}"),
-        "The README's section on bulk mail shows the whole table [bulk].",
-    )
-}
-
-/// Push by Google Cloud Pub/Sub.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Push {
-    /// `projects/{p}/topics/{t}`: where Gmail publishes.
-    pub(super) topic: String,
-    #[serde(default)]
-    mode: PushMode,
-    /// Audience of the subscription's tokens; by default the endpoint's address.
-    audience: Option<String>,
-    /// Address of the service account in the subscription's tokens.
-    service_account: Option<String>,
-    /// `projects/{p}/subscriptions/{s}`.
-    subscription: Option<String>,
-    /// Key file (JSON) of a service account that may pull.
-    service_account_key_file: Option<PathBuf>,
-    /// Seconds between two looks at a mailbox that announces its changes.
-    #[serde(default = "push_poll_seconds")]
-    pub(super) poll_seconds: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum PushMode {
-    /// Pub/Sub posts to us.
-    #[default]
-    Push,
-    /// We ask Pub/Sub.
-    Pull,
-}
-
-/// How notifications come.
-#[derive(Debug)]
-pub(super) enum Delivery {
-    /// Pub/Sub posts to us.
-    Push {
-        audience: String,
-        service_account: String,
-        subscription: Option<String>,
-    },
-    /// We ask Pub/Sub.
-    Pull { subscription: String, key: SecretString },
-}
-
-impl Push {
-    /// How notifications come, with all that it takes. `endpoint` is where Pub/Sub finds us.
-    pub(super) fn delivery(&self, endpoint: &Url) -> Result<Delivery, Failure> {
-        let advice = "The README's section on push shows the whole table [push].";
-        let wrong = |what: String| Failure::configuration(format!("[push]: {what}"), advice);
-        let missing = |what: &str| wrong(format!("{what} is needed with mode {:?}", self.mode));
-        named(&self.topic, "topics").map_err(wrong)?;
-        if let Some(subscription) = &self.subscription {
-            named(subscription, "subscriptions").map_err(wrong)?;
-        }
-        match self.mode {
-            PushMode::Push => Ok(Delivery::Push {
-                audience: self.audience.clone().unwrap_or_else(|| endpoint.to_string()),
-                service_account: self
-                    .service_account
-                    .clone()
-                    .ok_or_else(|| missing("service_account"))?,
-                subscription: self.subscription.clone(),
-            }),
-            PushMode::Pull => {
-                let file = self.service_account_key_file.as_ref();
-                let file = file.ok_or_else(|| missing("service_account_key_file"))?;
-                let key = read_small(file).map_err(|error| wrong(format!("{}: {error}", file.display())))?;
-                Ok(Delivery::Pull {
-                    subscription: self.subscription.clone().ok_or_else(|| missing("subscription"))?,
-                    key: key.into(),
-                })
-            }
-        }
-    }
-}
-
-/// Checks the name of a topic or subscription: it becomes part of an address.
-fn named(name: &str, kind: &str) -> Result<(), String> {
-    let is_word = |word: &str| {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~+%:".contains(&byte);
-        !word.is_empty() && word.len() <= 255 && word.bytes().all(fits)
-    };
-    match name.split('/').collect::<Vec<_>>().as_slice() {
-        ["projects", project, found, last] if *found == kind && is_word(project) && is_word(last) => Ok(()),
-        _ => Err(format!(
-            "{name:?} is not of the form projects/PROJECT/{kind}/NAME"
-        )),
-    }
-}
-
 /// Servers that stand in for Google's.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -559,26 +337,6 @@ fn data() -> PathBuf {
 
 fn poll_seconds() -> u64 {
     30
-}
-
-fn bcc_listen() -> SocketAddr {
-    SocketAddr::from(([0, 0, 0, 0], 25))
-}
-
-fn bcc_message_mb() -> u64 {
-    36
-}
-
-fn submission() -> u16 {
-    587
-}
-
-fn bulk_per_minute() -> u32 {
-    60
-}
-
-fn push_poll_seconds() -> u64 {
-    600
 }
 
 fn daily_limit() -> u32 {
