@@ -28,9 +28,10 @@ const TICK: Duration = Duration::from_millis(10);
 /// stack (64 KiB) lies first, read-only data of some 680 KiB follows. To copy much of that, which no guest
 /// changes, costs more than it saves, and to unmap the part that every call reads costs a page fault
 /// each time. So the kernel is asked which pages were written (`PAGEMAP_SCAN`, Linux 6.7), and those alone
-/// are restored, up to this much: a call takes 19 us. An older kernel copies what lies first: a call takes
-/// 27 us with 96 to 128 KiB, 35 with 64 to 80, 37 with 256.
-const KEEP_RESIDENT: usize = 128 << 10;
+/// are restored, up to this much: a call takes 19 us. A pass writes to a few hundred KiB: with 128 KiB the rest was
+/// unmapped and came back as page faults, and the simulation made 99 worlds a second, with 512 KiB it makes 117. An older
+/// kernel copies what lies first: a call takes 27 us with 96 to 128 KiB, 37 with 256.
+const KEEP_RESIDENT: usize = 512 << 10;
 
 /// The same for a table: a component's have some hundred elements of eight bytes.
 const TABLE_KEEP_RESIDENT: usize = 16 << 10;

@@ -107,8 +107,12 @@ impl Judge<'_> {
         row: &Row,
         found: &mut Found,
     ) {
+        let key = self.key_of(message);
+        let all = self.state.crm.tenants.values().flat_map(|crm| &crm.rows);
+        let mut same = all.filter(|row| row.message.key == key);
         let is_untouched = presence == Presence::Alive
             && row.wanted.is_none()
+            && same.all(|row| row.wanted.is_none())
             && !self.was_relabelled(message)
             && !message.has("INBOX")
             && !row.is_released();
