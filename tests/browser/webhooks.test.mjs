@@ -52,7 +52,7 @@ test("a_server_that_is_named_on_the_page_is_told_signed_and_tried_again", async 
   await tab.page.goto("/");
   await until("the list shows it", () => tab.page.getByText("Spring order").count());
   await tab.page.locator(".list a", { hasText: "Ann Archer" }).click();
-  const article = tab.page.locator("article.inbound").first();
+  const article = tab.page.locator("article.inbound", { hasText: "Between the two of us." });
   await article.getByText("Actions").click();
   await article.getByRole("button", { name: "Star" }).click();
   const changed = () => told.slice(seen).map(({ body, headers }) => webhook.verify(body, headers)).find((event) => event.data.starred);
