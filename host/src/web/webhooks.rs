@@ -89,10 +89,11 @@ pub(super) async fn part(desk: &Desk, visitor: &Visitor) -> Result<Markup, Failu
 }
 
 fn card(endpoint: &Endpoint, visitor: &Visitor) -> Markup {
-    let (class, state) = match (endpoint.is_given_up, endpoint.failing_since) {
-        (true, _) => ("bad", "Given up"),
-        (false, Some(_)) => ("open", "Failing"),
-        (false, None) => ("good", "Working"),
+    let (class, state) = match (endpoint.is_given_up, endpoint.failing_since, endpoint.answered_at) {
+        (true, ..) => ("bad", "Given up"),
+        (false, Some(_), _) => ("open", "Failing"),
+        (false, None, Some(_)) => ("good", "Working"),
+        (false, None, None) => ("open", "Nothing told yet"),
     };
     html! {
         div.card {

@@ -25,9 +25,11 @@ use crate::{
 const MESSAGES_PER_PASS: usize = 1_000;
 /// Messages whose rows are looked up at the same time.
 const LOOKED_UP_AT_ONCE: usize = 500;
+/// How far the clocks of host and Gmail may be apart, in milliseconds.
+const CLOCKS: u64 = 120_000;
 /// How long a message may be in the mailbox before searches find it, in milliseconds: a minute, and what the
 /// clocks of host and Gmail may differ.
-const SEARCH_LAG: u64 = 180_000;
+const SEARCH_LAG: u64 = 60_000 + CLOCKS;
 /// The most messages one listing may have: a limit for memory, 16 bytes each.
 const MOST_LISTED: usize = 500_000;
 
@@ -72,9 +74,9 @@ pub(super) async fn close<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
     if more {
         return Ok(Progress::More);
     }
-    // Of what came after the anchor, history tells. What is too new for the search now is old enough when the gap
-    // is listed once more.
-    let before = gap.anchored_at.min(listed_at.saturating_sub(SEARCH_LAG));
+    // Of what came after the anchor, history tells; by a clock behind Gmail's the anchor is earlier than it was. What is
+    // too new for the search now is old enough when the gap is listed once more.
+    let before = (gap.anchored_at + CLOCKS).min(listed_at.saturating_sub(SEARCH_LAG));
     mark_deleted(pass, &listed, before).await?;
     drop(listed);
     reflag(pass, before).await?;

@@ -193,7 +193,7 @@ async fn a_webhook_is_made_its_secret_shown_once_and_it_is_removed() {
     assert!(made.text.contains("whsec_"), "{}", made.text);
     let page = site.get("/operations").await.text;
     assert!(
-        page.contains("https://crm.example/hook") && page.contains("Working"),
+        page.contains("https://crm.example/hook") && page.contains("Nothing told yet"),
         "{page}"
     );
     assert!(!page.contains("whsec_"));
