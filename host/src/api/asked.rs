@@ -4,10 +4,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::problem::Problem;
-use crate::{
-    contract::{PreviewRange, Subject},
-    explained::subjects,
-};
+use crate::contract::PreviewRange;
 
 /// Milliseconds of a day.
 const DAY: u64 = 24 * 3_600_000;
@@ -24,11 +21,6 @@ pub(super) struct Sought {
 }
 
 impl Sought {
-    /// What it may mean, the likeliest first.
-    pub(super) fn subjects(&self) -> Result<Vec<Subject>, Problem> {
-        self.text().map(subjects)
-    }
-
     /// The text itself.
     pub(super) fn text(&self) -> Result<&str, Problem> {
         let text = self.subject.trim();

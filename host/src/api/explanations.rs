@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     contract,
-    web::{Desk, own_connection},
+    web::{Desk, look_up_in, own_connection},
 };
 
 /// What became of a message.
@@ -104,14 +104,7 @@ pub(super) async fn explain(
     Asked(sought): Asked<Sought>,
 ) -> Result<Json<Explanations>, Problem> {
     let connection = own_connection(&desk, &id).await?;
-    let id = &connection.scope.connection;
-    let mut found = Vec::new();
-    for subject in sought.subjects()? {
-        found = desk.connections.explain(id, subject).await?;
-        if !found.is_empty() {
-            break;
-        }
-    }
+    let found = look_up_in(&desk, &connection, sought.text()?).await?;
     let explanations = found.into_iter().map(Into::into).collect();
     Ok(Json(Explanations { explanations }))
 }

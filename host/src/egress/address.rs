@@ -4,7 +4,7 @@
 //! Source: the IANA special-purpose registries (RFC 6890 and its updates); an IPv6 address that
 //! carries an IPv4 address (mapped, compatible, 6to4, NAT64, Teredo) is judged by that address too.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Which addresses may be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,11 @@ impl AddressRule {
             (Self::PublicOnly, IpAddr::V6(v6)) => public_v6(v6),
         };
         if public { Ok(()) } else { Err(NotPublic(address)) }
+    }
+
+    /// Whether all of these may be reached: a name may lead to several.
+    pub(crate) fn check_all(self, addresses: &[SocketAddr]) -> Result<(), NotPublic> {
+        addresses.iter().try_for_each(|address| self.check(address.ip()))
     }
 }
 

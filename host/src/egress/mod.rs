@@ -149,39 +149,36 @@ impl Egress {
             let url = stand_in
                 .rebase(url)
                 .ok_or_else(|| Failure::from(Denial::Malformed))?;
-            let addresses = self.resolve(&url).await?;
+            let addresses = resolve(&*self.resolver, &url).await?;
             return Ok((url, addresses));
         }
-        let addresses = self.resolve(url).await?;
-        if addresses
-            .iter()
-            .any(|address| self.addresses.check(address.ip()).is_err())
-        {
-            return Err(Denial::Address.into());
-        }
+        let addresses = resolve(&*self.resolver, url).await?;
+        self.addresses
+            .check_all(&addresses)
+            .map_err(|_| Denial::Address)?;
         Ok((url.clone(), addresses))
     }
+}
 
-    async fn resolve(&self, url: &Url) -> Result<Vec<SocketAddr>, Failure> {
-        let port = url.port_or_known_default().ok_or(Denial::Malformed)?;
-        let addresses = match url.host() {
-            Some(Host::Ipv4(address)) => vec![IpAddr::V4(address)],
-            Some(Host::Ipv6(address)) => vec![IpAddr::V6(address)],
-            Some(Host::Domain(name)) => self
-                .resolver
-                .resolve(name)
-                .await
-                .map_err(|_| Failure::unsent(FailureKind::Dns))?,
-            None => return Err(Denial::Malformed.into()),
-        };
-        if addresses.is_empty() {
-            return Err(Failure::unsent(FailureKind::Dns));
-        }
-        Ok(addresses
-            .into_iter()
-            .map(|address| SocketAddr::new(address, port))
-            .collect())
+/// The addresses that a URL leads to, unchecked; at least one.
+pub(crate) async fn resolve(resolver: &dyn Resolver, url: &Url) -> Result<Vec<SocketAddr>, Failure> {
+    let port = url.port_or_known_default().ok_or(Denial::Malformed)?;
+    let addresses = match url.host() {
+        Some(Host::Ipv4(address)) => vec![IpAddr::V4(address)],
+        Some(Host::Ipv6(address)) => vec![IpAddr::V6(address)],
+        Some(Host::Domain(name)) => resolver
+            .resolve(name)
+            .await
+            .map_err(|_| Failure::unsent(FailureKind::Dns))?,
+        None => return Err(Denial::Malformed.into()),
+    };
+    if addresses.is_empty() {
+        return Err(Failure::unsent(FailureKind::Dns));
     }
+    Ok(addresses
+        .into_iter()
+        .map(|address| SocketAddr::new(address, port))
+        .collect())
 }
 
 /// What one plugin may reach in one tenant.

@@ -19,7 +19,9 @@ use super::{Due, WebhookError, Webhooks, sign};
 use crate::{
     body::Body,
     clock::Clock,
-    egress::{AddressRule, ClientError, HttpClient, Outgoing, ReqwestClient, Resolver, SystemResolver},
+    egress::{
+        AddressRule, ClientError, HttpClient, Outgoing, ReqwestClient, Resolver, SystemResolver, resolve,
+    },
     problem::utc_rfc3339,
 };
 
@@ -128,30 +130,11 @@ impl Receivers {
 
     async fn locate(&self, url: &Url) -> Result<Vec<SocketAddr>, NotTaken> {
         let failed = |why: &str| NotTaken::Failed(why.to_owned());
-        let port = url.port_or_known_default().unwrap_or(443);
-        let found = match url.host() {
-            Some(Host::Ipv4(address)) => vec![IpAddr::V4(address)],
-            Some(Host::Ipv6(address)) => vec![IpAddr::V6(address)],
-            Some(Host::Domain(name)) => self
-                .resolver
-                .resolve(name)
-                .await
-                .map_err(|_| failed("its name cannot be looked up"))?,
-            None => Vec::new(),
-        };
-        if found.is_empty() {
-            return Err(failed("its name has no address"));
-        }
-        if found
-            .iter()
-            .any(|address| self.addresses.check(*address).is_err())
-        {
-            return Err(failed("its name leads to an address that is not public"));
-        }
-        Ok(found
-            .into_iter()
-            .map(|address| SocketAddr::new(address, port))
-            .collect())
+        let found = resolve(&*self.resolver, url).await;
+        let found = found.map_err(|_| failed("its name cannot be looked up"))?;
+        let checked = self.addresses.check_all(&found);
+        checked.map_err(|_| failed("its name leads to an address that is not public"))?;
+        Ok(found)
     }
 }
 

@@ -26,7 +26,7 @@ mod card;
 mod chart;
 mod search;
 
-pub(crate) use search::look_up;
+pub(crate) use search::{look_up, look_up_in};
 
 /// Hours that the chart shows.
 const HOURS: u32 = 24;

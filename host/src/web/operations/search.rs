@@ -45,17 +45,28 @@ pub(crate) struct Hit<'c> {
 pub(crate) async fn look_up<'c>(desk: &Desk, connections: &'c [Connection], find: &str) -> Vec<Hit<'c>> {
     let mut hits = Vec::new();
     for connection in connections.iter().take(ASKED) {
-        let id = &connection.scope.connection;
-        let mut found = Ok(Vec::new());
-        for subject in subjects(find) {
-            found = desk.connections.explain(id, subject).await;
-            if found.as_ref().map_or(true, |found| !found.is_empty()) {
-                break;
-            }
-        }
+        let found = look_up_in(desk, connection, find).await;
         hits.push(Hit { connection, found });
     }
     hits
+}
+
+/// What a connection's ledger says, by the likeliest meaning of the text that it says something of.
+pub(crate) async fn look_up_in(
+    desk: &Desk,
+    connection: &Connection,
+    find: &str,
+) -> Result<Vec<Explanation>, Trouble> {
+    for subject in subjects(find) {
+        let found = desk
+            .connections
+            .explain(&connection.scope.connection, subject)
+            .await?;
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    Ok(Vec::new())
 }
 
 pub(super) fn hits(hits: &[Hit<'_>]) -> Markup {
