@@ -1,11 +1,42 @@
-//! What a user wants to keep out of the CRM (T06), as lists in the settings of their connection: beside the operator's
-//! settings and what was ticked ([`Choices`](crate::choices::Choices)). What the lists mean is the component's to say;
-//! the host keeps them with the user, whatever mailbox is connected when, and whatever the operator configures.
+//! What a user wants to keep out of the CRM (T06, S30), in the settings of their connection: beside the operator's
+//! settings and what was ticked ([`Choices`](crate::choices::Choices)). What it means is the component's to say;
+//! the host keeps it with the user, whatever mailbox is connected when, and whatever the operator configures.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// The lists of a user.
+/// Of whose contacts mail is synced (S30).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AssignedUsers {
+    /// Of those that are assigned to the connected user or to nobody.
+    #[default]
+    Own,
+    /// Of all.
+    Any,
+}
+
+impl AssignedUsers {
+    /// As settings have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Any => "any",
+        }
+    }
+
+    /// What settings, JSON, come to where the user has chosen nothing.
+    pub fn unless_chosen(settings: &str) -> Self {
+        let settings = members(settings).unwrap_or_default();
+        Self::among(&settings, ASSIGNED_USERS).unwrap_or_default()
+    }
+
+    fn among(settings: &Map<String, Value>, name: &str) -> Option<Self> {
+        serde_json::from_value(settings.get(name)?.clone()).ok()
+    }
+}
+
+/// What a user has chosen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct Privacy {
@@ -17,11 +48,16 @@ pub struct Privacy {
     pub internal_domains: Option<Vec<String>>,
     /// Addresses that are the user's own beside the mailbox's and its aliases: they are never the contact.
     pub own_addresses: Vec<String>,
+    /// Of whose contacts mail is synced (S30). None: as the operator has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assigned_users: Option<AssignedUsers>,
 }
 
 const NEVER_SYNC: &str = "never-sync";
 const INTERNAL_DOMAINS: &str = "internal-domains";
 const OWN_ADDRESSES: &str = "own-addresses";
+const ASSIGNED_USERS: &str = "assigned-users";
+const ASSIGNED_USERS_CHOSEN: &str = "assigned-users-chosen";
 
 impl Privacy {
     /// Those in settings, JSON. What is no list there counts as none.
@@ -32,23 +68,27 @@ impl Privacy {
             never_sync: list(NEVER_SYNC).unwrap_or_default(),
             internal_domains: list(INTERNAL_DOMAINS),
             own_addresses: list(OWN_ADDRESSES).unwrap_or_default(),
+            assigned_users: AssignedUsers::among(&settings, ASSIGNED_USERS_CHOSEN),
         }
     }
 
-    /// The settings with these lists instead of theirs; settings that are no JSON object stay as they are.
+    /// The settings with this instead of what they have of it; settings that are no JSON object stay as they are.
     pub fn in_settings(&self, settings: &str) -> String {
         let Some(mut all) = members(settings) else {
             return settings.to_owned();
         };
         let before = all.clone();
-        let lists = [
-            (NEVER_SYNC, some(&self.never_sync)),
-            (INTERNAL_DOMAINS, self.internal_domains.as_ref()),
-            (OWN_ADDRESSES, some(&self.own_addresses)),
+        let list = |list: &Vec<String>| Value::from(list.clone());
+        let whose = self.assigned_users.map(|whose| Value::from(whose.as_str()));
+        let chosen = [
+            (NEVER_SYNC, some(&self.never_sync).map(list)),
+            (INTERNAL_DOMAINS, self.internal_domains.as_ref().map(list)),
+            (OWN_ADDRESSES, some(&self.own_addresses).map(list)),
+            (ASSIGNED_USERS_CHOSEN, whose),
         ];
-        for (name, list) in lists {
-            match list {
-                Some(list) => all.insert(name.to_owned(), list.clone().into()),
+        for (name, value) in chosen {
+            match value {
+                Some(value) => all.insert(name.to_owned(), value),
                 None => all.remove(name),
             };
         }
@@ -60,7 +100,7 @@ impl Privacy {
     }
 
     /// The user's lists beside the operator's, of settings: nothing is synced that either of them keeps out. Which
-    /// domains are internal the user has the last word on.
+    /// domains are internal, and of whose contacts mail is synced, the user has the last word on.
     #[must_use]
     pub fn beside(self, settings: &str) -> Self {
         let operator = Self::of(settings);
@@ -68,6 +108,7 @@ impl Privacy {
             never_sync: union(operator.never_sync, self.never_sync),
             internal_domains: self.internal_domains.or(operator.internal_domains),
             own_addresses: union(operator.own_addresses, self.own_addresses),
+            assigned_users: self.assigned_users.or(operator.assigned_users),
         }
     }
 
@@ -122,6 +163,24 @@ mod tests {
         };
         assert_eq!(none.in_settings(""), r#"{"internal-domains":[]}"#);
         assert_eq!(Privacy::of(r#"{"internal-domains":[]}"#), none);
+    }
+
+    #[test]
+    fn s30_what_the_user_has_chosen_outlives_what_the_operator_sets_anew() {
+        let own = Privacy {
+            assigned_users: Some(AssignedUsers::Own),
+            ..Privacy::default()
+        };
+        let settings = own.in_settings(r#"{"assigned-users":"own"}"#);
+        let anew = r#"{"assigned-users":"any"}"#;
+        let settings = Privacy::of(&settings).beside(anew).in_settings(anew);
+        assert_eq!(Privacy::of(&settings).assigned_users, Some(AssignedUsers::Own));
+        assert_eq!(AssignedUsers::unless_chosen(&settings), AssignedUsers::Any);
+        let unchosen = Privacy::default().in_settings(&settings);
+        assert_eq!(
+            (unchosen.as_str(), Privacy::of(&unchosen).assigned_users),
+            (anew, None)
+        );
     }
 
     #[test]

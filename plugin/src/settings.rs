@@ -26,8 +26,10 @@ pub struct Settings {
     pub daily_limit: u32,
     /// The Pub/Sub topic that Gmail publishes to; none: the mailbox is polled.
     pub push_topic: Option<String>,
-    /// Whose contacts are synced (S30).
+    /// Whose contacts are synced unless the user has chosen (S30).
     pub assigned_users: AssignedUsers,
+    /// Whose contacts the user has chosen to sync (S30).
+    pub assigned_users_chosen: Option<AssignedUsers>,
     /// Whether the contacts of the Google account are brought into the CRM (S08).
     pub google_contacts: bool,
     /// Addresses and domains of which no mail is ever synced (T06).
@@ -44,6 +46,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whose contacts are synced (S30).
+    pub fn whose(&self) -> AssignedUsers {
+        self.assigned_users_chosen.unwrap_or(self.assigned_users)
+    }
+
     /// Whether mail to this address is logged rather than read (S18).
     pub fn is_logging(&self, address: &str) -> bool {
         s18_bcc_address::is_logging(address, self.bcc_address.as_deref())
@@ -69,6 +76,7 @@ impl Default for Settings {
             daily_limit: CONSUMER_MESSAGES,
             push_topic: None,
             assigned_users: AssignedUsers::default(),
+            assigned_users_chosen: None,
             google_contacts: false,
             never_sync: Vec::new(),
             internal_domains: None,
@@ -93,7 +101,9 @@ pub const SCHEMA: &str = r#"{
     "push-topic": { "type": "string", "pattern": "^projects/[^/]+/topics/[^/]+$",
       "description": "The Pub/Sub topic that Gmail publishes to; without one the mailbox is polled" },
     "assigned-users": { "enum": ["own", "any"], "default": "own",
-      "description": "Whose contacts are synced: the connected user's and those that are nobody's, or any user's" },
+      "description": "Whose contacts are synced unless the user has chosen: the connected user's and those that are nobody's, or any user's" },
+    "assigned-users-chosen": { "enum": ["own", "any"],
+      "description": "Whose contacts the user has chosen to sync" },
     "bcc-address": { "type": "string", "pattern": "^[^@]+@[^@]+$",
       "description": "The address that mail is logged by when it is sent to it in Bcc; the host makes it" },
     "google-contacts": { "type": "boolean", "default": false,
@@ -218,6 +228,20 @@ mod tests {
     }
 
     #[test]
+    fn s30_what_the_user_has_chosen_goes_before_what_the_platform_has_set() {
+        let whose = |text: &str| parse(text).map(|settings| settings.whose());
+        assert_eq!(whose("{}"), Ok(AssignedUsers::Own));
+        assert_eq!(whose(r#"{"assigned-users": "any"}"#), Ok(AssignedUsers::Any));
+        let chosen = r#"{"assigned-users": "any", "assigned-users-chosen": "own"}"#;
+        assert_eq!(whose(chosen), Ok(AssignedUsers::Own));
+        assert_eq!(
+            whose(r#"{"assigned-users-chosen": "any"}"#),
+            Ok(AssignedUsers::Any)
+        );
+        assert!(parse(r#"{"assigned-users-chosen": "tom"}"#).is_err());
+    }
+
+    #[test]
     fn the_schema_names_every_setting() {
         let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
         let known = schema["properties"].as_object().unwrap();
@@ -225,6 +249,7 @@ mod tests {
             known.keys().map(String::as_str).collect::<Vec<_>>(),
             [
                 "assigned-users",
+                "assigned-users-chosen",
                 "bcc-address",
                 "daily-limit",
                 GOOGLE_CONTACTS,

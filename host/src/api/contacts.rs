@@ -11,9 +11,9 @@ use utoipa::ToSchema;
 
 use super::{
     BODY_LIMIT,
-    extract::{Asked, At, Body, Part},
+    extract::{Asked, At, Body, Find, Part},
     problem::{Problem, Refused, Unchanged},
-    types::{Contact, Page},
+    types::{ContactEntry, Page},
 };
 use crate::{
     contract,
@@ -39,23 +39,42 @@ pub(super) struct ContactToMake {
 }
 
 /// Contacts, the one created first before the others.
-#[utoipa::path(get, operation_id = "listContacts", path = "/contacts", tag = "contacts", params(Part),
-    responses((status = 200, body = Page<Contact>), Refused))]
-pub(super) async fn list(desk: Desk, Asked(part): Asked<Part>) -> Result<Json<Page<Contact>>, Problem> {
-    let mut contacts = desk.crm.list_contacts(&desk.tenant, part.paging()?).await?;
+#[utoipa::path(get, operation_id = "listContacts", path = "/contacts", tag = "contacts", params(Part, Find),
+    responses((status = 200, body = Page<ContactEntry>), Refused))]
+pub(super) async fn list(
+    desk: Desk,
+    Asked(part): Asked<Part>,
+    Asked(find): Asked<Find>,
+) -> Result<Json<Page<ContactEntry>>, Problem> {
+    let (find, paging) = (find.text()?, part.paging()?);
+    let mut contacts = desk.crm.search_contacts(&desk.tenant, &find, paging).await?;
     let next = part.next(&mut contacts);
-    let entries = contacts.into_iter().map(Into::into).collect();
+    let outranked = desk.crm.outranked(&desk.tenant, &contacts).await?;
+    let entries = contacts.into_iter().zip(outranked);
+    let entries = entries.map(|(contact, outranked)| ContactEntry::new(contact, outranked));
+    let entries = entries.collect();
     Ok(Json(Page { entries, next }))
+}
+
+/// One contact, as an answer.
+async fn entry(desk: &Desk, id: &str) -> Result<Json<ContactEntry>, Problem> {
+    let contact = desk.crm.contact(&desk.tenant, id).await?;
+    let outranked = desk
+        .crm
+        .outranked(&desk.tenant, std::slice::from_ref(&contact))
+        .await?;
+    let outranked = outranked.into_iter().flatten().collect();
+    Ok(Json(ContactEntry::new(contact, outranked)))
 }
 
 /// Makes a contact.
 #[utoipa::path(post, operation_id = "createContact", path = "/contacts", tag = "contacts", request_body = ContactToMake,
     params(("Idempotency-Key" = Option<String>, Header, description = "Done once under this key")),
-    responses((status = 201, body = Contact), Unchanged))]
+    responses((status = 201, body = ContactEntry), Unchanged))]
 pub(super) async fn create(
     desk: Desk,
     Body(new): Body<ContactToMake>,
-) -> Result<(StatusCode, Json<Contact>), Problem> {
+) -> Result<(StatusCode, Json<ContactEntry>), Problem> {
     if new.addresses.is_empty() {
         return Err(Problem::invalid(
             "A contact needs an address.",
@@ -77,15 +96,14 @@ pub(super) async fn create(
         created_at: None,
     };
     let id = desk.crm.create_contact(&desk.tenant, contact).await?;
-    let contact = desk.crm.contact(&desk.tenant, &id).await?;
-    Ok((StatusCode::CREATED, Json(contact.into())))
+    Ok((StatusCode::CREATED, entry(&desk, &id).await?))
 }
 
 /// One contact.
 #[utoipa::path(get, operation_id = "getContact", path = "/contacts/{contact}", tag = "contacts", params(("contact" = String, Path)),
-    responses((status = 200, body = Contact), Refused))]
-pub(super) async fn one(desk: Desk, At(id): At<String>) -> Result<Json<Contact>, Problem> {
-    Ok(Json(desk.crm.contact(&desk.tenant, &id).await?.into()))
+    responses((status = 200, body = ContactEntry), Refused))]
+pub(super) async fn one(desk: Desk, At(id): At<String>) -> Result<Json<ContactEntry>, Problem> {
+    entry(&desk, &id).await
 }
 
 /// Whose a contact is.
@@ -99,15 +117,15 @@ pub(super) struct Assigned {
 
 /// Gives a contact to a user, or to everybody.
 #[utoipa::path(put, operation_id = "assignContact", path = "/contacts/{contact}/assigned-user", tag = "contacts",
-    params(("contact" = String, Path)), request_body = Assigned, responses((status = 200, body = Contact), Unchanged))]
+    params(("contact" = String, Path)), request_body = Assigned, responses((status = 200, body = ContactEntry), Unchanged))]
 pub(super) async fn assign(
     desk: Desk,
     At(id): At<String>,
     Body(assigned): Body<Assigned>,
-) -> Result<Json<Contact>, Problem> {
+) -> Result<Json<ContactEntry>, Problem> {
     let user = assigned.user.map(UserId::new);
     desk.crm.assign_contact(&desk.tenant, &id, user.as_ref()).await?;
-    Ok(Json(desk.crm.contact(&desk.tenant, &id).await?.into()))
+    entry(&desk, &id).await
 }
 
 /// A line that was not taken.

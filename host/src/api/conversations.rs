@@ -1,26 +1,13 @@
 //! Conversations.
 
 use axum::{Json, http::StatusCode};
-use serde::Deserialize;
 
 use super::{
-    extract::{Asked, At, Part},
+    extract::{Asked, At, Find, Part},
     problem::{Problem, Refused, Unchanged},
     types::{Conversation, Message, Page},
 };
 use crate::web::{Desk, mark_all_read};
-
-/// The longest text that is looked for, in characters.
-const FIND_LIMIT: usize = 200;
-
-/// Which of them.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Find {
-    /// Contacts alone whose name or address has this in it, in any case of ASCII letters.
-    #[param(max_length = 200)]
-    find: Option<String>,
-}
 
 /// Conversations, the one with the newest message first.
 #[utoipa::path(get, operation_id = "listConversations", path = "/conversations", tag = "conversations", params(Part, Find),
@@ -28,13 +15,9 @@ pub(super) struct Find {
 pub(super) async fn list(
     desk: Desk,
     Asked(part): Asked<Part>,
-    Asked(Find { find }): Asked<Find>,
+    Asked(find): Asked<Find>,
 ) -> Result<Json<Page<Conversation>>, Problem> {
-    let find = find.unwrap_or_default();
-    if find.chars().count() > FIND_LIMIT {
-        let status = StatusCode::BAD_REQUEST;
-        return Err(Problem::malformed(status, "find is at most 200 characters"));
-    }
+    let find = find.text()?;
     let mut conversations = desk
         .crm
         .find_conversations(&desk.tenant, &find, part.paging()?)

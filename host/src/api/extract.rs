@@ -18,6 +18,8 @@ const PAGE: u32 = 50;
 const LONGEST_PAGE: u32 = 100;
 /// The furthest page.
 const FURTHEST: u32 = 10_000_000;
+/// The longest text that is looked for, in characters.
+const FIND_LIMIT: usize = 200;
 
 /// A JSON body: an object. Without that word serde would take an array for one, its entries for members in their order.
 pub(super) struct Body<T>(pub(super) T);
@@ -80,6 +82,27 @@ pub(super) struct Part {
 
 fn page() -> u32 {
     PAGE
+}
+
+/// Which of them.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Find {
+    /// Contacts alone whose name or address has this in it, in any case of ASCII letters.
+    #[param(max_length = 200)]
+    find: Option<String>,
+}
+
+impl Find {
+    /// What is looked for; empty: everything.
+    pub(super) fn text(self) -> Result<String, Problem> {
+        let find = self.find.unwrap_or_default();
+        if find.chars().count() > FIND_LIMIT {
+            let status = StatusCode::BAD_REQUEST;
+            return Err(Problem::malformed(status, "find is at most 200 characters"));
+        }
+        Ok(find)
+    }
 }
 
 impl Part {

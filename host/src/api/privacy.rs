@@ -33,6 +33,37 @@ pub(super) struct Privacy {
     #[serde(default)]
     #[schema(max_items = 1000)]
     own_addresses: Vec<String>,
+    /// Of whose contacts mail is synced. Absent: as the operator has it.
+    #[serde(default)]
+    assigned_users: Option<AssignedUsers>,
+}
+
+/// Whose contacts.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum AssignedUsers {
+    /// Those that are assigned to the connected user or to nobody.
+    Own,
+    /// All.
+    Any,
+}
+
+impl From<privacy::AssignedUsers> for AssignedUsers {
+    fn from(whose: privacy::AssignedUsers) -> Self {
+        match whose {
+            privacy::AssignedUsers::Own => Self::Own,
+            privacy::AssignedUsers::Any => Self::Any,
+        }
+    }
+}
+
+impl From<AssignedUsers> for privacy::AssignedUsers {
+    fn from(whose: AssignedUsers) -> Self {
+        match whose {
+            AssignedUsers::Own => Self::Own,
+            AssignedUsers::Any => Self::Any,
+        }
+    }
 }
 
 impl From<privacy::Privacy> for Privacy {
@@ -41,6 +72,7 @@ impl From<privacy::Privacy> for Privacy {
             never_sync: lists.never_sync,
             internal_domains: lists.internal_domains,
             own_addresses: lists.own_addresses,
+            assigned_users: lists.assigned_users.map(Into::into),
         }
     }
 }
@@ -65,6 +97,7 @@ pub(super) async fn set_lists(
         never_sync: lists.never_sync,
         internal_domains: lists.internal_domains,
         own_addresses: lists.own_addresses,
+        assigned_users: lists.assigned_users.map(Into::into),
     };
     let internal = wanted.internal_domains.iter();
     let mut all = internal.chain([&wanted.never_sync, &wanted.own_addresses]);

@@ -53,6 +53,38 @@ impl From<contract::Contact> for Contact {
     }
 }
 
+/// An address whose mail another contact gets.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Outranked {
+    /// The address, as this contact has it.
+    address: String,
+    /// Id of the contact that was created first and gets the mail.
+    winner: String,
+}
+
+/// A contact, and what it does not get.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ContactEntry {
+    #[serde(flatten)]
+    contact: Contact,
+    /// Its addresses that a contact has too that was created before it.
+    outranked: Vec<Outranked>,
+}
+
+impl ContactEntry {
+    /// The contact with what it does not get.
+    pub(super) fn new(contact: contract::Contact, outranked: Vec<crm::Outranked>) -> Self {
+        let of = |outranked: crm::Outranked| Outranked {
+            address: outranked.address,
+            winner: outranked.winner.id,
+        };
+        Self {
+            contact: contact.into(),
+            outranked: outranked.into_iter().map(of).collect(),
+        }
+    }
+}
+
 /// The messages with a contact, in short.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Conversation {

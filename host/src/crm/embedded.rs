@@ -36,7 +36,7 @@ mod traffic;
 
 pub use outbound::{NewAttachment, NewOutbound};
 pub use pages::{Conversation, Counts, Paging};
-pub use people::{Imported, NewContact, Secrecy};
+pub use people::{Imported, NewContact, Outranked, Secrecy};
 pub use records::{Delivery, StoredMessage};
 pub use traffic::Hour;
 

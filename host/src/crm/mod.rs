@@ -16,7 +16,7 @@ mod embedded;
 
 pub use embedded::{
     Conversation, Counts, CrmEvent, Delivery, EmbeddedCrm, Hour, Imported, NewAttachment, NewContact,
-    NewOutbound, Paging, Secrecy, StoredMessage,
+    NewOutbound, Outranked, Paging, Secrecy, StoredMessage,
 };
 
 /// Why the CRM did not answer.

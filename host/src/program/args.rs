@@ -385,12 +385,26 @@ pub(super) struct PrivacyOptions {
     /// An address that is the user's own: it is never the contact.
     #[arg(long, value_name = "ADDRESS")]
     pub(super) own: Vec<String>,
+    /// Of whose contacts mail is synced: those assigned to the user or to nobody, all, or as the configuration has it.
+    #[arg(long, value_enum, value_name = "WHOSE")]
+    pub(super) assigned_users: Option<Whose>,
     /// Makes the conversation with this contact private: none of its mail comes in.
     #[arg(long, value_name = "ADDRESS")]
     pub(super) private: Vec<String>,
     /// Opens the conversation with this contact again, for mail from now on.
     #[arg(long, value_name = "ADDRESS")]
     pub(super) open: Vec<String>,
+}
+
+/// Whose contacts are synced (S30).
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Whose {
+    /// Assigned to the user or to nobody.
+    Own,
+    /// All.
+    Any,
+    /// As the configuration has it.
+    Default,
 }
 
 #[derive(Debug, Group)]

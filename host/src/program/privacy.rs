@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     Outcome, answer,
-    args::{Explain, OneConnection, Preview, PrivacyOptions},
+    args::{Explain, OneConnection, Preview, PrivacyOptions, Whose},
     commands::{choose, start},
     failure::Failure,
     runtime::Runtime,
@@ -15,7 +15,7 @@ use crate::{
     contract::{Explanation, Outcome as Fate, PreviewRange},
     crm::{CrmError, Secrecy},
     explained::{input, subjects, wish},
-    privacy::Privacy,
+    privacy::{AssignedUsers, Privacy},
     problem::utc_text,
     scope::{ConnectionId, TenantId},
 };
@@ -109,6 +109,7 @@ pub(super) async fn privacy(options: PrivacyOptions, json: bool) -> Outcome {
         "never_sync": wanted.never_sync,
         "internal_domains": wanted.internal_domains,
         "own_addresses": wanted.own_addresses,
+        "assigned_users": wanted.assigned_users,
         "private": private.iter().map(|contact| json!({ "id": contact.id, "name": contact.name, "addresses": contact.addresses })).collect::<Vec<Value>>(),
     });
     answer(json, &value, || {
@@ -123,9 +124,14 @@ pub(super) async fn privacy(options: PrivacyOptions, json: bool) -> Outcome {
             None => "the mailbox's own domain, unless it is Gmail's".to_owned(),
             Some(domains) => list(domains),
         };
+        let whose = match wanted.assigned_users {
+            None => "as the configuration has it",
+            Some(AssignedUsers::Own) => "assigned to the user or to nobody",
+            Some(AssignedUsers::Any) => "all",
+        };
         let private: Vec<String> = private.iter().map(|contact| contact.name.clone()).collect();
         format!(
-            "{}\n  never synced   {}\n  internal       {internal}\n  also the user  {}\n  private        {}\nFor mail from now on. \
+            "{}\n  never synced   {}\n  internal       {internal}\n  also the user  {}\n  contacts       {whose}\n  private        {}\nFor mail from now on. \
              `twinbox retract` takes out what came before.",
             connection.address,
             list(&wanted.never_sync),
@@ -153,6 +159,12 @@ fn changed(mut privacy: Privacy, options: &PrivacyOptions) -> Privacy {
         [word] if word == "default" => privacy.internal_domains = None,
         [word] if word == "none" => privacy.internal_domains = Some(Vec::new()),
         domains => privacy.internal_domains = Some(domains.to_vec()),
+    }
+    match options.assigned_users {
+        None => {}
+        Some(Whose::Default) => privacy.assigned_users = None,
+        Some(Whose::Own) => privacy.assigned_users = Some(AssignedUsers::Own),
+        Some(Whose::Any) => privacy.assigned_users = Some(AssignedUsers::Any),
     }
     privacy
 }

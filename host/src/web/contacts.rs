@@ -1,11 +1,16 @@
 //! Contacts: mail is synced with them and nobody else, so there has to be a way to add one.
 
-use axum::{extract::Path, response::Redirect};
+use std::collections::HashMap;
+
+use axum::{
+    extract::{Path, Query},
+    response::Redirect,
+};
 use maud::{Markup, html};
 
 use super::{
     Desk, addresses,
-    conversations::name_of,
+    conversations::{name_of, number},
     escape::segment,
     failure::Failure,
     guard::{CheckedForm, Visitor},
@@ -14,13 +19,30 @@ use super::{
 };
 use crate::{
     contract::{Contact, Problem},
-    crm::{NewContact, Paging},
+    crm::{NewContact, Outranked, Paging},
     scope::UserId,
 };
 
-/// `GET /contacts`: the first 500, and forms for others.
-pub(super) async fn list(desk: Desk, visitor: Visitor) -> Result<Markup, Failure> {
-    let contacts = desk.crm.list_contacts(&desk.tenant, Paging::default()).await?;
+/// Contacts on one page.
+const LIST_LENGTH: u32 = 100;
+
+/// `GET /contacts`: the list, and forms for others. `page` counts from 0; `find` leaves those whose name or address
+/// has it.
+pub(super) async fn list(
+    desk: Desk,
+    visitor: Visitor,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Markup, Failure> {
+    let find = query.get("find").map_or("", |find| find.trim());
+    let page = number(&query, "page");
+    let paging = Paging {
+        offset: page * LIST_LENGTH,
+        limit: LIST_LENGTH + 1,
+    };
+    let mut contacts = desk.crm.search_contacts(&desk.tenant, find, paging).await?;
+    let more = contacts.len() > LIST_LENGTH as usize;
+    contacts.truncate(LIST_LENGTH as usize);
+    let outranked = desk.crm.outranked(&desk.tenant, &contacts).await?;
     let users = desk.crm.list_users(&desk.tenant).await?;
     let main = html! {
         main.narrow {
@@ -28,7 +50,17 @@ pub(super) async fn list(desk: Desk, visitor: Visitor) -> Result<Markup, Failure
             p.muted {
                 "Mail with these people is synced, from the time a mailbox is connected. Other mail never leaves it."
             }
-            ul.plain { @for contact in &contacts { (item(contact, &contacts, &users, &visitor)) } }
+            @if !find.is_empty() || more || page > 0 { (find_form(find)) }
+            @if contacts.is_empty() && !find.is_empty() { p.muted { "Nobody is called that." } }
+            ul.plain {
+                @for (contact, outranked) in contacts.iter().zip(&outranked) {
+                    (item(contact, outranked, &users, &visitor))
+                }
+            }
+            p {
+                @if page > 0 { a href=(page_link(find, page - 1)) { "Before" } " " }
+                @if more { a href=(page_link(find, page + 1)) { "After" } }
+            }
             h2 { "Add a contact" }
             form.write method="post" action="/contacts" {
                 (visitor.field())
@@ -42,16 +74,31 @@ pub(super) async fn list(desk: Desk, visitor: Visitor) -> Result<Markup, Failure
     Ok(desk.page("Contacts", Section::Contacts, &main))
 }
 
-fn item(contact: &Contact, all: &[Contact], users: &[(UserId, String)], visitor: &Visitor) -> Markup {
+fn find_form(find: &str) -> Markup {
+    html! {
+        form.find method="get" action="/contacts" role="search" {
+            input type="search" name="find" value=(find) maxlength="200" placeholder="Find a contact"
+                aria-label="Find a contact";
+            button { "Find" }
+        }
+    }
+}
+
+fn page_link(find: &str, page: u32) -> String {
+    format!("/contacts?page={page}&find={}", segment(find))
+}
+
+fn item(contact: &Contact, outranked: &[Outranked], users: &[(UserId, String)], visitor: &Visitor) -> Markup {
     html! {
         li {
             a href={ "/conversations/" (segment(&contact.id)) } { (name_of(contact)) } " "
             span.muted { (contact.addresses.join(", ")) }
-            @if let Some(winner) = winner_over(contact, all) {
+            @for Outranked { address, winner } in outranked {
                 br;
                 span.note {
                     "Same address as " a href={ "/conversations/" (segment(&winner.id)) } { (name_of(winner)) }
-                    ", who was created first and gets the mail."
+                    ", who was created first and gets the mail"
+                    @if contact.addresses.len() > 1 { " of " (address) } "."
                 }
             }
             @if users.len() > 1 || contact.assigned_user.is_some() { (assign_form(contact, users, visitor)) }
@@ -86,20 +133,6 @@ pub(super) async fn assign(
     let user = (!user.is_empty()).then(|| UserId::new(user));
     desk.crm.assign_contact(&desk.tenant, &id, user.as_ref()).await?;
     Ok(Redirect::to("/contacts"))
-}
-
-/// The contact that mail for one of this contact's addresses goes to instead (S16). They are in the order in
-/// which they were created.
-fn winner_over<'c>(contact: &Contact, all: &'c [Contact]) -> Option<&'c Contact> {
-    let shares = |other: &&Contact| {
-        other.addresses.iter().any(|address| {
-            contact
-                .addresses
-                .iter()
-                .any(|own| own.eq_ignore_ascii_case(address))
-        })
-    };
-    all.iter().take_while(|other| other.id != contact.id).find(shares)
 }
 
 /// `POST /contacts`.

@@ -173,7 +173,7 @@ pub(super) fn name_of(contact: &Contact) -> &str {
     }
 }
 
-fn number(query: &HashMap<String, String>, name: &str) -> u32 {
+pub(super) fn number(query: &HashMap<String, String>, name: &str) -> u32 {
     query
         .get(name)
         .and_then(|value| value.parse().ok())

@@ -15,7 +15,12 @@ use super::{
     layout::Section,
     settings::{id_field, own},
 };
-use crate::{contract::Contact, crm::Secrecy, privacy::Privacy, store::Connection};
+use crate::{
+    contract::Contact,
+    crm::Secrecy,
+    privacy::{AssignedUsers, Privacy},
+    store::Connection,
+};
 
 /// `GET /settings/privacy`.
 pub(super) async fn page(
@@ -28,7 +33,7 @@ pub(super) async fn page(
     let main = html! {
         main.narrow {
             h1 { "Privacy of " (connection.address) }
-            (lists_form(&connection, &visitor))
+            (choices_form(&connection, &visitor))
             h2 { "Private conversations" }
             p { "While a conversation is private, none of its mail comes in." }
             ul.plain { @for contact in &private { (private_item(contact, &connection, &visitor)) } }
@@ -48,10 +53,10 @@ pub(super) async fn page(
     Ok(desk.page("Privacy", Section::Settings, &main))
 }
 
-fn lists_form(connection: &Connection, visitor: &Visitor) -> Markup {
+fn choices_form(connection: &Connection, visitor: &Visitor) -> Markup {
     let lists = Privacy::of(&connection.settings);
     let is_default = lists.internal_domains.is_none();
-    let internal = lists.internal_domains.unwrap_or_default().join("\n");
+    let internal = lists.internal_domains.clone().unwrap_or_default().join("\n");
     html! {
         form.write method="post" action="/settings/privacy" {
             (visitor.field()) (id_field(connection))
@@ -75,8 +80,30 @@ fn lists_form(connection: &Connection, visitor: &Visitor) -> Markup {
                 "Also my addresses"
                 textarea name="own-addresses" rows="2" { (lists.own_addresses.join("\n")) }
             }
+            (whose_field(&connection.settings, lists.assigned_users))
             p { button { "Save" } }
         }
+    }
+}
+
+/// Of whose contacts mail is synced (S30).
+fn whose_field(settings: &str, chosen: Option<AssignedUsers>) -> Markup {
+    let words = |whose| match whose {
+        AssignedUsers::Own => "Contacts assigned to me or to nobody",
+        AssignedUsers::Any => "All contacts, whoever they are assigned to",
+    };
+    let usual = words(AssignedUsers::unless_chosen(settings));
+    html! {
+        label {
+            "Whose contacts"
+            select name="assigned-users" {
+                option value="" selected[chosen.is_none()] { "As usual here: " (usual) }
+                @for whose in [AssignedUsers::Own, AssignedUsers::Any] {
+                    option value=(whose.as_str()) selected[chosen == Some(whose)] { (words(whose)) }
+                }
+            }
+        }
+        p.muted { "For mail from now on. What came before stays with the contact." }
     }
 }
 
@@ -93,7 +120,7 @@ fn private_item(contact: &Contact, connection: &Connection, visitor: &Visitor) -
     }
 }
 
-/// `POST /settings/privacy`: the lists, from the next pass on.
+/// `POST /settings/privacy`: what was chosen, from the next pass on.
 pub(super) async fn save(desk: Desk, form: CheckedForm) -> Result<Redirect, Failure> {
     let connection = own(&desk, form.text("connection")).await?;
     let lists = Privacy {
@@ -103,6 +130,11 @@ pub(super) async fn save(desk: Desk, form: CheckedForm) -> Result<Redirect, Fail
             .is_empty()
             .then(|| lines(form.text("internal-domains"))),
         own_addresses: lines(form.text("own-addresses")),
+        assigned_users: match form.text("assigned-users") {
+            "own" => Some(AssignedUsers::Own),
+            "any" => Some(AssignedUsers::Any),
+            _ => None,
+        },
     };
     let id = &connection.scope.connection;
     desk.connections.set_privacy(id, &lists).await?;

@@ -24,6 +24,7 @@ use crate::{
     audit::AuditStanding,
     choices::{Choices, Wanted},
     contract::{OptionalScope, Problem, Trigger},
+    privacy::{AssignedUsers, Privacy},
     problem::{access_text, describe, describe_with},
     store::{Connection, ConnectionStatus},
     vault::Lasting,
@@ -271,13 +272,12 @@ fn daily_limit(connection: &Connection) -> Option<u64> {
     settings["daily-limit"].as_u64()
 }
 
-/// Whose contacts are synced (S30): the operator's setting.
+/// Of whose contacts mail is synced (S30).
 fn whose(connection: &Connection) -> &'static str {
-    let settings: serde_json::Value = serde_json::from_str(&connection.settings).unwrap_or_default();
-    if settings["assigned-users"] == "any" {
-        "Mail of all contacts comes in, whoever they are assigned to."
-    } else {
-        "Mail comes in of contacts that are assigned to you or to nobody."
+    let chosen = Privacy::of(&connection.settings).assigned_users;
+    match chosen.unwrap_or_else(|| AssignedUsers::unless_chosen(&connection.settings)) {
+        AssignedUsers::Own => "Mail comes in of contacts that are assigned to you or to nobody.",
+        AssignedUsers::Any => "Mail of all contacts comes in, whoever they are assigned to.",
     }
 }
 

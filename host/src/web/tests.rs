@@ -21,7 +21,7 @@ use crate::{
     crm::{Crm, NewContact},
     deliverability::{self, Question, Report, Table},
     egress::AddressRule,
-    privacy::Privacy,
+    privacy::{AssignedUsers, Privacy},
     scope::{ConnectionId, Scope, TenantId, UserId},
     sqlite::Database,
     store::{Announced, Connection, ConnectionStatus, SqliteStore, Standing},

@@ -51,7 +51,7 @@ impl View {
         Ok(Self {
             standings: standings(pass, addresses).await?,
             user: pass.host.user(),
-            whose: pass.settings.assigned_users,
+            whose: pass.settings.whose(),
         })
     }
 
@@ -121,7 +121,7 @@ pub(super) async fn claim<H: Host>(pass: &Pass<'_, H>, addresses: &[String]) -> 
 /// Whether mail of this address is brought to this user, who then may keep it.
 fn is_kept<H: Host>(pass: &Pass<'_, H>, contacts: &Contacts, address: &str) -> bool {
     let owner = contacts.owner(address);
-    owner.is_some_and(|owner| sees(&owner.contact, &pass.host.user(), pass.settings.assigned_users))
+    owner.is_some_and(|owner| sees(&owner.contact, &pass.host.user(), pass.settings.whose()))
 }
 
 /// The row of one address of a contact.

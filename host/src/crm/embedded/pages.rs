@@ -14,8 +14,6 @@ use crate::{
 
 /// The most of anything on one page.
 pub(super) const PAGE_LIMIT: u32 = 500;
-/// The longest text that is looked for, in characters.
-const FIND_LIMIT: usize = 200;
 /// The longest snippet, in characters.
 const SNIPPET: usize = 140;
 
@@ -86,8 +84,7 @@ impl EmbeddedCrm {
         find: &str,
         paging: Paging,
     ) -> Result<Vec<Conversation>, CrmError> {
-        let find: String = find.trim().chars().take(FIND_LIMIT).collect();
-        let tenant = tenant.clone();
+        let (tenant, find) = (tenant.clone(), find.to_owned());
         self.database
             .call(move |sql| conversations(sql, &tenant, &find, paging))
             .await
@@ -207,12 +204,10 @@ fn conversations(
     find: &str,
     paging: Paging,
 ) -> Result<Vec<Conversation>, CrmError> {
-    let found = if find.is_empty() {
-        ""
-    } else {
-        "AND contact IN (
-            SELECT id FROM crm_contact WHERE tenant = ?1 AND name LIKE ?4 ESCAPE '\\'
-            UNION SELECT contact FROM crm_address WHERE tenant = ?1 AND folded LIKE ?4 ESCAPE '\\')"
+    let wanted = people::pattern(find);
+    let found = match &wanted {
+        None => String::new(),
+        Some(_) => format!("AND contact IN ({})", people::LIKE),
     };
     // Counted in the index; a row of the table is read for what is on the page alone. `deleted = 0` has to
     // stand there as the index has it (https://sqlite.org/partialindex.html).
@@ -226,15 +221,11 @@ fn conversations(
         Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
     };
     let mut statement = sql.prepare_cached(&query)?;
-    let rows: Vec<_> = if find.is_empty() {
-        statement
-            .query_map((tenant.as_str(), limit, paging.offset), row)?
-            .collect::<Result<_, _>>()?
-    } else {
-        statement
-            .query_map((tenant.as_str(), limit, paging.offset, pattern(find)), row)?
-            .collect::<Result<_, _>>()?
-    };
+    let rows: Vec<_> = match wanted {
+        None => statement.query_map((tenant.as_str(), limit, paging.offset), row)?,
+        Some(like) => statement.query_map((tenant.as_str(), limit, paging.offset, like), row)?,
+    }
+    .collect::<Result<_, _>>()?;
     let mut last = sql.prepare_cached(
         "SELECT record FROM crm_message WHERE tenant = ?1 AND contact = ?2 AND deleted = 0 AND at = ?3
          ORDER BY sequence DESC LIMIT 1",
@@ -253,19 +244,6 @@ fn conversations(
             })
         })
         .collect()
-}
-
-/// What is like a text that has this in it.
-fn pattern(find: &str) -> String {
-    let mut pattern = String::from("%");
-    for c in find.to_lowercase().chars() {
-        if matches!(c, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern.push('%');
-    pattern
 }
 
 fn messages(

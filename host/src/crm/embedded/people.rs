@@ -7,6 +7,7 @@ use rusqlite::{Connection as Sql, OptionalExtension};
 use super::{CrmError, CrmEvent, EmbeddedCrm, Paging, attachments, pages::PAGE_LIMIT, records::new_id};
 use crate::{
     contract::Contact,
+    mailbox::normalised,
     scope::{TenantId, UserId},
 };
 
@@ -14,6 +15,13 @@ use crate::{
 const ADDRESSES_LIMIT: usize = 100;
 /// The longest address (RFC 5321, 4.5.3.1.3 allows 254 in a path) and the longest name, in bytes.
 const TEXT_LIMIT: usize = 1_000;
+/// The longest text that is looked for, in characters.
+const FIND_LIMIT: usize = 200;
+
+/// The ids of contacts of the tenant `?1` whose name or address is like the [`pattern`] `?4`.
+pub(super) const LIKE: &str = "
+    SELECT id FROM crm_contact WHERE tenant = ?1 AND name LIKE ?4 ESCAPE '\\'
+    UNION SELECT contact FROM crm_address WHERE tenant = ?1 AND folded LIKE ?4 ESCAPE '\\'";
 
 /// A contact to be made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +34,15 @@ pub struct NewContact {
     pub assigned_user: Option<UserId>,
     /// When it was created, ms since the epoch; absent: now.
     pub created_at: Option<u64>,
+}
+
+/// An address of a contact whose mail another contact gets (S16).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outranked {
+    /// The address, as the contact has it.
+    pub address: String,
+    /// The contact with the same address that was created first.
+    pub winner: Contact,
 }
 
 /// What became of a contact to be imported.
@@ -247,22 +264,52 @@ impl EmbeddedCrm {
 
     /// A tenant's contacts, the one created first before the others.
     pub async fn list_contacts(&self, tenant: &TenantId, paging: Paging) -> Result<Vec<Contact>, CrmError> {
-        let tenant = tenant.clone();
+        self.search_contacts(tenant, "", paging).await
+    }
+
+    /// Those whose name or address has this in it, in any case of ASCII letters.
+    pub async fn search_contacts(
+        &self,
+        tenant: &TenantId,
+        find: &str,
+        paging: Paging,
+    ) -> Result<Vec<Contact>, CrmError> {
+        let (tenant, like) = (tenant.clone(), pattern(find));
         self.database
             .call(move |sql| {
-                let ids: Vec<String> = sql
-                    .prepare_cached(
-                        "SELECT id FROM crm_contact WHERE tenant = ?1 ORDER BY created_at, id
-                         LIMIT ?2 OFFSET ?3",
-                    )?
-                    .query_map(
-                        (tenant.as_str(), paging.limit.min(PAGE_LIMIT), paging.offset),
-                        |row| row.get(0),
-                    )?
-                    .collect::<Result<_, _>>()?;
+                let found = match &like {
+                    None => String::new(),
+                    Some(_) => format!("AND id IN ({LIKE})"),
+                };
+                let mut statement = sql.prepare_cached(&format!(
+                    "SELECT id FROM crm_contact WHERE tenant = ?1 {found} ORDER BY created_at, id
+                     LIMIT ?2 OFFSET ?3"
+                ))?;
+                let (limit, offset) = (paging.limit.min(PAGE_LIMIT), paging.offset);
+                let id = |row: &rusqlite::Row<'_>| row.get(0);
+                let ids: Vec<String> = match like {
+                    None => statement.query_map((tenant.as_str(), limit, offset), id)?,
+                    Some(like) => statement.query_map((tenant.as_str(), limit, offset, like), id)?,
+                }
+                .collect::<Result<_, _>>()?;
                 ids.iter()
                     .filter_map(|id| by_id(sql, &tenant, id).transpose())
                     .collect()
+            })
+            .await
+    }
+
+    /// What each of these contacts of a tenant does not get because another was created first (S16).
+    pub async fn outranked(
+        &self,
+        tenant: &TenantId,
+        contacts: &[Contact],
+    ) -> Result<Vec<Vec<Outranked>>, CrmError> {
+        let (tenant, contacts) = (tenant.clone(), contacts.to_vec());
+        self.database
+            .call(move |sql| {
+                let each = contacts.iter().map(|contact| outranked(sql, &tenant, contact));
+                each.collect()
             })
             .await
     }
@@ -356,6 +403,29 @@ pub(super) fn by_id(sql: &Sql, tenant: &TenantId, id: &str) -> Result<Option<Con
         .query_map((tenant.as_str(), id), |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     Ok(Some(contact))
+}
+
+fn outranked(sql: &Sql, tenant: &TenantId, contact: &Contact) -> Result<Vec<Outranked>, CrmError> {
+    let mut lost = Vec::new();
+    for address in &contact.addresses {
+        let same = same_mailbox(address);
+        let has_it = |other: &Contact| other.addresses.iter().any(|own| same_mailbox(own) == same);
+        // Gmail's older name is another domain to whoever compares letters.
+        let older = same
+            .strip_suffix("@gmail.com")
+            .map(|local| format!("{local}@googlemail.com"));
+        let spellings: Vec<String> = older.into_iter().chain([same.clone()]).collect();
+        let alike = alike(sql, tenant, &spellings)?;
+        if let Some(winner) = alike.into_iter().find(has_it)
+            && winner.id != contact.id
+        {
+            lost.push(Outranked {
+                address: address.clone(),
+                winner,
+            });
+        }
+    }
+    Ok(lost)
 }
 
 fn import(sql: &Sql, tenant: &TenantId, contact: &NewContact, now: u64) -> Result<Imported, CrmError> {
@@ -455,15 +525,46 @@ fn fold(address: &str) -> String {
     address.trim().to_lowercase()
 }
 
+/// What is [like](LIKE) a text that has this in it; of no text nothing is asked.
+pub(super) fn pattern(find: &str) -> Option<String> {
+    let find: String = find.trim().chars().take(FIND_LIMIT).collect();
+    if find.is_empty() {
+        return None;
+    }
+    let mut pattern = String::from("%");
+    for c in find.to_lowercase().chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    Some(pattern)
+}
+
 /// What addresses have in common that may be the same mailbox with whatever provider: dots and a tag of the local part
 /// do not count, nor the form in which a domain is written (RFC 5891).
 fn loose(address: &str) -> String {
-    let folded = fold(address);
+    let folded = with_ascii_domain(fold(address));
     let Some((local, domain)) = folded.rsplit_once('@') else {
         return folded;
     };
     let plain = local.split('+').next().filter(|plain| !plain.is_empty());
     let local = plain.unwrap_or(local).replace('.', "");
-    let ascii = url::Host::parse(domain).map(|host| host.to_string());
-    format!("{local}@{}", ascii.unwrap_or_else(|_| domain.to_owned()))
+    format!("{local}@{domain}")
+}
+
+/// What the addresses of one mailbox have in common. A tag stays: who has an address with a tag gets its mail.
+fn same_mailbox(address: &str) -> String {
+    normalised(&with_ascii_domain(fold(address)))
+}
+
+fn with_ascii_domain(address: String) -> String {
+    let Some((local, domain)) = address.rsplit_once('@') else {
+        return address;
+    };
+    match url::Host::parse(domain) {
+        Ok(ascii) => format!("{local}@{ascii}"),
+        Err(_) => address,
+    }
 }

@@ -12,7 +12,10 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{failure::Failure, telemetry::Telemetry};
-use crate::{contract::AuditMode, egress::AddressRule, quota::Rates, schedule::Auditing, vault::Endpoints};
+use crate::{
+    contract::AuditMode, egress::AddressRule, privacy::AssignedUsers, quota::Rates, schedule::Auditing,
+    vault::Endpoints,
+};
 
 mod bcc;
 mod bulk;
@@ -48,7 +51,7 @@ pub(super) struct Config {
     /// Messages a mailbox may send in 24 hours: 500, or 2,000 for Workspace.
     #[serde(default = "daily_limit")]
     pub(super) daily_limit: u32,
-    /// Whose contacts are synced (S30).
+    /// Whose contacts are synced of users who have not chosen (S30).
     #[serde(default)]
     pub(super) assigned_users: AssignedUsers,
     pub(super) google: Google,
@@ -91,17 +94,6 @@ impl WebhookReceivers {
     }
 }
 
-/// Whose contacts are synced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum AssignedUsers {
-    /// The connected user's, and those that are nobody's.
-    #[default]
-    Own,
-    /// Any user's.
-    Any,
-}
-
 /// Google's tables of quota units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -142,7 +134,7 @@ impl QuotaTable {
             settings["push-topic"] = topic.into();
         }
         if assigned_users == AssignedUsers::Any {
-            settings["assigned-users"] = "any".into();
+            settings["assigned-users"] = assigned_users.as_str().into();
         }
         settings.to_string()
     }

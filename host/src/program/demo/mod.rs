@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{
     Outcome, answer,
     args::{Demo, QuotaMode},
-    config::{AssignedUsers, QuotaTable},
+    config::QuotaTable,
     failure::{Failure, MISSING},
     runtime::{Plan, Runtime, TENANT, USER},
     simulator::Simulator,
@@ -24,6 +24,7 @@ use crate::{
     contract::Trigger,
     egress::AddressRule,
     people::{NewPerson, NewToken, People, Person, Role, new_password},
+    privacy::AssignedUsers,
     schedule::{LocalSchedule, Polling, Schedule},
     scope::{TenantId, UserId},
     store::{Connection, ConnectionStatus},

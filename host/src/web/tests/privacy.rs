@@ -21,6 +21,34 @@ async fn t06_lists_are_saved_line_by_line_and_shown_again() {
 }
 
 #[tokio::test]
+async fn s30_whose_contacts_are_synced_is_the_users_to_choose() {
+    let site = Site::new().await;
+    let chosen = || {
+        let settings = site.links.list.lock().unwrap()[0].settings.clone();
+        Privacy::of(&settings).assigned_users
+    };
+    let page = site.get("/settings/privacy?connection=c").await.text;
+    assert!(
+        page.contains("As usual here: Contacts assigned to me or to nobody"),
+        "{page}"
+    );
+    for (word, whose) in [
+        ("any", Some(AssignedUsers::Any)),
+        ("own", Some(AssignedUsers::Own)),
+        ("", None),
+    ] {
+        let form = [("connection", "c"), ("assigned-users", word)];
+        site.post("/settings/privacy", &form).await;
+        assert_eq!(chosen(), whose);
+        let page = site.get("/settings/privacy?connection=c").await.text;
+        assert!(page.contains(&format!("value=\"{word}\" selected")), "{page}");
+        let all = site.get("/settings").await.text;
+        let told = all.contains("Mail of all contacts comes in");
+        assert_eq!(told, whose == Some(AssignedUsers::Any), "{all}");
+    }
+}
+
+#[tokio::test]
 async fn t06_a_conversation_is_made_private_by_address_and_opened_again() {
     let site = Site::new().await;
     let contact = NewContact {

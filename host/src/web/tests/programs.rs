@@ -68,6 +68,30 @@ async fn t02_a_program_is_told_why_mail_is_here_or_not() {
 }
 
 #[tokio::test]
+async fn s16_a_program_is_told_which_of_contacts_with_one_address_gets_the_mail() {
+    let office = connected().await;
+    let ann = office.program("ann@example.com").await;
+    let robert = NewContact {
+        name: "Robert".into(),
+        addresses: vec!["BOB@example.com".into(), "robert@x.example".into()],
+        created_at: Some(u64::from(u32::MAX) * 1_000),
+        ..NewContact::default()
+    };
+    let robert = office
+        .crm
+        .create_contact(&TenantId::new("t"), robert)
+        .await
+        .unwrap();
+    let (_, robert) = ann.get(&format!("/contacts/{robert}")).await;
+    let lost = json!([{"address": "BOB@example.com", "winner": office.bob}]);
+    assert_eq!(robert["outranked"], lost);
+    let (_, found) = ann.get("/contacts?find=robert").await;
+    assert_eq!(found["entries"], json!([robert]));
+    let (_, bob) = ann.get(&format!("/contacts/{}", office.bob)).await;
+    assert_eq!(bob["outranked"], json!([]));
+}
+
+#[tokio::test]
 async fn t06_a_program_previews_and_says_what_is_kept_out() {
     let office = connected().await;
     *office.links.explained.lock().unwrap() = vec![
@@ -94,6 +118,13 @@ async fn t06_a_program_previews_and_says_what_is_kept_out() {
     assert_eq!(read, kept);
     assert_eq!(read["never_sync"], json!(["bank.example"]));
     assert_eq!(read["internal_domains"], json!(null));
+    assert_eq!(read["assigned_users"], json!(null));
+    let lists = json!({"never_sync": [], "assigned_users": "any"});
+    let (_, kept) = ann.ask("PUT", "/connections/c/privacy", Some(lists), "").await;
+    assert_eq!(kept["assigned_users"], "any");
+    let lists = json!({"never_sync": [], "assigned_users": "tom"});
+    let (status, _) = ann.ask("PUT", "/connections/c/privacy", Some(lists), "").await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     let (status, _) = ann.post("/connections/c/retract", json!({}), "").await;
     assert_eq!(status, StatusCode::ACCEPTED);
     assert_eq!(office.links.woken.lock().unwrap()[0].1, Trigger::Retract);

@@ -63,6 +63,44 @@ async fn s16_of_contacts_with_one_address_the_one_that_gets_the_mail_is_named() 
 }
 
 #[tokio::test]
+async fn contacts_are_found_by_name_and_shown_in_parts() {
+    let site = Site::new().await;
+    let contacts = (0..150).map(|number| NewContact {
+        name: format!("Person {number}"),
+        addresses: vec![format!("p{number}@many.example")],
+        created_at: Some(NOW + number),
+        ..NewContact::default()
+    });
+    let tenant = TenantId::new("t");
+    site.crm
+        .import_contacts(&tenant, contacts.collect())
+        .await
+        .unwrap();
+    let first = site.get("/contacts").await.text;
+    assert!(
+        first.contains("Person 98<") && !first.contains("Person 99<"),
+        "{first}"
+    );
+    assert!(first.contains("href=\"/contacts?page=1&amp;find=\""), "{first}");
+    let second = site.get("/contacts?page=1").await.text;
+    assert!(
+        second.contains("Person 149<") && !second.contains(">After<"),
+        "{second}"
+    );
+    let found = site.get("/contacts?find=p149@MANY").await.text;
+    assert!(
+        found.contains("Person 149<") && !found.contains("Person 14<"),
+        "{found}"
+    );
+    assert!(
+        site.get("/contacts?find=zoe")
+            .await
+            .text
+            .contains("Nobody is called that.")
+    );
+}
+
+#[tokio::test]
 async fn t07_a_body_has_no_script_and_blocks_remote_images_until_asked() {
     let site = Site::new().await;
     let mut mail = message("k1", &site.bob);

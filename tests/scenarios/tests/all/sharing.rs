@@ -4,6 +4,7 @@ use scenarios::{ANN, CrmFault, Setup, World};
 use twinbox_host::{
     contract::{AuditMode, Explanation, Flags, Subject},
     crm::Delivery,
+    privacy::AssignedUsers,
     store::{ConnectionStatus, Put},
     trace::Step,
 };
@@ -61,6 +62,28 @@ async fn s30_the_filter_can_be_set_to_any_user() {
     home.mail().subject("For Tom").arrives();
     home.sync().await;
     assert_eq!(home.subjects(ANN).await, ["For Tom"]);
+}
+
+#[tokio::test]
+async fn s30_the_user_has_the_last_word_on_whose_contacts_are_synced_whatever_is_set_later() {
+    let setup = Setup::default().settings(r#"{"assigned-users": "any"}"#);
+    let home = setup.connected().await;
+    home.colleague("tom").await;
+    home.assign(ANN, Some("tom")).await;
+    home.keeps_out(|chosen| chosen.assigned_users = Some(AssignedUsers::Own))
+        .await
+        .unwrap();
+    let toms = home.mail().subject("For Tom").arrives();
+    home.sync().await;
+    assert_eq!(home.rule(&toms.id).await, "S30");
+    home.host().set_settings("{}").await.unwrap();
+    home.keeps_out(|chosen| chosen.assigned_users = Some(AssignedUsers::Any))
+        .await
+        .unwrap();
+    home.host().set_settings(r#"{"daily-limit": 7}"#).await.unwrap();
+    home.mail().subject("For Tom too").arrives();
+    home.sync().await;
+    assert_eq!(home.subjects(ANN).await, ["For Tom too"]);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::{
 use twinbox_host::{
     Host, HostError, Ran,
     contract::{Problem, Trigger},
-    privacy::Privacy,
+    privacy::{AssignedUsers, Privacy},
     scope::{ConnectionId, Scope},
     store::ConnectionStatus,
 };
@@ -95,9 +95,15 @@ impl Director<'_> {
         if self.plan.shape.tenants[tenant].book == AddressBook::Ticked {
             settings["google-contacts"] = true.into();
         }
-        if self.plan.shape.tenants[tenant].sees == Sees::Any {
+        // Every other user has the last word on it, against what the operator has set.
+        let (sees, is_chosen) = (self.plan.shape.tenants[tenant].sees, tenant % 2 == 1);
+        if (sees == Sees::Any) != is_chosen {
             settings["assigned-users"] = "any".into();
         }
+        let chosen = match sees {
+            Sees::Own => AssignedUsers::Own,
+            Sees::Any => AssignedUsers::Any,
+        };
         if let Some(before) = self.lives[tenant].len().checked_sub(1)
             && self.plan.shape.tenants[tenant].logging == Logging::ByAddress
         {
@@ -106,7 +112,11 @@ impl Director<'_> {
         if let Some(Mutation::Component(name)) = self.mutation {
             settings["mutation"] = name.into();
         }
-        let lists = self.lists(&self.plan.shape.tenants[tenant].lists, &Privacy::default());
+        let chosen = Privacy {
+            assigned_users: is_chosen.then_some(chosen),
+            ..Privacy::default()
+        };
+        let lists = self.lists(&self.plan.shape.tenants[tenant].lists, &chosen);
         lists.in_settings(&settings.to_string())
     }
 
@@ -120,6 +130,7 @@ impl Director<'_> {
                 Internal::Nobody => Some(Vec::new()),
             },
             own_addresses: before.own_addresses.clone(),
+            assigned_users: before.assigned_users,
         }
     }
 

@@ -105,3 +105,42 @@ async fn s08_a_person_beyond_the_limits_is_refused_alone() {
     assert!(matches!(outcomes[0], PersonOutcome::Refused(_)));
     assert!(matches!(outcomes[1], PersonOutcome::Stored(_)));
 }
+
+#[tokio::test]
+async fn s16_what_a_contact_does_not_get_is_told_address_by_address() {
+    let crm = crm().await;
+    let made = |name: &str, addresses: &[&str], created_at| NewContact {
+        name: name.into(),
+        addresses: addresses.iter().map(|&address| address.into()).collect(),
+        created_at: Some(created_at),
+        ..NewContact::default()
+    };
+    let mut ids = Vec::new();
+    for contact in [
+        made("Third", &["ann.lee@gmail.com", "own@x.example"], 30),
+        made("First", &["AnnLee@GoogleMail.com", "d.ot@x.example"], 10),
+        made(
+            "Second",
+            &["ann@b\u{fc}cher.example", "annlee+news@gmail.com"],
+            20,
+        ),
+        made("Fourth", &["Ann@xn--bcher-kva.example", "dot@x.example"], 40),
+    ] {
+        ids.push(crm.create_contact(&tenant(), contact).await.unwrap());
+    }
+    let mut contacts = Vec::new();
+    for id in &ids {
+        contacts.push(read(&crm, id).await);
+    }
+    let outranked = crm.outranked(&tenant(), &contacts).await.unwrap();
+    let told = |lost: &Vec<Outranked>| -> Vec<(String, String)> {
+        let each = lost.iter();
+        each.map(|lost| (lost.address.clone(), lost.winner.name.clone()))
+            .collect()
+    };
+    let of = |address: &str, winner: &str| vec![(address.to_owned(), winner.to_owned())];
+    assert_eq!(told(&outranked[0]), of("ann.lee@gmail.com", "First"));
+    // A tag makes it another address, and dots do but at Gmail.
+    assert_eq!((told(&outranked[1]), told(&outranked[2])), (vec![], vec![]));
+    assert_eq!(told(&outranked[3]), of("Ann@xn--bcher-kva.example", "Second"));
+}
