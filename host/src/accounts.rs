@@ -10,7 +10,7 @@ use url::Url;
 use crate::{
     audit::AuditStanding,
     choices::{Choices, Wanted},
-    contract::{Explanation, OptionalScope, PreviewRange, Problem, Subject, Trigger},
+    contract::{AuditMode, Explanation, OptionalScope, PreviewRange, Problem, Subject, Trigger},
     deliverability::{self, NameServers, Question, Report},
     host::{Host, HostError},
     privacy::Privacy,
@@ -19,12 +19,28 @@ use crate::{
     schedule::Schedule,
     scope::{ConnectionId, Scope, TenantId, UserId},
     store::{Connection, ConnectionStatus},
-    vault::{Begin, Callback, Consent, ConsentError, Lasting, OAuthVault, VaultError},
+    vault::{Begin, Callback, Consent, ConsentError, Lasting, OAuthVault, Vault, VaultError},
     web::{Connections, Trouble},
 };
 
 /// How long a retract waits for passes that are under way.
 const RETRACT_WITHIN: Duration = Duration::from_mins(10);
+/// How long an audit waits for a pass that is under way.
+const AUDIT_WITHIN: Duration = Duration::from_mins(3);
+
+/// The longest that a consent takes to become a connection, ms.
+const LONGEST_CONNECT: u64 = 10 * 60_000;
+
+/// What had been cut short and is finished now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CutShort {
+    /// Disconnects.
+    pub disconnects: usize,
+    /// Consents that became no connection: their grants are given back.
+    pub consents: usize,
+    /// Changes of the mailbox: the former one is released.
+    pub changes: usize,
+}
 
 /// Connects mailboxes of users.
 #[derive(Clone)]
@@ -153,6 +169,49 @@ impl Accounts {
         Ok(connected)
     }
 
+    /// Finishes what a process did not live to finish: disconnects (S06), grants of consents that became no connection,
+    /// and the former mailbox of a user who changed to another (S05). For a platform, when it starts and from time to time.
+    /// What cannot be done now is logged and left for the next time.
+    pub async fn finish_what_was_cut_short(&self) -> Result<CutShort, ConnectError> {
+        let disconnects = self.host.finish_disconnects().await?;
+        let connections = self.host.parts().registry.list().await.map_err(HostError::from)?;
+        let mut found = CutShort {
+            disconnects,
+            ..CutShort::default()
+        };
+        let before = self.host.parts().clock.now().saturating_sub(LONGEST_CONNECT);
+        for id in self.vault.granted_before(before).await? {
+            if connections.iter().any(|known| known.scope.connection == id) {
+                continue;
+            }
+            match self.vault.release(&id).await {
+                Ok(()) => found.consents += 1,
+                Err(error) => tracing::warn!(connection = %id, %error, "a grant is still not given back"),
+            }
+        }
+        for connection in &connections {
+            let is_later = |other: &&Connection| {
+                let (mine, other_scope) = (&connection.scope, &other.scope);
+                other.status != ConnectionStatus::Disconnected
+                    && (&mine.tenant, &mine.user) == (&other_scope.tenant, &other_scope.user)
+                    && (other.created_at, &other_scope.connection) > (connection.created_at, &mine.connection)
+                    && other.created_at < before
+            };
+            let is_former = connections.iter().any(|other| is_later(&other));
+            if connection.status == ConnectionStatus::Disconnected || !is_former {
+                continue;
+            }
+            match self.host.disconnect(&connection.scope.connection).await {
+                Ok(()) => found.changes += 1,
+                Err(error) => {
+                    let id = &connection.scope.connection;
+                    tracing::warn!(connection = %id, %error, "a former mailbox is still not released");
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// What the user can tick.
     pub async fn offers(&self) -> Vec<OptionalScope> {
         self.host.offers().await
@@ -220,6 +279,17 @@ impl Connections for Connected {
             match host.retract(&id, RETRACT_WITHIN).await {
                 Ok(retracted) => tracing::info!(connection = %id, retracted, "retracted"),
                 Err(error) => tracing::warn!(connection = %id, %error, "a retract did not end"),
+            }
+        });
+    }
+
+    fn audit(&self, connection: &ConnectionId) {
+        let (host, id) = (self.accounts.host.clone(), connection.clone());
+        tokio::spawn(async move {
+            // What it found is kept with the audits of the schedule, and shown with them.
+            match host.check(&id, AuditMode::Heal, AUDIT_WITHIN).await {
+                Ok(report) => tracing::info!(connection = %id, healed = report.healed, "audited"),
+                Err(error) => tracing::warn!(connection = %id, %error, "an audit did not end"),
             }
         });
     }
@@ -315,7 +385,16 @@ impl Connections for Connected {
     }
 
     async fn finish(&self, state: &str, session: &str, callback: Callback) -> Result<Connection, Trouble> {
-        let connection = self.accounts.finish(state, session, callback).await?;
+        // A task of its own: a browser that goes away does not leave it half done.
+        let (accounts, state, session) = (self.accounts.clone(), state.to_owned(), session.to_owned());
+        let finished = tokio::spawn(async move { accounts.finish(&state, &session, callback).await });
+        let connection = finished.await.map_err(|_| {
+            Trouble::new(
+                "failed",
+                "The connection broke off.",
+                "Try to connect again; if this stays, ask whoever runs this server.",
+            )
+        })??;
         self.schedule
             .wake(&connection.scope.connection, Trigger::Reconnected);
         Ok(connection)

@@ -12,7 +12,8 @@ use crate::{
     capability::TooLarge,
     choices::{BCC_ADDRESS, Choices, knows_setting, with_setting},
     contract::{
-        AuditMode, AuditReport, Explanation, OptionalScope, Outcome, Problem, Report, Subject, Trigger,
+        AuditMode, AuditReport, Connected, Explanation, OptionalScope, Outcome, Problem, Report, Subject,
+        Trigger,
     },
     privacy::Privacy,
     release::Shadow,
@@ -134,27 +135,21 @@ impl Host {
     ) -> Result<Connection, HostError> {
         let id = scope.connection.clone();
         let known = self.parts.registry.find(&id).await?;
-        let settings = self.with_lists(&scope, &settings).await?;
-        let lease = self.lease(&id).await?;
-        let call = Call::Connect {
-            expected_address: expected_address.clone(),
-            settings: settings.clone(),
+        let connected = async {
+            let settings = self.with_lists(&scope, &settings).await?;
+            let connected = self.confirm(&scope, expected_address, settings.clone()).await?;
+            self.parts.sharing.join(&scope).await?;
+            Ok((connected, settings))
         };
-        let (pass, turn) = self.turn(scope.clone(), lease.clone(), call).await?;
-        let pass = pass.connect(expected_address, settings.clone());
-        let ended = turn.drive(pass).await;
-        self.give_back(&lease).await;
-        self.end(turn, &ended).await;
-        let connected = match ended.result? {
+        let (connected, settings) = match connected.await {
             Ok(connected) => connected,
-            Err(problem) => {
+            Err(error) => {
                 if known.is_none() {
-                    self.parts.vault.release(&id).await?;
+                    self.forget(&scope).await?;
                 }
-                return Err(HostError::Refused(problem));
+                return Err(error);
             }
         };
-        self.parts.sharing.join(&scope).await?;
         let now = self.parts.clock.now();
         let before = known.map(|known| (known.status, known.revision));
         loop {
@@ -198,6 +193,34 @@ impl Host {
                 return Ok(connection);
             }
         }
+    }
+
+    /// Lets the component look whether it is the right mailbox and the grant is enough (S02, S03). A pass that is under
+    /// way is waited for: the consent is spent.
+    async fn confirm(
+        &self,
+        scope: &Scope,
+        expected_address: Option<String>,
+        settings: String,
+    ) -> Result<Connected, HostError> {
+        let until = self.parts.clock.now().saturating_add(self.lease_length());
+        let lease = self.patiently(until, || self.lease(&scope.connection)).await?;
+        let call = Call::Connect {
+            expected_address: expected_address.clone(),
+            settings: settings.clone(),
+        };
+        let begun = self.turn(scope.clone(), lease.clone(), call).await;
+        let (pass, turn) = match begun {
+            Ok(begun) => begun,
+            Err(error) => {
+                self.give_back(&lease).await;
+                return Err(error);
+            }
+        };
+        let ended = turn.drive(pass.connect(expected_address, settings)).await;
+        self.give_back(&lease).await;
+        self.end(turn, &ended).await;
+        ended.result?.map_err(HostError::Refused)
     }
 
     /// One pass. What its end means for the connection is stored.

@@ -10,12 +10,15 @@ use super::{
     types::{Connection, Page},
 };
 use crate::{
-    accounts::Chosen,
+    accounts,
     choices::{Choices, GOOGLE_CONTACTS, Wanted},
     contract::Trigger,
     store,
     vault::{Callback, Lasting},
-    web::{Desk, Trouble, bound, expected_address, own_connection, own_connections, random_text},
+    web::{
+        Desk, Trouble, bound, daily_limit, expected_address, own_connection, own_connections, random_text,
+        sent_today,
+    },
 };
 
 /// Whom a token acts for.
@@ -68,6 +71,33 @@ pub(super) struct CameBack {
     error: Option<String>,
 }
 
+/// A user of the tenant.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct User {
+    /// Its id.
+    id: String,
+    /// What they are called.
+    name: String,
+}
+
+/// What is ticked, and what can be.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Chosen {
+    /// Brings the contacts of the Google account.
+    google_contacts: bool,
+    /// The choices that the component at work offers.
+    offered: Vec<String>,
+}
+
+/// What a mailbox has sent from here.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Sends {
+    /// Messages of the last 24 hours.
+    sent: u32,
+    /// Of so many at most; absent: as many as the provider allows.
+    limit: Option<u64>,
+}
+
 /// What is ticked.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -88,6 +118,21 @@ pub(super) async fn me(desk: Desk) -> Json<Me> {
     })
 }
 
+/// The users of the tenant, whom contacts can be assigned to.
+#[utoipa::path(get, operation_id = "listUsers", path = "/users", tag = "contacts",
+    responses((status = 200, body = Page<User>), Refused))]
+pub(super) async fn users(desk: Desk) -> Result<Json<Page<User>>, Problem> {
+    let users = desk.crm.list_users(&desk.tenant).await?.into_iter();
+    let entries = users.map(|(id, name)| User {
+        id: id.as_str().to_owned(),
+        name,
+    });
+    Ok(Json(Page {
+        entries: entries.collect(),
+        next: None,
+    }))
+}
+
 /// The user's connections, ended ones included.
 #[utoipa::path(get, operation_id = "listConnections", path = "/connections", tag = "connections",
     responses((status = 200, body = Page<Connection>), Refused))]
@@ -105,7 +150,6 @@ pub(super) async fn list(desk: Desk) -> Result<Json<Page<Connection>>, Problem> 
 /// Begins to connect a mailbox. A browser that comes back to the server's own callback is finished with
 /// `finish`.
 #[utoipa::path(post, operation_id = "beginConnection", path = "/connections", tag = "connections", request_body = MailboxToConnect,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Done once under this key")),
     responses((status = 201, body = Consent), Unchanged))]
 pub(super) async fn begin(
     desk: Desk,
@@ -169,6 +213,31 @@ pub(super) async fn disconnect(desk: Desk, At(id): At<String>) -> Result<StatusC
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// What is ticked for a connection.
+#[utoipa::path(get, operation_id = "getChoices", path = "/connections/{connection}/choices", tag = "connections",
+    params(("connection" = String, Path)), responses((status = 200, body = Chosen), Refused))]
+pub(super) async fn chosen(desk: Desk, At(id): At<String>) -> Result<Json<Chosen>, Problem> {
+    let connection = own_connection(&desk, &id).await?;
+    let offers = desk.connections.offers().await;
+    let choices = Choices::of(&offers, &connection.settings);
+    let offered = offers.into_iter().map(|offer| offer.setting.replace('-', "_"));
+    Ok(Json(Chosen {
+        google_contacts: choices.has(GOOGLE_CONTACTS),
+        offered: offered.collect(),
+    }))
+}
+
+/// How much a mailbox has sent from here, of what it may in a day.
+#[utoipa::path(get, operation_id = "getSends", path = "/connections/{connection}/sends", tag = "connections",
+    params(("connection" = String, Path)), responses((status = 200, body = Sends), Refused))]
+pub(super) async fn sends(desk: Desk, At(id): At<String>) -> Result<Json<Sends>, Problem> {
+    let connection = own_connection(&desk, &id).await?;
+    Ok(Json(Sends {
+        sent: sent_today(&desk, &connection).await?,
+        limit: daily_limit(&connection),
+    }))
+}
+
 /// Changes what is ticked. 409 when the grant does not cover it: connect again with it.
 #[utoipa::path(put, operation_id = "chooseForConnection", path = "/connections/{connection}/choices", tag = "connections",
     params(("connection" = String, Path)), request_body = Ticked, responses((status = 204), Unchanged))]
@@ -180,8 +249,8 @@ pub(super) async fn choose(
     let store::Connection { scope, .. } = own_connection(&desk, &id).await?;
     let choices = Choices::ticked(ticked.google_contacts.then_some(GOOGLE_CONTACTS));
     match desk.connections.choose(&scope.connection, &choices).await? {
-        Chosen::Done => Ok(StatusCode::NO_CONTENT),
-        Chosen::ConsentNeeded => Err(Problem::new(
+        accounts::Chosen::Done => Ok(StatusCode::NO_CONTENT),
+        accounts::Chosen::ConsentNeeded => Err(Problem::new(
             StatusCode::CONFLICT,
             Trouble::new(
                 "consent-needed",

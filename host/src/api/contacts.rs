@@ -13,7 +13,7 @@ use super::{
     BODY_LIMIT,
     extract::{Asked, At, Body, Find, Part},
     problem::{Problem, Refused, Unchanged},
-    types::{ContactEntry, Page},
+    types::{Contact, ContactEntry, Page},
 };
 use crate::{
     contract,
@@ -69,7 +69,6 @@ async fn entry(desk: &Desk, id: &str) -> Result<Json<ContactEntry>, Problem> {
 
 /// Makes a contact.
 #[utoipa::path(post, operation_id = "createContact", path = "/contacts", tag = "contacts", request_body = ContactToMake,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Done once under this key")),
     responses((status = 201, body = ContactEntry), Unchanged))]
 pub(super) async fn create(
     desk: Desk,
@@ -97,6 +96,15 @@ pub(super) async fn create(
     };
     let id = desk.crm.create_contact(&desk.tenant, contact).await?;
     Ok((StatusCode::CREATED, entry(&desk, &id).await?))
+}
+
+/// Contacts whose conversation is private, by name; the first 1,000.
+#[utoipa::path(get, operation_id = "listPrivateContacts", path = "/contacts/private", tag = "contacts",
+    responses((status = 200, body = Page<Contact>), Refused))]
+pub(super) async fn private(desk: Desk) -> Result<Json<Page<Contact>>, Problem> {
+    let contacts = desk.crm.private_contacts(&desk.tenant).await?;
+    let entries = contacts.into_iter().map(Into::into).collect();
+    Ok(Json(Page { entries, next: None }))
 }
 
 /// One contact.
@@ -152,7 +160,6 @@ pub(super) struct Imported {
 /// cannot be taken does not keep the others from it. 10,000 lines at most.
 #[utoipa::path(post, operation_id = "importContacts", path = "/contacts/import", tag = "contacts",
     request_body(content = serde_json::Value, content_type = "text/csv", description = "The file, in UTF-8"),
-    params(("Idempotency-Key" = Option<String>, Header, description = "Done once under this key")),
     responses((status = 200, body = Imported), Unchanged))]
 pub(super) async fn import(desk: Desk, request: Request) -> Result<Json<Imported>, Problem> {
     let kind = request.headers().get(CONTENT_TYPE);

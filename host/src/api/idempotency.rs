@@ -104,7 +104,10 @@ async fn noted(
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
     // What failed for a reason of ours may be tried again under the same key.
     let keep = !parts.status.is_server_error() && body.len() <= LONGEST_ANSWER;
-    let answer = keep.then(|| kept(parts.status, &parts.headers, &body));
+    let answer = keep.then(|| match parts.extensions.get::<ToldOnce>() {
+        None => kept(parts.status, &parts.headers, &body),
+        Some(ToldOnce) => done_and_told(),
+    });
     people.end_request(person, key, answer).await?;
     Ok(Response::from_parts(parts, Body::from(body)))
 }
@@ -126,6 +129,24 @@ pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         ));
     }
     Ok(Some(text.to_owned()))
+}
+
+/// An answer with a secret in it: it is not kept, so a repeated request is told that it was done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ToldOnce;
+
+fn done_and_told() -> Answer {
+    let problem = refused(
+        StatusCode::CONFLICT,
+        "request-done",
+        "This was done, and its answer held a secret that is told once.",
+        "Look for what was made; if the answer was lost, remove that and make another.",
+    );
+    Answer {
+        status: problem.status,
+        media_type: "application/problem+json".to_owned(),
+        body: serde_json::to_vec(&problem).unwrap_or_default(),
+    }
 }
 
 fn kept(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Answer {

@@ -1,17 +1,19 @@
 //! One message, and what the reader does with it (S17).
 
 use axum::{Json, http::StatusCode, response::Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    explanations::Explanation,
     extract::{At, Body},
     problem::{Problem, Refused, Unchanged},
     types::Message,
 };
 use crate::{
-    contract::{Flags, Trigger},
-    web::{Desk, part_of},
+    contract::Trigger,
+    crm,
+    web::{Desk, explained, part_of},
 };
 
 /// What changes; what is absent stays.
@@ -44,17 +46,14 @@ pub(super) async fn mark(
     Body(marks): Body<Marks>,
 ) -> Result<Json<Message>, Problem> {
     let stored = desk.crm.message(&desk.tenant, &id).await?;
-    let before = stored.message.flags;
-    let flags = Flags {
-        unread: marks.unread.unwrap_or(before.unread),
-        starred: marks.starred.unwrap_or(before.starred),
-        archived: marks.archived.unwrap_or(before.archived),
-        trashed: marks.trashed.unwrap_or(before.trashed),
+    let marks = crm::Marks {
+        unread: marks.unread,
+        starred: marks.starred,
+        archived: marks.archived,
+        trashed: marks.trashed,
     };
-    if flags != before {
-        desk.crm.set_flags(&desk.tenant, &id, flags).await?;
-        desk.connections.wake(&stored.connection, Trigger::CrmChange);
-    }
+    desk.crm.set_marks(&desk.tenant, &id, marks).await?;
+    desk.connections.wake(&stored.connection, Trigger::CrmChange);
     Ok(Json(desk.crm.message(&desk.tenant, &id).await?.into()))
 }
 
@@ -74,6 +73,38 @@ pub(super) async fn delete(desk: Desk, At(id): At<String>) -> Result<StatusCode,
 pub(super) async fn cancel(desk: Desk, At(id): At<String>) -> Result<StatusCode, Problem> {
     desk.crm.cancel_outbound(&desk.tenant, &id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lets mail go that is held back. Nothing happens to mail that is not.
+#[utoipa::path(post, operation_id = "sendNow", path = "/messages/{message}/send", tag = "messages", params(("message" = String, Path)),
+    responses((status = 202), Unchanged))]
+pub(super) async fn send_now(desk: Desk, At(id): At<String>) -> Result<StatusCode, Problem> {
+    let stored = desk.crm.message(&desk.tenant, &id).await?;
+    desk.crm.send_now(&desk.tenant, &id).await?;
+    desk.connections.wake(&stored.connection, Trigger::Outbound);
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// Why a message is here, as the ledger of the connection it came by says. Absent: it came by no mailbox, or that cannot
+/// be asked right now.
+#[utoipa::path(get, operation_id = "explainMessage", path = "/messages/{message}/why", tag = "messages", params(("message" = String, Path)),
+    responses((status = 200, body = Why), Refused))]
+pub(super) async fn why(desk: Desk, At(id): At<String>) -> Result<Json<Why>, Problem> {
+    let stored = desk.crm.message(&desk.tenant, &id).await?;
+    let found = explained(&desk, &stored).await;
+    Ok(Json(Why {
+        rule: stored.message.rule,
+        explanation: found.map(Into::into),
+    }))
+}
+
+/// Why a message is here.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Why {
+    /// The rule that linked it, such as `S10`.
+    rule: String,
+    /// What was looked at.
+    explanation: Option<Explanation>,
 }
 
 /// The bytes of an attachment.

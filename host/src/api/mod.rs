@@ -14,7 +14,8 @@ use axum::{
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        OpenApi as Document,
+        Object, OpenApi as Document, RefOr, Required, Type,
+        path::{Parameter, ParameterBuilder, ParameterIn},
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
@@ -51,7 +52,9 @@ const BODY_LIMIT: usize = 4 << 20;
     info(
         title = "Twinbox",
         description = "Conversations with contacts, kept the same as a Gmail mailbox. Times are milliseconds since the \
-                       Unix epoch, UTC; sizes are bytes. What is not a success is a problem document with a stable code."
+                       Unix epoch, UTC; sizes are bytes. What is not a success is a problem document with a stable code. \
+                       Passwords and sessions are for browsers alone: a token is made and ended by the server's \
+                       command line."
     ),
     components(schemas(Problem)),
     security(("token" = [])),
@@ -81,9 +84,32 @@ impl Modify for Token {
     }
 }
 
+/// The header that makes any other `POST` than that of mail happen once.
+fn with_idempotency_keys(mut document: Document) -> Document {
+    let header = ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(
+            "1 to 255 visible characters: done once under this key, for a day",
+        ))
+        .schema(Some(Object::with_type(Type::String)))
+        .build();
+    for item in document.paths.paths.values_mut() {
+        let Some(post) = &mut item.post else { continue };
+        let parameters = post.parameters.get_or_insert_default();
+        let is_it = |known: &RefOr<Parameter>| matches!(known, RefOr::T(known) if known.name == header.name);
+        if !parameters.iter().any(is_it) {
+            parameters.push(header.clone().into());
+        }
+    }
+    document
+}
+
 /// All of it.
 pub(crate) fn router(site: &WebState) -> Router<WebState> {
     let (routes, document) = routes().split_for_parts();
+    let document = with_idempotency_keys(document);
     let served = serde_json::to_string(&document).unwrap_or_default();
     let page = viewer::page(&document);
     routes
@@ -99,14 +125,16 @@ pub(crate) fn router(site: &WebState) -> Router<WebState> {
 
 /// The document.
 pub fn document() -> Document {
-    routes().split_for_parts().1
+    with_idempotency_keys(routes().split_for_parts().1)
 }
 
 fn routes() -> OpenApiRouter<WebState> {
     let small = OpenApiRouter::new()
         .routes(routes!(connections::me))
+        .routes(routes!(connections::users))
         .routes(routes!(contacts::list, contacts::create))
         .routes(routes!(contacts::one))
+        .routes(routes!(contacts::private))
         .routes(routes!(contacts::assign))
         .routes(routes!(contacts::import))
         .routes(routes!(conversations::list))
@@ -115,11 +143,14 @@ fn routes() -> OpenApiRouter<WebState> {
         .routes(routes!(messages::one, messages::mark, messages::delete))
         .routes(routes!(messages::part))
         .routes(routes!(messages::cancel))
+        .routes(routes!(messages::send_now))
+        .routes(routes!(messages::why))
         .routes(routes!(connections::list, connections::begin))
         .routes(routes!(connections::finish))
         .routes(routes!(connections::sync))
         .routes(routes!(connections::disconnect))
-        .routes(routes!(connections::choose))
+        .routes(routes!(connections::chosen, connections::choose))
+        .routes(routes!(connections::sends))
         .routes(routes!(explanations::explain))
         .routes(routes!(explanations::preview))
         .routes(routes!(privacy::lists, privacy::set_lists))
@@ -132,6 +163,7 @@ fn routes() -> OpenApiRouter<WebState> {
         .routes(routes!(operations::explain))
         .routes(routes!(operations::set_aside))
         .routes(routes!(operations::retry))
+        .routes(routes!(operations::audit))
         .routes(routes!(webhooks::list, webhooks::create))
         .routes(routes!(webhooks::remove))
         .routes(routes!(webhooks::ping))

@@ -14,8 +14,8 @@ use super::{
 use crate::{
     contract::{Subject, Trigger},
     crm, quota,
-    store::{self, Used},
-    web::{Desk, Failure, for_administrators, look_up, under_watch},
+    store::Used,
+    web::{Desk, administered, for_administrators, look_up, under_watch},
 };
 
 /// What the last pass used.
@@ -234,7 +234,7 @@ pub(super) struct SetAside {
 #[utoipa::path(get, operation_id = "listSetAside", path = "/operations/connections/{connection}/set-aside", tag = "operations",
     params(("connection" = String, Path)), responses((status = 200, body = SetAside), Refused))]
 pub(super) async fn set_aside(desk: Desk, At(id): At<String>) -> Result<Json<SetAside>, Problem> {
-    let connection = one(&desk, &id).await?;
+    let connection = administered(&desk, &id).await?;
     let id = &connection.scope.connection;
     let found = desk.connections.explain(id, Subject::Quarantined).await?;
     Ok(Json(SetAside {
@@ -246,16 +246,18 @@ pub(super) async fn set_aside(desk: Desk, At(id): At<String>) -> Result<Json<Set
 #[utoipa::path(post, operation_id = "retryConnection", path = "/operations/connections/{connection}/retry", tag = "operations",
     params(("connection" = String, Path)), responses((status = 202), Unchanged))]
 pub(super) async fn retry(desk: Desk, At(id): At<String>) -> Result<StatusCode, Problem> {
-    let connection = one(&desk, &id).await?;
+    let connection = administered(&desk, &id).await?;
     desk.connections
         .wake(&connection.scope.connection, Trigger::Manual);
     Ok(StatusCode::ACCEPTED)
 }
 
-/// A connection of the tenant, for an administrator.
-async fn one(desk: &Desk, id: &str) -> Result<store::Connection, Problem> {
-    for_administrators(desk)?;
-    let mut all = under_watch(desk).await?.into_iter();
-    let found = all.find(|connection| connection.scope.connection.as_str() == id);
-    found.ok_or_else(|| Failure::not_found().into())
+/// Begins an audit: the mailbox is compared with the ledger, and what is missing is brought in. What it found shows with
+/// the connection.
+#[utoipa::path(post, operation_id = "auditConnection", path = "/operations/connections/{connection}/audit", tag = "operations",
+    params(("connection" = String, Path)), responses((status = 202), Unchanged))]
+pub(super) async fn audit(desk: Desk, At(id): At<String>) -> Result<StatusCode, Problem> {
+    let connection = administered(&desk, &id).await?;
+    desk.connections.audit(&connection.scope.connection);
+    Ok(StatusCode::ACCEPTED)
 }

@@ -1,5 +1,7 @@
 //! Writing mail. Queued once under its `Idempotency-Key` (S23), which is therefore not optional here.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     extract::{FromRequest, Multipart, Request, State},
@@ -21,6 +23,9 @@ use crate::{
 
 /// The most bytes of a request, as for the form.
 pub(super) const REQUEST_LIMIT: usize = 64 << 20;
+
+/// The longest that mail is held back, seconds.
+const LONGEST_HOLD: u16 = 600;
 
 /// Whether a `POST` to this path writes mail.
 pub(super) fn is_mail(path: &str) -> bool {
@@ -56,6 +61,13 @@ pub(super) struct MailToSend {
     /// `one-to-one` goes through the mailbox, `bulk` and `workflow` by the account's provider.
     #[serde(default)]
     kind: Way,
+    /// Id of a message whose attachments go along; absent: none.
+    #[serde(default)]
+    attachments_of: Option<String>,
+    /// How long it is held back so that it can be withdrawn, seconds; 600 at most.
+    #[serde(default)]
+    #[schema(maximum = 600)]
+    hold_seconds: u16,
 }
 
 /// A form with files.
@@ -131,7 +143,15 @@ pub(super) async fn send(
         text,
         when_limited,
         kind: way,
+        attachments_of,
+        hold_seconds,
     } = mail;
+    if hold_seconds > LONGEST_HOLD {
+        return Err(Problem::invalid(
+            "Mail is not held back that long.",
+            "Give 600 seconds at most.",
+        ));
+    }
     let letter = Letter {
         key,
         contact,
@@ -151,8 +171,8 @@ pub(super) async fn send(
             Way::Bulk => OutboundKind::Bulk,
             Way::Workflow => OutboundKind::Workflow,
         },
-        hold: std::time::Duration::ZERO,
-        carries: String::new(),
+        hold: Duration::from_secs(hold_seconds.into()),
+        carries: attachments_of.unwrap_or_default(),
         files,
         size,
     };

@@ -22,7 +22,7 @@ pub(crate) struct Problem {
     /// What happened, one sentence.
     title: String,
     /// The status.
-    status: u16,
+    pub(super) status: u16,
     /// What to do, one sentence.
     detail: String,
     /// Stable, in kebab case.

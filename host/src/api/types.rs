@@ -315,6 +315,10 @@ pub(super) struct Message {
     rule: String,
     /// How it left.
     delivery: Delivery,
+    /// Which way mail goes that is written here: `one-to-one`, `bulk` or `workflow`; absent for mail of the mailbox.
+    kind: Option<&'static str>,
+    /// Until when mail that is written here is held back, so that it can be withdrawn; absent: it is not.
+    held_until: Option<u64>,
     /// Recipients that it has not reached, as far as that is known.
     undelivered: Vec<Undelivered>,
     /// Deleted at the provider or here.
@@ -368,6 +372,12 @@ impl From<StoredMessage> for Message {
             }),
             rule: message.rule,
             delivery: stored.delivery.into(),
+            kind: stored.kind.map(|kind| match kind {
+                contract::OutboundKind::OneToOne => "one-to-one",
+                contract::OutboundKind::Bulk => "bulk",
+                contract::OutboundKind::Workflow => "workflow",
+            }),
+            held_until: stored.held_until,
             undelivered: stored.undelivered.into_iter().map(Into::into).collect(),
             deleted: stored.deleted,
             released: stored.released,
@@ -472,6 +482,8 @@ pub(super) struct Connection {
     access_until: Option<u64>,
     /// What the last audit found.
     audit: Option<Audit>,
+    /// Why the last audit failed, if it did.
+    audit_problem: Option<Reason>,
 }
 
 impl Connection {
@@ -507,6 +519,7 @@ impl Connection {
                 missing: findings.missing,
                 healed,
             }),
+            audit_problem: audit.and_then(|audit| audit.problem.as_ref()).map(Into::into),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Who is told of what happens.
 
-use axum::{Json, http::StatusCode};
+use axum::{Extension, Json, http::StatusCode};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
     extract::{At, Body},
+    idempotency::ToldOnce,
     problem::{Problem, Refused, Unchanged},
 };
 use crate::{
@@ -93,7 +94,7 @@ pub(super) async fn list(desk: Desk) -> Result<Json<Webhooks>, Problem> {
 pub(super) async fn create(
     desk: Desk,
     Body(wanted): Body<WebhookToMake>,
-) -> Result<(StatusCode, Json<Made>), Problem> {
+) -> Result<(StatusCode, Extension<ToldOnce>, Json<Made>), Problem> {
     for_administrators(&desk)?;
     if wanted.url.len() > LONGEST_URL {
         return Err(Problem::invalid(
@@ -106,7 +107,7 @@ pub(super) async fn create(
         webhook: webhook.into(),
         secret: secret.expose_secret().to_owned(),
     };
-    Ok((StatusCode::CREATED, Json(made)))
+    Ok((StatusCode::CREATED, Extension(ToldOnce), Json(made)))
 }
 
 /// Ends a webhook; what waits for it goes with it.

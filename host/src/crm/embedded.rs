@@ -35,7 +35,7 @@ mod schema;
 mod traffic;
 
 pub use outbound::{NewAttachment, NewOutbound};
-pub use pages::{Conversation, Counts, Paging};
+pub use pages::{Conversation, Counts, Marks, Paging};
 pub use people::{Imported, NewContact, Outranked, Secrecy};
 pub use records::{Delivery, StoredMessage};
 pub use traffic::Hour;

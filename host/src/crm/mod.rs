@@ -15,7 +15,7 @@ use crate::{
 mod embedded;
 
 pub use embedded::{
-    Conversation, Counts, CrmEvent, Delivery, EmbeddedCrm, Hour, Imported, NewAttachment, NewContact,
+    Conversation, Counts, CrmEvent, Delivery, EmbeddedCrm, Hour, Imported, Marks, NewAttachment, NewContact,
     NewOutbound, Outranked, Paging, Secrecy, StoredMessage,
 };
 

@@ -88,8 +88,12 @@ async fn wait_for_browser(
     })?;
     let (sender, answers) = mpsc::channel(1);
     let callback = move |Query(back): Query<Back>| async move {
+        let said = match &back.error {
+            None => "Google has answered. The terminal says whether the mailbox is connected",
+            Some(_) => "Google did not give access, and nothing was connected. The terminal says more",
+        };
         let _ = sender.send(back).await;
-        Html("<p>Thank you. You can close this page and go back to the terminal.</p>")
+        Html(format!("<p>{said}; you can close this page.</p>"))
     };
     let pages = Router::new().route("/oauth/callback", get(callback));
     let task = tokio::spawn(async move { axum::serve(listener, pages.into_make_service()).await });

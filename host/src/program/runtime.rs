@@ -29,7 +29,7 @@ use crate::{
     scope::{TenantId, UserId},
     sharing::SqliteSharing,
     smtp::{BccAddresses, Spool},
-    store::SqliteStore,
+    store::{SqliteStore, ToldRegistry},
     vault::{ClientConfig, Endpoints, KeyRing, OAuthVault, Provider, SealingKey, SealingKeys},
     webhooks::Webhooks,
 };
@@ -76,6 +76,8 @@ pub(super) struct Runtime {
     pub(super) spool: Spool,
     /// Who is told of what happens.
     pub(super) webhooks: Webhooks,
+    /// The connections, and who wants to know of their changes.
+    pub(super) registry: ToldRegistry,
     presence: Option<Presence>,
     /// ms since the epoch: nothing of this process is older.
     started: u64,
@@ -121,6 +123,8 @@ impl Runtime {
             Arc::new(egress),
         )?;
         parts.plugins = plugins;
+        let registry = ToldRegistry::new(parts.registry.clone());
+        parts.registry = Arc::new(registry.clone());
         if let Some(folder) = &plan.record {
             parts.witness = Some(Arc::new(TraceFolder::open(folder)?));
         }
@@ -140,6 +144,7 @@ impl Runtime {
             people,
             spool,
             webhooks,
+            registry,
             presence,
             started,
         })

@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     Durability,
-    accounts::Connected,
+    accounts::{Accounts, Connected, CutShort},
+    contract::Mailbox,
     egress::AddressRule,
     people::Person,
     push::{Inbox, PullConfig, Puller, PushReceiver, ServiceAccount, TrustedSender},
@@ -30,6 +31,9 @@ use crate::{
     webhooks::{Receivers, WebhookSender},
 };
 
+/// How often what was cut short is looked for.
+const HOUSEKEEPING: Duration = Duration::from_hours(1);
+
 /// What takes in the spans of the server, as its configuration says; within a runtime of tokio.
 pub(super) fn traces(options: &Configured) -> Result<Option<Traces>, Failure> {
     let telemetry = Config::read(&options.config)?.telemetry;
@@ -42,10 +46,9 @@ pub(super) async fn run(options: Configured) -> Outcome {
     let auditing = config.auditing()?;
     let runtime = Runtime::start(plan(&config)?).await?;
     runtime.remove_uploads().await?;
-    let finished = runtime.host.finish_disconnects().await?;
-    if finished > 0 {
-        tracing::info!(finished, "disconnects that were cut short are finished");
-    }
+    finish_what_was_cut_short(&runtime.accounts).await?;
+    // It ends with the process.
+    tokio::spawn(housekeeping(runtime.accounts.clone()));
     let changed = runtime.host.set_settings(&config.settings()).await?;
     if changed > 0 {
         tracing::info!(changed, "connections have the configuration's new settings");
@@ -66,13 +69,47 @@ pub(super) async fn run(options: Configured) -> Outcome {
     let _audits = auditing.map(|auditing| AuditSchedule::start(runtime.host.clone(), auditing));
     let public = config.public_url()?;
     let _mail = mail(&config, &runtime).await?;
-    let push = push(&config, &runtime, schedule.clone(), &public)?;
+    let (heard, push) = match push(&config, &runtime, schedule.clone(), &public)? {
+        Some((inbox, receiver)) => (Some(inbox), receiver),
+        None => (None, None),
+    };
     println!("Twinbox serves {public}");
     if runtime.people.list().await?.is_empty() {
         println!("Nobody can sign in yet: `twinbox user add LOGIN` makes an account.");
     }
-    let told = config.webhooks.addresses();
-    pages(&runtime, schedule, push, None, (config.listen, &public), told).await
+    let site = Site {
+        listen: config.listen,
+        public,
+        schedule,
+        heard,
+        push,
+        everybody: None,
+        webhooks_reach: config.webhooks.addresses(),
+    };
+    pages(&runtime, site).await
+}
+
+async fn finish_what_was_cut_short(accounts: &Accounts) -> Result<(), Failure> {
+    let found = accounts.finish_what_was_cut_short().await?;
+    if found != CutShort::default() {
+        let CutShort {
+            disconnects,
+            consents,
+            changes,
+        } = found;
+        tracing::info!(disconnects, consents, changes, "what was cut short is finished");
+    }
+    Ok(())
+}
+
+/// Does so every hour.
+async fn housekeeping(accounts: Accounts) {
+    loop {
+        tokio::time::sleep(HOUSEKEEPING).await;
+        if let Err(failure) = finish_what_was_cut_short(&accounts).await {
+            tracing::warn!(%failure, "what was cut short is not finished");
+        }
+    }
 }
 
 /// What sends and takes mail by SMTP; it ends when this is dropped.
@@ -93,14 +130,7 @@ async fn mail(config: &Config, runtime: &Runtime) -> Result<SmtpAtWork, Failure>
         ),
         None => (Arc::new(NoProvider), NoProvider::sender(), 600),
     };
-    let bulk = Bulk {
-        queue: Arc::new(runtime.crm.clone()),
-        provider,
-        registry: parts.registry.clone(),
-        clock: parts.clock.clone(),
-        sender,
-    };
-    let bulk = BulkSender::start(bulk, per_minute);
+    let bulk = bulk_sender(runtime, provider, sender, per_minute);
     let (Some(bcc), Some(addresses)) = (&config.bcc, &parts.bcc_addresses) else {
         return Ok(SmtpAtWork {
             _bulk: bulk,
@@ -133,6 +163,28 @@ async fn mail(config: &Config, runtime: &Runtime) -> Result<SmtpAtWork, Failure>
     })
 }
 
+/// Says of bulk mail that it cannot be sent: there is no provider.
+pub(super) fn without_provider(runtime: &Runtime) -> BulkSender {
+    bulk_sender(runtime, Arc::new(NoProvider), NoProvider::sender(), 600)
+}
+
+fn bulk_sender(
+    runtime: &Runtime,
+    provider: Arc<dyn BulkProvider>,
+    sender: Mailbox,
+    per_minute: u32,
+) -> BulkSender {
+    let parts = runtime.host.parts();
+    let bulk = Bulk {
+        queue: Arc::new(runtime.crm.clone()),
+        provider,
+        registry: parts.registry.clone(),
+        clock: parts.clock.clone(),
+        sender,
+    };
+    BulkSender::start(bulk, per_minute)
+}
+
 /// What the configuration asks for.
 pub(super) fn plan(config: &Config) -> Result<Plan, Failure> {
     let redirect = config.public_url()?.join("oauth/callback");
@@ -155,29 +207,50 @@ pub(super) fn plan(config: &Config) -> Result<Plan, Failure> {
     })
 }
 
-/// Serves the pages until the process is asked to end; with `everybody`, to all who reach them. Webhooks may be at
-/// addresses that `told` allows.
-pub(super) async fn pages(
-    runtime: &Runtime,
-    schedule: Arc<dyn Schedule>,
-    push: Option<PushReceiver>,
-    everybody: Option<Person>,
-    (listen, public): (SocketAddr, &Url),
-    told: AddressRule,
-) -> Outcome {
+/// What is served, and where.
+pub(super) struct Site {
+    pub(super) listen: SocketAddr,
+    /// Where people reach it.
+    pub(super) public: Url,
+    pub(super) schedule: Arc<dyn Schedule>,
+    /// What takes notifications, for its counts.
+    pub(super) heard: Option<Inbox>,
+    /// The endpoint for notifications.
+    pub(super) push: Option<PushReceiver>,
+    /// Who everybody is that has not signed in; absent: nobody.
+    pub(super) everybody: Option<Person>,
+    /// Where webhooks may be.
+    pub(super) webhooks_reach: AddressRule,
+}
+
+/// Serves the pages until the process is asked to end.
+pub(super) async fn pages(runtime: &Runtime, site: Site) -> Outcome {
+    let Site {
+        listen,
+        public,
+        schedule,
+        heard,
+        push,
+        everybody,
+        webhooks_reach,
+    } = site;
     let listener = TcpListener::bind(listen).await.map_err(|error| {
         let advice = "Another program may listen there; choose another address.";
         Failure::new("listen", format!("cannot listen on {listen}: {error}"), advice)
     })?;
     let connections = Connected::new(runtime.accounts.clone(), schedule);
     let connections = Arc::new(connections);
-    let receivers = Receivers::new(told)
+    let receivers = Receivers::new(webhooks_reach)
         .map_err(|error| Failure::configuration(error, "The system's TLS roots may be missing."))?;
     let clock = runtime.host.parts().clock.clone();
     let _webhooks = WebhookSender::start(runtime.webhooks.clone(), receivers.clone(), clock);
     let mut state = WebState::new(runtime.crm.clone(), runtime.people.clone(), connections)
-        .at(public.clone())
-        .telling(runtime.webhooks.clone(), receivers);
+        .at(public)
+        .telling(runtime.webhooks.clone(), receivers)
+        .watching(runtime.registry.clone());
+    if let Some(heard) = heard {
+        state = state.hearing(heard);
+    }
     if let Some(everybody) = everybody {
         state = state.open_to(everybody);
     }
@@ -196,13 +269,13 @@ pub(super) async fn pages(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Lets notifications in, as the configuration says: as an endpoint of the pages, or by a task that pulls.
+/// Lets notifications in, as the configuration says: by an endpoint of the pages, or by a task that pulls.
 fn push(
     config: &Config,
     runtime: &Runtime,
     schedule: Arc<dyn Schedule>,
     public: &Url,
-) -> Result<Option<PushReceiver>, Failure> {
+) -> Result<Option<(Inbox, Option<PushReceiver>)>, Failure> {
     let Some(push) = &config.push else {
         return Ok(None);
     };
@@ -224,11 +297,12 @@ fn push(
         } => {
             let endpoints = config.origins.endpoints();
             let sender = TrustedSender::new(&endpoints, audience, service_account, parts.clock.clone());
-            let receiver = PushReceiver::new(inbox, sender.map_err(|error| wrong(&error))?);
-            Ok(Some(match subscription {
+            let receiver = PushReceiver::new(inbox.clone(), sender.map_err(|error| wrong(&error))?);
+            let receiver = match subscription {
                 Some(subscription) => receiver.of_subscription(subscription),
                 None => receiver,
-            }))
+            };
+            Ok(Some((inbox, Some(receiver))))
         }
         Delivery::Pull { subscription, key } => {
             let account = ServiceAccount::from_key_file(&key, parts.clock.clone());
@@ -236,11 +310,11 @@ fn push(
             if let Some(origin) = &config.origins.pubsub {
                 pull.origin.clone_from(origin);
             }
-            let puller = Puller::new(pull, account.map_err(|error| wrong(&error))?, inbox);
+            let puller = Puller::new(pull, account.map_err(|error| wrong(&error))?, inbox.clone());
             let puller = puller.map_err(|error| wrong(&error))?;
             // It ends with the process.
             tokio::spawn(async move { puller.run().await });
-            Ok(None)
+            Ok(Some((inbox, None)))
         }
     }
 }

@@ -90,7 +90,8 @@ struct Source {
 }
 
 struct Held {
-    generation: u64,
+    /// That of the choice; absent: none was looked at.
+    generation: Option<u64>,
     chosen: Chosen,
 }
 
@@ -109,7 +110,7 @@ impl Plugins {
         Arc::new(Self {
             source: None,
             held: Mutex::new(Held {
-                generation: 0,
+                generation: None,
                 chosen: Chosen {
                     current: plugin,
                     candidate: None,
@@ -131,9 +132,8 @@ impl Plugins {
         let release = release_of(&plugin);
         let mut choice = store.choice().await?;
         if choice.configured.as_ref() != Some(&release) {
-            store.keep(&release, bytes).await?;
             choice = store
-                .change(move |choice| {
+                .change(Some((release.clone(), bytes)), move |choice| {
                     choice.configured = Some(release.clone());
                     take_over(choice, release.clone());
                     Ok(())
@@ -148,8 +148,8 @@ impl Plugins {
                 store,
             }),
             held: Mutex::new(Held {
-                // None that the store gives: what was chosen is loaded below.
-                generation: u64::MAX,
+                // What was chosen is loaded below.
+                generation: None,
                 chosen: Chosen {
                     current: plugin,
                     candidate: None,
@@ -167,8 +167,11 @@ impl Plugins {
                 Ok(choice) => self.look(&choice).await,
                 Err(error) => Err(error.into()),
             };
-            if let Err(error) = looked {
-                tracing::error!(%error, "the chosen component cannot be had; the one before goes on");
+            match looked {
+                Ok(chosen) => return chosen,
+                Err(error) => {
+                    tracing::error!(%error, "the chosen component cannot be had; the one before goes on");
+                }
             }
         }
         self.held.lock().await.chosen.clone()
@@ -181,12 +184,12 @@ impl Plugins {
 
     /// Tries a component in the shadow of the current one from the next pass on.
     pub async fn try_out(&self, bytes: Bytes) -> Result<Release, ReleaseError> {
-        let (source, release) = self.admit(bytes).await?;
+        let (source, release) = self.admit(bytes.clone()).await?;
         let candidate = release.clone();
         source.store.forget_summary(&release).await?;
         source
             .store
-            .change(move |choice| {
+            .change(Some((release.clone(), bytes)), move |choice| {
                 if choice.current.as_ref() == Some(&candidate) {
                     return Err(ReleaseError::IsCurrent(candidate.clone()));
                 }
@@ -202,7 +205,7 @@ impl Plugins {
         let store = self.store().ok_or(ReleaseError::NoCandidate)?;
         let candidate = store.choice().await?.candidate.ok_or(ReleaseError::NoCandidate)?;
         store
-            .change(|choice| {
+            .change(None, |choice| {
                 choice.candidate = None;
                 Ok(())
             })
@@ -221,11 +224,11 @@ impl Plugins {
                 .component(&candidate.ok_or(ReleaseError::NoCandidate)?)
                 .await?
         };
-        let (source, release) = self.admit(bytes).await?;
+        let (source, release) = self.admit(bytes.clone()).await?;
         let next = release.clone();
         source
             .store
-            .change(move |choice| {
+            .change(Some((release.clone(), bytes)), move |choice| {
                 if choice.current.as_ref() == Some(&next) {
                     return Err(ReleaseError::IsCurrent(next.clone()));
                 }
@@ -240,7 +243,7 @@ impl Plugins {
     pub async fn roll_back(&self) -> Result<Release, ReleaseError> {
         let store = self.store().ok_or(ReleaseError::NoPrevious)?;
         let changed = store
-            .change(|choice| {
+            .change(None, |choice| {
                 let previous = choice.previous.take().ok_or(ReleaseError::NoPrevious)?;
                 choice.previous = choice.current.replace(previous);
                 Ok(())
@@ -249,26 +252,28 @@ impl Plugins {
         changed.current.ok_or(ReleaseError::NoPrevious)
     }
 
-    /// Takes a component in, if it may take over from the current one.
+    /// Looks at a component: which it is, if it may take over from the current one.
     async fn admit(&self, bytes: Bytes) -> Result<(&Source, Release), ReleaseError> {
         let source = self.source.as_ref().ok_or(ReleaseError::NoCandidate)?;
         if bytes.len() > LARGEST_COMPONENT {
             return Err(ReleaseError::TooLarge(bytes.len()));
         }
-        let plugin = source.trial().await?.load(bytes.clone()).await?;
+        let plugin = source.trial().await?.load(bytes).await?;
         let chosen = self.chosen().await;
         compatible(chosen.current.manifest(), plugin.manifest())?;
         let release = release_of(&plugin);
-        source.store.keep(&release, bytes).await?;
         Ok((source, release))
     }
 
-    async fn look(&self, choice: &Choice) -> Result<(), ReleaseError> {
-        let Some(source) = &self.source else { return Ok(()) };
+    /// What runs by this choice, or by a later one that somebody has looked at meanwhile.
+    async fn look(&self, choice: &Choice) -> Result<Chosen, ReleaseError> {
         // Held while it loads: other passes wait for the new version rather than begin with the old.
         let mut held = self.held.lock().await;
-        if held.generation == choice.generation {
-            return Ok(());
+        let Some(source) = &self.source else {
+            return Ok(held.chosen.clone());
+        };
+        if held.generation >= Some(choice.generation) {
+            return Ok(held.chosen.clone());
         }
         let current = match &choice.current {
             Some(release) if release.digest != held.chosen.current.digest() => {
@@ -290,10 +295,10 @@ impl Plugins {
             tracing::info!(release = %release_of(&current), "another version takes over");
         }
         *held = Held {
-            generation: choice.generation,
+            generation: Some(choice.generation),
             chosen: Chosen { current, candidate },
         };
-        Ok(())
+        Ok(held.chosen.clone())
     }
 }
 

@@ -40,15 +40,23 @@ impl ReleaseStore {
         self.database.call(|sql| read_choice(sql)).await
     }
 
-    /// Changes the choice; components that nothing names any more are removed.
+    /// Changes the choice and keeps the component that it then names; those that nothing names any more are removed.
     pub(super) async fn change(
         &self,
+        component: Option<(Release, Bytes)>,
         change: impl FnOnce(&mut Choice) -> Result<(), ReleaseError> + Send + 'static,
     ) -> Result<Choice, ReleaseError> {
         self.database
             .write(move |sql| {
                 let mut choice = read_choice(sql)?;
                 change(&mut choice)?;
+                if let Some((release, bytes)) = component {
+                    sql.execute(
+                        "INSERT INTO release_component (digest, bytes) VALUES (?1, ?2)
+                         ON CONFLICT (digest) DO NOTHING",
+                        (release.digest, &bytes[..]),
+                    )?;
+                }
                 choice.generation += 1;
                 let record = serde_json::to_string(&choice).map_err(unreadable)?;
                 sql.execute(
@@ -58,21 +66,6 @@ impl ReleaseStore {
                 )?;
                 forget_unnamed(sql, &choice)?;
                 Ok(choice)
-            })
-            .await
-    }
-
-    /// Keeps a component.
-    pub(super) async fn keep(&self, release: &Release, bytes: Bytes) -> Result<(), StoreError> {
-        let digest = release.digest.clone();
-        self.database
-            .write(move |sql| {
-                sql.execute(
-                    "INSERT INTO release_component (digest, bytes) VALUES (?1, ?2)
-                     ON CONFLICT (digest) DO NOTHING",
-                    (digest, &bytes[..]),
-                )?;
-                Ok(())
             })
             .await
     }

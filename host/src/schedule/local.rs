@@ -133,8 +133,12 @@ impl Loop {
             Passed::Done(connection) => {
                 self.running.remove(&connection);
             }
-            Passed::NotRun(connection) => {
+            Passed::NotRun(connection, trigger) => {
                 self.running.remove(&connection);
+                if let Some(trigger) = trigger {
+                    // What came meanwhile asks for no less.
+                    self.pending.entry(connection.clone()).or_insert(trigger);
+                }
                 self.resting.insert(connection, Instant::now() + LOOK_AGAIN);
             }
         }
@@ -177,12 +181,13 @@ fn may_run(connection: &Connection) -> bool {
 enum Passed {
     /// Its connection's row says when the next is due.
     Done(ConnectionId),
-    /// It was not run: the row says what it said before.
-    NotRun(ConnectionId),
+    /// It was not run: the row says what it said before. With what is still to be asked for, where the connection was in
+    /// use.
+    NotRun(ConnectionId, Option<Trigger>),
 }
 
 async fn pass(host: Host, id: ConnectionId, trigger: Trigger) -> Passed {
-    match host.run(&id, trigger).await {
+    match host.run(&id, trigger.clone()).await {
         Ok(ran) => {
             tracing::info!(
                 connection = %id,
@@ -192,11 +197,16 @@ async fn pass(host: Host, id: ConnectionId, trigger: Trigger) -> Passed {
                 problem = ?ran.report.problem,
                 "pass"
             );
-            return Passed::Done(id);
+            Passed::Done(id)
         }
-        // Another host has it: its turn, not a failure.
-        Err(HostError::Busy) => {}
-        Err(error) => tracing::warn!(connection = %id, %error, "pass failed"),
+        // An audit or another host has it: its turn, not a failure. Only the row says when a scheduled pass is due.
+        Err(HostError::Busy) => {
+            let asked = (trigger != Trigger::Schedule).then_some(trigger);
+            Passed::NotRun(id, asked)
+        }
+        Err(error) => {
+            tracing::warn!(connection = %id, %error, "pass failed");
+            Passed::NotRun(id, None)
+        }
     }
-    Passed::NotRun(id)
 }

@@ -76,7 +76,7 @@ async fn run(host: Host, spool: Spool) {
             }
         }
         let digest = host.parts().plugins.chosen().await.current.digest().to_owned();
-        match spool.due(now, &digest, LOOKED_AT).await {
+        match spool.due_of_each(now, &digest, LOOKED_AT).await {
             Ok(due) => {
                 for mail in due {
                     if busy.len() < AT_ONCE && busy.insert(mail.connection.clone()) {

@@ -137,6 +137,30 @@ impl Spool {
             .await
     }
 
+    /// Of each connection the mail that is due first, so that many for one are in nobody's way; those that wait longest
+    /// before the others.
+    pub(super) async fn due_of_each(
+        &self,
+        now: u64,
+        digest: &str,
+        limit: u32,
+    ) -> Result<Vec<Spooled>, StoreError> {
+        let digest = digest.to_owned();
+        self.database
+            .call(move |sql| {
+                let query = format!(
+                    "{SPOOLED} WHERE d.id IN (
+                         SELECT min(id) FROM smtp_delivery
+                         WHERE due_at <= ?1 AND (kept_by IS NULL OR kept_by <> ?2) GROUP BY connection)
+                     ORDER BY d.due_at, d.id LIMIT ?3"
+                );
+                let mut statement = sql.prepare_cached(&query)?;
+                let rows = statement.query_map((now, digest, limit), spooled)?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
     /// The bytes of a mail.
     pub async fn read(&self, mail: &Spooled) -> Result<Body, StoreError> {
         let (id, size) = (mail.mail, mail.size);

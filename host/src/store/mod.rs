@@ -11,9 +11,11 @@ use crate::scope::{ConnectionId, Scope};
 
 mod announced;
 mod sqlite;
+mod told;
 
 pub use announced::{Announced, Found, News};
 pub use sqlite::SqliteStore;
+pub use told::ToldRegistry;
 
 /// A stored value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -106,6 +106,20 @@ impl OAuthVault {
             .await
     }
 
+    /// The connections whose grants are from before then, ms since the epoch, in whatever state these are.
+    pub async fn granted_before(&self, then: u64) -> Result<Vec<ConnectionId>, VaultError> {
+        self.database()
+            .call(move |sql| {
+                let mut statement = sql.prepare_cached(
+                    "SELECT connection FROM vault_grant WHERE granted_at < ?1 ORDER BY connection",
+                )?;
+                let ids = statement.query_map([then], |row| row.get::<_, String>(0))?;
+                let ids = ids.map(|id| id.map(ConnectionId::new));
+                Ok(ids.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
     pub(super) fn database(&self) -> &Database {
         &self.inner.database
     }

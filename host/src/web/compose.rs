@@ -46,6 +46,20 @@ pub(super) struct Draft {
     pub(super) text: String,
     pub(super) wait: bool,
     pub(super) kind: OutboundKind,
+    /// Where the form is: what browsers keep a draft under.
+    pub(super) place: String,
+    /// Where what is in it comes from.
+    pub(super) filled: Filled,
+}
+
+/// Where what is in a form comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Filled {
+    /// From the conversation: a draft that the browser has is newer.
+    #[default]
+    Proposed,
+    /// From what somebody wrote or asked for.
+    Written,
 }
 
 impl Default for Draft {
@@ -62,6 +76,8 @@ impl Default for Draft {
             text: String::new(),
             wait: false,
             kind: OutboundKind::OneToOne,
+            place: "new:".to_owned(),
+            filled: Filled::Proposed,
         }
     }
 }
@@ -73,6 +89,7 @@ impl Draft {
         let mut draft = Self {
             contact: contact.id.clone(),
             to,
+            place: format!("answer:{}", contact.id),
             ..Self::default()
         };
         if let Some(last) = answerable(messages) {
@@ -111,6 +128,7 @@ impl Draft {
             to: list_text(&to),
             cc: list_text(&cc),
             subject: prefixed("Re:", &message.subject),
+            place: format!("answer:{}:{}", message.contact_id, stored.id),
             ..Self::default()
         }
     }
@@ -137,28 +155,36 @@ impl Draft {
             carries: !stored.stored_parts.is_empty(),
             subject: prefixed("Fwd:", &message.subject),
             text,
+            place: format!("forward:{}", stored.id),
             ..Self::default()
         }
     }
 
-    /// A message that was not sent, once more.
+    /// A message that was not sent, once more, the way it was to go.
     pub(super) fn again(contact: &Contact, unsent: &StoredMessage, messages: &[StoredMessage]) -> Self {
         let message = &unsent.message;
+        let files = if unsent.stored_parts.is_empty() {
+            ""
+        } else {
+            &unsent.id
+        };
         let reply = answerable(messages)
             .filter(|last| last.message.thread == message.thread)
             .map(|last| last.id.clone());
         Self {
             contact: contact.id.clone(),
             reply: reply.unwrap_or_default(),
-            forwards: String::new(),
-            carries: false,
+            forwards: files.to_owned(),
+            carries: !files.is_empty(),
             to: list_text(&message.to),
             cc: list_text(&message.cc),
             bcc: list_text(&message.bcc),
             subject: message.subject.clone(),
             text: message.content.text.clone(),
             wait: false,
-            kind: OutboundKind::OneToOne,
+            kind: unsent.kind.unwrap_or(OutboundKind::OneToOne),
+            place: format!("again:{}", unsent.id),
+            filled: Filled::Written,
         }
     }
 
@@ -181,7 +207,10 @@ pub(super) async fn page(
         (_, Some(id)) => Draft::forward(&present(&desk, id).await?),
         (Some(id), None) => {
             let contact = desk.crm.contact(&desk.tenant, id).await?;
-            Draft::reply(&contact, &[])
+            Draft {
+                place: format!("new:{}", contact.id),
+                ..Draft::reply(&contact, &[])
+            }
         }
         (None, None) => Draft::default(),
     };
@@ -204,7 +233,10 @@ pub(super) async fn written(
     draft: &Draft,
     trouble: Option<&Trouble>,
 ) -> Result<Markup, Failure> {
-    let contacts = desk.crm.list_contacts(&desk.tenant, Paging::default()).await?;
+    let mut contacts = desk.crm.list_contacts(&desk.tenant, Paging::default()).await?;
+    if !draft.contact.is_empty() && contacts.iter().all(|contact| contact.id != draft.contact) {
+        contacts.push(desk.crm.contact(&desk.tenant, &draft.contact).await?);
+    }
     let form = match mailbox(desk).await? {
         None => no_mailbox(),
         Some(_) if contacts.is_empty() => html! {
@@ -263,8 +295,9 @@ pub(super) fn no_mailbox() -> Markup {
 /// The form. Without a contact in the draft it has to be chosen from `contacts`.
 pub(super) fn form(draft: &Draft, mailbox: &Connection, contacts: &[Contact], visitor: &Visitor) -> Markup {
     html! {
-        form.write method="post" action="/send" enctype="multipart/form-data" {
+        form.write method="post" action="/send" enctype="multipart/form-data" data-filled[draft.filled == Filled::Written] {
             (visitor.field())
+            input type="hidden" name="place" autocomplete="off" value=(draft.place);
             input type="hidden" name="key" autocomplete="off" value=(random_text());
             input type="hidden" name="reply" value=(draft.reply);
             @if mailbox.status != ConnectionStatus::Active {
@@ -341,8 +374,8 @@ fn contact_field(draft: &Draft, contacts: &[Contact]) -> Markup {
     html! {
         label {
             "Contact"
-            select name="contact" required {
-                option value="" { "Choose…" }
+            select name="contact" {
+                option value="" { "The first recipient who is one" }
                 @for contact in contacts {
                     option value=(contact.id) selected[contact.id == draft.contact] {
                         (name_of(contact)) " · " (address(contact))
@@ -350,7 +383,7 @@ fn contact_field(draft: &Draft, contacts: &[Contact]) -> Markup {
                 }
             }
         }
-        p.muted { "Without an address below, the contact's first one is used." }
+        p.muted { "Without an address below, the first one of the contact is used." }
     }
 }
 

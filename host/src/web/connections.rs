@@ -73,6 +73,9 @@ pub trait Connections: Send + Sync {
     /// Begins to take out what the rules no longer allow (T06); it goes on by itself.
     fn retract(&self, connection: &ConnectionId);
 
+    /// Begins an audit that brings in what is missing (T03); it goes on by itself. Nothing, unless this is implemented.
+    fn audit(&self, _connection: &ConnectionId) {}
+
     /// Name and version of the component at work; not known unless this is implemented.
     async fn component(&self) -> String {
         "unknown".to_owned()

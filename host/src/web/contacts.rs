@@ -66,6 +66,15 @@ pub(super) async fn list(
                 (visitor.field())
                 label { "Name" input type="text" name="name"; }
                 label { "Addresses, separated by commas" input type="text" name="addresses" required; }
+                @if users.len() > 1 {
+                    label {
+                        "Assigned to"
+                        select name="user" {
+                            option value="" { "Everybody" }
+                            @for (user, name) in &users { option value=(user.as_str()) { (name) } }
+                        }
+                    }
+                }
                 p { button.primary { "Add" } }
             }
             (import::form(&visitor))
@@ -154,6 +163,9 @@ pub(super) async fn create(desk: Desk, form: CheckedForm) -> Result<Redirect, Fa
     let contact = NewContact {
         name,
         addresses: list.into_iter().map(|mailbox| mailbox.address).collect(),
+        assigned_user: Some(form.text("user"))
+            .filter(|user| !user.is_empty())
+            .map(UserId::new),
         ..NewContact::default()
     };
     let id = desk.crm.create_contact(&desk.tenant, contact).await?;

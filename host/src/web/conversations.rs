@@ -19,7 +19,7 @@ use super::{
     message,
 };
 use crate::{
-    contract::{Contact, Flags, Trigger},
+    contract::{Contact, Trigger},
     crm::{Conversation, Paging, Secrecy, StoredMessage},
 };
 
@@ -64,7 +64,7 @@ pub(super) async fn one(
     let draft = asked_for(&desk, &query, own).await?;
     let draft = match draft {
         Asked::Again(unsent) => Draft::again(&contact, &unsent, &messages),
-        Asked::Answer(draft) if draft.contact == id => draft,
+        Asked::Answer(draft) if draft.contact == id => *draft,
         Asked::Answer(_) => return Err(Failure::not_found()),
         Asked::Nothing => Draft::reply(&contact, &messages),
     };
@@ -101,7 +101,7 @@ pub(super) async fn one(
 /// What the form is to be filled in with.
 enum Asked {
     Again(Box<StoredMessage>),
-    Answer(Draft),
+    Answer(Box<Draft>),
     Nothing,
 }
 
@@ -113,7 +113,7 @@ async fn asked_for(desk: &Desk, query: &HashMap<String, String>, own: &str) -> R
     for (name, whom) in [("answer", Whom::Sender), ("answer-all", Whom::Everybody)] {
         if let Some(id) = query.get(name) {
             let stored = compose::present(desk, id).await?;
-            return Ok(Asked::Answer(Draft::answer(&stored, whom, own)));
+            return Ok(Asked::Answer(Box::new(Draft::answer(&stored, whom, own))));
         }
     }
     Ok(Asked::Nothing)
@@ -134,7 +134,7 @@ pub(super) async fn set_secrecy(
     Ok(Redirect::to(&format!("/conversations/{}", segment(&id))))
 }
 
-/// `POST /conversations/{contact}/read`: marks all messages of the last page read (S17).
+/// `POST /conversations/{contact}/read`: marks all messages read (S17).
 pub(super) async fn mark_read(
     desk: Desk,
     Path(id): Path<String>,
@@ -144,23 +144,10 @@ pub(super) async fn mark_read(
     Ok(Redirect::to(&format!("/conversations/{}", segment(&id))))
 }
 
-/// Marks a contact's newest messages read, as many as one page has at most.
+/// Marks a contact's messages read.
 pub(crate) async fn mark_all_read(desk: &Desk, id: &str) -> Result<(), Failure> {
-    let messages = desk.crm.conversation(&desk.tenant, id, Paging::default()).await?;
-    let mut woken = Vec::new();
-    for stored in messages {
-        if !stored.message.flags.unread || stored.deleted {
-            continue;
-        }
-        let flags = Flags {
-            unread: false,
-            ..stored.message.flags
-        };
-        desk.crm.set_flags(&desk.tenant, &stored.id, flags).await?;
-        if !woken.contains(&stored.connection) {
-            desk.connections.wake(&stored.connection, Trigger::CrmChange);
-            woken.push(stored.connection);
-        }
+    for connection in desk.crm.mark_all_read(&desk.tenant, id).await? {
+        desk.connections.wake(&connection, Trigger::CrmChange);
     }
     Ok(())
 }

@@ -82,9 +82,23 @@ pub(super) fn page_for(role: Role, title: &str, section: Section, main: &Markup)
 /// parts are laid over those that are there; whatever happens meanwhile is one more fetch. Forms in it that are boosted do
 /// the same with what they are answered.
 pub(super) fn live(class: &str, ids: &[&str], content: &Markup) -> Markup {
+    live_on("sse:changed, htmx:sseOpen", class, ids, content)
+}
+
+/// The same for pages about connections. Each pass of each is a change: so many fetches are enough.
+pub(super) fn live_connections(class: &str, ids: &[&str], content: &Markup) -> Markup {
+    live_on(
+        "sse:connection throttle:2s, sse:changed throttle:2s, htmx:sseOpen",
+        class,
+        ids,
+        content,
+    )
+}
+
+fn live_on(events: &str, class: &str, ids: &[&str], content: &Markup) -> Markup {
     let parts: Vec<String> = ids.iter().map(|id| format!("#{id}:morph")).collect();
     html! {
-        main class=(class) hx-ext="sse,morph" sse-connect="/events" hx-get="" hx-trigger="sse:changed, htmx:sseOpen"
+        main class=(class) hx-ext="sse,morph" sse-connect="/events" hx-get="" hx-trigger=(events)
             hx-sync="this:queue last" hx-swap="none" hx-select-oob=(parts.join(","))
             hx-disinherit="hx-get hx-trigger hx-sync" {
             (content)

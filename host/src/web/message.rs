@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     contract::{Authentication, Direction, Flags, Mailbox, Message, Trigger, Undelivered, UndeliveredKind},
-    crm::{Delivery, StoredMessage},
+    crm::{Delivery, Marks, StoredMessage},
     problem::size_text,
 };
 
@@ -41,9 +41,9 @@ pub(super) fn article(stored: &StoredMessage, now: u64, visitor: &Visitor) -> Ma
 /// `POST /messages/{id}/mark`: sets one mark (S17).
 pub(super) async fn mark(desk: Desk, Path(id): Path<String>, form: CheckedForm) -> Result<Redirect, Failure> {
     let stored = desk.crm.message(&desk.tenant, &id).await?;
-    let flags = marked(stored.message.flags, form.text("as"))
-        .ok_or_else(|| Failure::bad_form(axum::http::StatusCode::BAD_REQUEST))?;
-    desk.crm.set_flags(&desk.tenant, &id, flags).await?;
+    let marks =
+        marked(form.text("as")).ok_or_else(|| Failure::bad_form(axum::http::StatusCode::BAD_REQUEST))?;
+    desk.crm.set_marks(&desk.tenant, &id, marks).await?;
     desk.connections.wake(&stored.connection, Trigger::CrmChange);
     Ok(back_to(&stored))
 }
@@ -102,42 +102,21 @@ fn back_to(stored: &StoredMessage) -> Redirect {
     Redirect::to(&place_of(&stored.message.contact_id, &stored.id))
 }
 
-fn marked(flags: Flags, mark: &str) -> Option<Flags> {
-    Some(match mark {
-        "read" => Flags {
-            unread: false,
-            ..flags
-        },
-        "unread" => Flags {
-            unread: true,
-            ..flags
-        },
-        "starred" => Flags {
-            starred: true,
-            ..flags
-        },
-        "not-starred" => Flags {
-            starred: false,
-            ..flags
-        },
-        "archived" => Flags {
-            archived: true,
-            ..flags
-        },
-        "not-archived" => Flags {
-            archived: false,
-            ..flags
-        },
-        "trashed" => Flags {
-            trashed: true,
-            ..flags
-        },
-        "not-trashed" => Flags {
-            trashed: false,
-            ..flags
-        },
+fn marked(mark: &str) -> Option<Marks> {
+    let mut marks = Marks::default();
+    let (which, is_so) = match mark {
+        "read" => (&mut marks.unread, false),
+        "unread" => (&mut marks.unread, true),
+        "starred" => (&mut marks.starred, true),
+        "not-starred" => (&mut marks.starred, false),
+        "archived" => (&mut marks.archived, true),
+        "not-archived" => (&mut marks.archived, false),
+        "trashed" => (&mut marks.trashed, true),
+        "not-trashed" => (&mut marks.trashed, false),
         _ => return None,
-    })
+    };
+    *which = Some(is_so);
+    Some(marks)
 }
 
 fn whole(stored: &StoredMessage, now: u64, visitor: &Visitor) -> Markup {

@@ -12,6 +12,7 @@ use axum::{
 use super::{Desk, failure::Failure};
 use crate::{
     audit::AuditStanding,
+    push::PushCounts,
     scope::ConnectionId,
     store::{Connection, ConnectionStatus},
 };
@@ -20,7 +21,10 @@ use crate::{
 pub(super) async fn page(desk: Desk) -> Result<Response, Failure> {
     let connections = desk.connections.list(&desk.tenant).await?;
     let audits = desk.connections.audits(&desk.tenant).await?;
-    let text = text(&connections, &audits, desk.connections.now());
+    let mut text = text(&connections, &audits, desk.connections.now());
+    if let Some(heard) = &desk.site.heard {
+        of_notifications(&heard.counts(), &mut text);
+    }
     Ok((
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
         text,
@@ -156,6 +160,25 @@ fn text(connections: &[Connection], audits: &HashMap<ConnectionId, AuditStanding
         }
     }
     out
+}
+
+/// Notifications that no connection of anybody got. Those that did are the tenants' own affair: their connections say
+/// when the last one came.
+fn of_notifications(counts: &PushCounts, out: &mut String) {
+    let name = "twinbox_push_unused_total";
+    let _ = writeln!(
+        out,
+        "# HELP {name} Push notifications that asked for no pass, by reason.\n# TYPE {name} counter"
+    );
+    let known = [
+        ("unknown-mailbox", counts.unknown_mailbox),
+        ("unreadable", counts.unreadable),
+        ("unavailable", counts.unavailable),
+    ];
+    let refused = counts.refused.iter().map(|(reason, count)| (*reason, *count));
+    for (reason, count) in known.into_iter().chain(refused) {
+        let _ = writeln!(out, "{name}{{reason=\"{}\"}} {count}", escaped(reason));
+    }
 }
 
 fn escaped(label: &str) -> String {

@@ -32,6 +32,8 @@ use url::Url;
 use crate::{
     crm::EmbeddedCrm,
     people::{People, Person},
+    push::Inbox,
+    store::ToldRegistry,
 };
 
 mod addresses;
@@ -74,11 +76,13 @@ pub(crate) use failure::Failure;
 pub(crate) use guard::random_text;
 pub(crate) use import::take as import_contacts;
 pub(crate) use oauth::{bound, expected_address};
-pub(crate) use operations::{for_administrators, look_up, look_up_in, under_watch};
+pub(crate) use operations::{administered, for_administrators, look_up, look_up_in, under_watch};
 pub(crate) use outbox::{Letter, NotQueued, queue, writers_key};
 pub(crate) use parts::{part_of, safe_html};
-pub(crate) use settings::own as own_connection;
+pub(crate) use settings::{daily_limit, own as own_connection, sent_today};
 pub(crate) use upload::Upload;
+
+pub(crate) use why::explained;
 
 pub use connections::{Connections, Trouble};
 pub use push::{PUSH_PATH, push_router};
@@ -107,6 +111,8 @@ pub struct WebState {
     /// How long mail that is sent from the pages is held back, so that it can be undone.
     pub undo: Duration,
     telling: Option<webhooks::Telling>,
+    registry: Option<ToldRegistry>,
+    heard: Option<Inbox>,
     keys: Arc<guard::Keys>,
     live: Arc<Semaphore>,
 }
@@ -122,6 +128,8 @@ impl WebState {
             public: None,
             undo: UNDO,
             telling: None,
+            registry: None,
+            heard: None,
             keys: Arc::new(guard::Keys::random()),
             live: Arc::new(Semaphore::new(LIVE_PAGES)),
         }
@@ -132,6 +140,20 @@ impl WebState {
     #[must_use]
     pub fn open_to(mut self, everybody: Person) -> Self {
         self.everybody = Some(everybody);
+        self
+    }
+
+    /// The same pages, with those of connections live.
+    #[must_use]
+    pub fn watching(mut self, registry: ToldRegistry) -> Self {
+        self.registry = Some(registry);
+        self
+    }
+
+    /// The same pages, with metrics of what this takes.
+    #[must_use]
+    pub fn hearing(mut self, heard: Inbox) -> Self {
+        self.heard = Some(heard);
         self
     }
 
@@ -192,6 +214,7 @@ pub fn router(state: WebState) -> Router {
         .route("/oauth/callback", get(oauth::callback))
         .route("/operations", get(operations::page))
         .route("/operations/retry", post(operations::retry))
+        .route("/operations/audit", post(operations::audit))
         .route("/operations/webhooks", post(webhooks::add))
         .route("/operations/webhooks/ping", post(webhooks::ping))
         .route("/operations/webhooks/remove", post(webhooks::remove))

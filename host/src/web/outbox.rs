@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use sha2::{Digest, Sha256};
 
 use super::{
     Desk, addresses,
@@ -14,7 +15,9 @@ use super::{
 };
 use crate::{
     body::Body,
-    contract::{Attachment, Disposition, Mailbox, OutboundKind, Problem, SizeExcess, Trigger, WhenLimited},
+    contract::{
+        Attachment, Contact, Disposition, Mailbox, OutboundKind, Problem, SizeExcess, Trigger, WhenLimited,
+    },
     crm::{CrmError, NewAttachment, NewOutbound, StoredMessage},
     scope::ConnectionId,
     store::Connection,
@@ -86,6 +89,37 @@ impl From<CrmError> for NotQueued {
     }
 }
 
+impl Letter {
+    /// What it says, to tell it from another that comes under its key.
+    fn digest(&self) -> [u8; 32] {
+        let files: Vec<_> = self.files.iter().map(Spooled::outline).collect();
+        let kind = match self.kind {
+            OutboundKind::OneToOne => "one-to-one",
+            OutboundKind::Bulk => "bulk",
+            OutboundKind::Workflow => "workflow",
+        };
+        let said = serde_json::json!([
+            self.contact,
+            self.reply,
+            self.to,
+            self.cc,
+            self.bcc,
+            self.subject,
+            self.text,
+            kind,
+            self.carries,
+            files
+        ]);
+        Sha256::digest(said.to_string()).into()
+    }
+}
+
+/// Whose conversation a letter is in, and whom it goes to.
+struct Addressed {
+    contact: Contact,
+    recipients: Recipients,
+}
+
 struct Recipients {
     to: Vec<Mailbox>,
     cc: Vec<Mailbox>,
@@ -102,19 +136,10 @@ pub(crate) async fn queue(desk: &Desk, letter: Letter) -> Result<StoredMessage, 
         let limit = FILES_LIMIT;
         return Err((&Problem::TooLarge(SizeExcess { size, limit })).into());
     }
-    let recipients = recipients(desk, &letter).await?;
-    let (thread, in_reply_to) = answered(desk, &letter, &mailbox).await?;
-    let outlines = carried
-        .iter()
-        .map(|(attachment, _)| (file_name(attachment), attachment.size));
-    let outlines: Vec<_> = letter
-        .files
-        .iter()
-        .map(Spooled::outline)
-        .chain(outlines)
-        .collect();
+    let digest = letter.digest();
+    let Addressed { contact, recipients } = addressed(desk, &letter).await?;
+    let (thread, in_reply_to) = answered(desk, &letter, &contact, &mailbox).await?;
     let connection = mailbox.scope.connection;
-    let (subject, text) = (letter.subject, letter.text);
     let carried = carried
         .into_iter()
         .map(|(attachment, body)| (again(&attachment), body));
@@ -129,25 +154,29 @@ pub(crate) async fn queue(desk: &Desk, letter: Letter) -> Result<StoredMessage, 
             tenant: desk.tenant.clone(),
             user: desk.user.clone(),
             connection: connection.clone(),
-            contact: letter.contact,
+            contact: contact.id,
             thread,
             in_reply_to,
             sender: None,
-            to: recipients.to.clone(),
-            cc: recipients.cc.clone(),
-            bcc: recipients.bcc.clone(),
-            subject: subject.clone(),
-            text: text.clone(),
+            to: recipients.to,
+            cc: recipients.cc,
+            bcc: recipients.bcc,
+            subject: letter.subject,
+            text: letter.text,
             html: None,
             attachments: files.collect(),
             when_limited: letter.when_limited,
             kind: letter.kind,
             hold: letter.hold,
             idempotency_key: Some(letter.key),
+            request_digest: Some(digest),
         })
         .await?;
     let stored = desk.crm.message(&desk.tenant, &id).await?;
-    if !says(&stored, (&subject, &text), &recipients, &outlines) {
+    // One that was sent was changed and sent again: that must not look as if it were sent (S23). What was queued before
+    // there were digests has none.
+    let queued = desk.crm.request_digest(&desk.tenant, &id).await?;
+    if queued.is_some_and(|queued| queued != digest) {
         return Err(NotQueued::Letter(
             StatusCode::CONFLICT,
             Trouble::new(
@@ -208,26 +237,18 @@ pub(crate) fn writers_key(desk: &Desk, way: &str, key: &str) -> Option<String> {
     fits.then(|| format!("{way}/{}/{key}", desk.user))
 }
 
-async fn recipients(desk: &Desk, letter: &Letter) -> Result<Recipients, NotQueued> {
+async fn addressed(desk: &Desk, letter: &Letter) -> Result<Addressed, NotQueued> {
     let parse = |list: &str| {
         addresses::parse(list).map_err(|wrong| NotQueued::from(&Problem::RecipientInvalid(wrong)))
     };
-    if letter.contact.is_empty() {
-        return Err(NotQueued::Letter(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            Trouble::new(
-                "recipient-invalid",
-                "No contact was chosen.",
-                "Choose whose conversation the message belongs to.",
-            ),
-        ));
-    }
-    let contact = desk.crm.contact(&desk.tenant, &letter.contact).await;
-    let contact = contact.map_err(Failure::from)?;
     let mut recipients = Recipients {
         to: parse(&letter.to)?,
         cc: parse(&letter.cc)?,
         bcc: parse(&letter.bcc)?,
+    };
+    let contact = match letter.contact.as_str() {
+        "" => contact_among(desk, &recipients).await?,
+        id => desk.crm.contact(&desk.tenant, id).await.map_err(Failure::from)?,
     };
     if recipients.to.is_empty() && recipients.cc.is_empty() && recipients.bcc.is_empty() {
         let Some(address) = contact.addresses.first() else {
@@ -235,7 +256,25 @@ async fn recipients(desk: &Desk, letter: &Letter) -> Result<Recipients, NotQueue
         };
         recipients.to = parse(address)?;
     }
-    Ok(recipients)
+    Ok(Addressed { contact, recipients })
+}
+
+/// The contact of a letter that names none: the first of its recipients who is one (S15).
+async fn contact_among(desk: &Desk, recipients: &Recipients) -> Result<Contact, NotQueued> {
+    for mailbox in recipients.to.iter().chain(&recipients.cc).chain(&recipients.bcc) {
+        match desk.crm.contact_with(&desk.tenant, &mailbox.address).await {
+            Err(CrmError::NotFound) => {}
+            contact => return Ok(contact?),
+        }
+    }
+    Err(NotQueued::Letter(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        Trouble::new(
+            "recipient-invalid",
+            "No contact was chosen, and no recipient is one.",
+            "Choose whose conversation the message belongs to, or add the recipient to the contacts.",
+        ),
+    ))
 }
 
 /// Thread and key of the message it answers. A thread is one mailbox's own: an answer that goes
@@ -243,6 +282,7 @@ async fn recipients(desk: &Desk, letter: &Letter) -> Result<Recipients, NotQueue
 async fn answered(
     desk: &Desk,
     letter: &Letter,
+    contact: &Contact,
     mailbox: &Connection,
 ) -> Result<(Option<String>, Option<String>), NotQueued> {
     if letter.reply.is_empty() {
@@ -250,7 +290,7 @@ async fn answered(
     }
     let stored = desk.crm.message(&desk.tenant, &letter.reply).await?;
     let message = stored.message;
-    if message.contact_id != letter.contact {
+    if message.contact_id != contact.id {
         return Err(Failure::not_found().into());
     }
     if stored.connection != mailbox.scope.connection {
@@ -258,25 +298,4 @@ async fn answered(
     }
     let given = |text: String| (!text.is_empty()).then_some(text);
     Ok((given(message.thread), given(message.key)))
-}
-
-/// Whether the mail that is stored under the letter's key is this letter. It is not when one that was
-/// sent was changed and sent again: that must not look as if it were sent (S23).
-fn says(
-    stored: &StoredMessage,
-    (subject, text): (&str, &str),
-    recipients: &Recipients,
-    files: &[(String, u64)],
-) -> bool {
-    let message = &stored.message;
-    let attached = message
-        .attachments
-        .iter()
-        .map(|attachment| (attachment.name.as_str(), attachment.size));
-    message.subject == subject
-        && message.content.text == text
-        && message.to == recipients.to
-        && message.cc == recipients.cc
-        && message.bcc == recipients.bcc
-        && attached.eq(files.iter().map(|(name, size)| (name.as_str(), *size)))
 }

@@ -8,7 +8,7 @@ use axum::{
 
 use super::{
     Desk,
-    compose::{self, Draft},
+    compose::{self, Draft, Filled},
     failure::Failure,
     guard::Visitor,
     message::place_of,
@@ -86,6 +86,8 @@ fn draft(upload: &Upload) -> Draft {
         forwards: line("forwards"),
         carries: !upload.text("carries").is_empty(),
         wait: upload.text("limited") == "wait",
+        place: line("place"),
+        filled: Filled::Written,
         kind: match upload.text("kind") {
             "bulk" => OutboundKind::Bulk,
             "workflow" => OutboundKind::Workflow,

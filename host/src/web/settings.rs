@@ -46,8 +46,7 @@ pub(super) async fn page(desk: Desk, visitor: Visitor) -> Result<Markup, Failure
         let id = &connection.scope.connection;
         let lasting = desk.connections.lasting(id).await;
         let bcc_address = desk.connections.bcc_address(id).await?;
-        let day_ago = desk.connections.now().saturating_sub(DAY);
-        let sent = desk.crm.sent_since(&desk.tenant, id, day_ago).await?;
+        let sent = sent_today(&desk, connection).await?;
         let known = Known {
             lasting: &lasting,
             audit: audits.get(id),
@@ -83,7 +82,7 @@ pub(super) async fn page(desk: Desk, visitor: Visitor) -> Result<Markup, Failure
         }
         @if let Some(account) = sign_in::account(&desk, &visitor) { (account) }
     };
-    let main = layout::live("narrow", &["connections"], &content);
+    let main = layout::live_connections("narrow", &["connections"], &content);
     Ok(desk.page("Settings", Section::Settings, &main))
 }
 
@@ -266,8 +265,15 @@ fn wanted(connection: &Connection, offers: &[OptionalScope]) -> Wanted {
     }
 }
 
+/// How many messages the mailbox has sent from here in the last 24 hours (S21).
+pub(crate) async fn sent_today(desk: &Desk, connection: &Connection) -> Result<u32, Failure> {
+    let day_ago = desk.connections.now().saturating_sub(DAY);
+    let id = &connection.scope.connection;
+    Ok(desk.crm.sent_since(&desk.tenant, id, day_ago).await?)
+}
+
 /// How many messages the mailbox may send in 24 hours (S21).
-fn daily_limit(connection: &Connection) -> Option<u64> {
+pub(crate) fn daily_limit(connection: &Connection) -> Option<u64> {
     let settings: serde_json::Value = serde_json::from_str(&connection.settings).ok()?;
     settings["daily-limit"].as_u64()
 }

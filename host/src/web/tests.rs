@@ -18,13 +18,13 @@ use crate::{
         Attachment, Authentication, Content, Direction, Disposition, Explanation, Flags, Mailbox, Message,
         OptionalScope, OutboundOutcome, PreviewRange, Problem, PutOutcome, Subject, Trigger, WhenLimited,
     },
-    crm::{Crm, NewContact},
+    crm::{Crm, Imported, Marks, NewContact},
     deliverability::{self, Question, Report, Table},
     egress::AddressRule,
     privacy::{AssignedUsers, Privacy},
     scope::{ConnectionId, Scope, TenantId, UserId},
     sqlite::Database,
-    store::{Announced, Connection, ConnectionStatus, SqliteStore, Standing},
+    store::{Announced, Connection, ConnectionStatus, Registry, SqliteStore, Standing, ToldRegistry},
     vault::Callback,
     webhooks::{Receivers, Webhooks},
 };
@@ -52,6 +52,7 @@ struct Links {
     begun: Mutex<Vec<(String, Wanted)>>,
     chosen: Mutex<Vec<Choices>>,
     refusal: Mutex<Option<Problem>>,
+    audited: Mutex<Vec<ConnectionId>>,
     audits: Mutex<HashMap<ConnectionId, AuditStanding>>,
     explained: Mutex<Vec<Explanation>>,
     asked: Mutex<Vec<Subject>>,
@@ -74,6 +75,10 @@ impl Connections for Links {
 
     fn retract(&self, id: &ConnectionId) {
         self.wake(id, Trigger::Retract);
+    }
+
+    fn audit(&self, id: &ConnectionId) {
+        self.audited.lock().unwrap().push(id.clone());
     }
 
     async fn explain(&self, _: &ConnectionId, subject: Subject) -> Result<Vec<Explanation>, Trouble> {
@@ -161,6 +166,7 @@ struct Site {
     crm: EmbeddedCrm,
     links: Arc<Links>,
     clock: Arc<ManualClock>,
+    registry: ToldRegistry,
     router: Router,
     bob: String,
     cookie: String,
@@ -198,12 +204,15 @@ impl Site {
         let people = People::new(Database::in_memory().unwrap()).unwrap();
         let ann = Person::everybody(TenantId::new("t"), UserId::new("ann"));
         let state = WebState::new(crm.clone(), people, links.clone()).open_to(ann);
-        let mut state = telling(state, database);
+        let registry = Arc::new(SqliteStore::new(Database::in_memory().unwrap()).unwrap());
+        let registry = ToldRegistry::new(registry);
+        let mut state = telling(state, database).watching(registry.clone());
         state.undo = undo;
         let mut site = Self {
             crm,
             links,
             clock,
+            registry,
             router: router(state),
             bob,
             cookie: String::new(),

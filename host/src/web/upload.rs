@@ -10,6 +10,7 @@ use axum::{
 };
 use bytes::BytesMut;
 use futures_util::stream;
+use sha2::{Digest, Sha256};
 use tokio::{
     fs::File,
     io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt},
@@ -24,6 +25,7 @@ use crate::{
     body::Body,
     contract::{Disposition, Problem},
     crm::NewAttachment,
+    hex::hex,
 };
 
 /// The most bytes of all files, before they are encoded (S21).
@@ -51,6 +53,8 @@ pub(crate) struct Spooled {
     name: String,
     media_type: String,
     size: u64,
+    /// Of its bytes.
+    digest: Sha256,
     file: File,
 }
 
@@ -111,6 +115,7 @@ impl Upload {
                 None => spooled.insert(Spooled::new(&name, &media_type).await?),
             };
             target.file.write_all(&bytes).await.map_err(storage)?;
+            target.digest.update(&bytes);
             target.size += bytes.len() as u64;
         }
         // A form without chosen files sends one without a name.
@@ -143,13 +148,15 @@ impl Spooled {
             name: base_name(name),
             media_type: media_type.to_owned(),
             size: 0,
+            digest: Sha256::new(),
             file: File::from_std(file),
         })
     }
 
-    /// Its name and size, to compare it by.
-    pub(super) fn outline(&self) -> (String, u64) {
-        (self.name.clone(), self.size)
+    /// What it is called and what its bytes are, to compare it by.
+    pub(super) fn outline(&self) -> (&str, &str, String) {
+        let digest = self.digest.clone().finalize();
+        (&self.name, &self.media_type, hex(&digest))
     }
 
     /// The attachment and its bytes.

@@ -39,7 +39,7 @@ pub(super) async fn page(desk: Desk, Path(id): Path<String>) -> Result<Markup, F
 }
 
 /// What the connection's ledger says of the message; nothing where it cannot be asked, or does not know it.
-async fn explained(desk: &Desk, stored: &StoredMessage) -> Option<Explanation> {
+pub(crate) async fn explained(desk: &Desk, stored: &StoredMessage) -> Option<Explanation> {
     let id = stored.message.message_id.clone()?;
     let connection: &ConnectionId = &stored.connection;
     let found = desk.connections.explain(connection, Subject::MessageId(id)).await;

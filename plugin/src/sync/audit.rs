@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Pass, deliver::deliver, gap};
+use super::{Pass, deliver::deliver, gap, run::is_final};
 use crate::{
     contract::{AuditMode, AuditReport, Class, Problem, Quarantined, RuleCount},
     gmail::Folders,
@@ -11,7 +11,7 @@ use crate::{
     settings,
 };
 
-/// Audits. Healing is bounded by the pass: what is left stays in `missing`.
+/// Audits. Healing is bounded by the pass and by what the provider allows in a minute: what is left stays in `missing`.
 pub async fn audit<H: Host>(host: &H, mode: AuditMode, settings: &str) -> Result<AuditReport, Problem> {
     let mut pass = Pass::load(host, settings::require(settings)?).await?;
     pass.gmail.set_class(Class::Audit);
@@ -24,7 +24,11 @@ pub async fn audit<H: Host>(host: &H, mode: AuditMode, settings: &str) -> Result
     let mut healed = 0;
     if mode == AuditMode::Heal && !missing.is_empty() {
         let before = missing.len();
-        deliver(&mut pass, missing).await.map_err(|stop| stop.problem)?;
+        if let Err(stop) = deliver(&mut pass, missing).await
+            && is_final(&stop.problem)
+        {
+            return Err(stop.problem);
+        }
         missing = gap::unaccounted(&pass, &listed)
             .await
             .map_err(|stop| stop.problem)?;

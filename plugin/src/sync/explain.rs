@@ -1,7 +1,7 @@
 //! T02: which rule decided, and on what. T06: what the rules would decide, as a dry run. Headers alone are read, and
 //! nothing is written.
 
-use super::{Pass, Step, crm_problem, matching::Matching};
+use super::{Pass, Step, crm_problem, matching::Matching, sharing::View};
 use crate::{
     contract::{Class, Explanation, Field, Outcome, PreviewRange, Problem, Subject},
     gmail::{Folders, GmailError, MessageRef, Metadata},
@@ -116,14 +116,16 @@ async fn with_message_id<H: Host>(
     };
     let mut ids = Vec::new();
     ids.extend(searched.iter().flatten().map(|message| message.id.clone()));
-    ledger::for_each::<LedgerRow>(host, LEDGER, None, |id, row| {
+    let mut visit = |id: &str, row: LedgerRow| {
         let is_it = matches!(&row.fate, Fate::Delivered(delivered)
             if delivered.message_id.as_ref() == Some(&wanted));
         if is_it && !ids.iter().any(|known| known == id) {
             ids.push(id.to_owned());
         }
-    })
-    .await?;
+    };
+    for prefix in [LEDGER, BCC] {
+        ledger::for_each(host, prefix, None, &mut visit).await?;
+    }
     match searched {
         Err(error) if ids.is_empty() => Err(error.into()),
         _ => Ok(ids),
@@ -250,6 +252,7 @@ async fn foresee<H: Host>(
         .map(|(summary, envelope)| (summary, envelope))
         .collect();
     matching.learn(pass, &known).await?;
+    let view = View::of(pass, &matching.met).await?;
     let rows = ledger::rows_of(pass.host, read.iter().map(|(summary, _)| &summary.id)).await?;
     let mut explanations = Vec::with_capacity(read.len());
     for ((summary, envelope), row) in read.into_iter().zip(rows) {
@@ -259,15 +262,16 @@ async fn foresee<H: Host>(
             continue;
         }
         let evidence = matching.evidence(&summary, &envelope);
-        let (outcome, rule, mut inputs) = match rules::decide(&evidence, &matching.contacts) {
-            Decision::Deliver {
-                contact,
-                rule,
-                inputs,
-                ..
-            } => (Outcome::Delivered(contact.id), rule, inputs),
-            Decision::Exclude(rule, inputs) => (Outcome::Excluded(rule.name().to_owned()), rule, inputs),
-        };
+        let (outcome, rule, mut inputs) =
+            match view.shared(rules::decide(&evidence, &matching.contacts), &evidence) {
+                Decision::Deliver {
+                    contact,
+                    rule,
+                    inputs,
+                    ..
+                } => (Outcome::Delivered(contact.id), rule, inputs),
+                Decision::Exclude(rule, inputs) => (Outcome::Excluded(rule.name().to_owned()), rule, inputs),
+            };
         inputs.push(input("subject", &envelope.subject));
         explanations.push(Explanation {
             id: summary.id,

@@ -44,10 +44,12 @@ pub(super) async fn keep<H: Host>(pass: &mut Pass<'_, H>) -> Step {
     Ok(())
 }
 
-/// Mail goes on without a watch, if it goes on at all.
+/// Mail goes on without a watch, if it goes on at all. Where Gmail may not publish to the topic it answers as it does for
+/// a mailbox that is turned off; whether it is, the pass will see.
 fn refused<H: Host>(pass: &Pass<'_, H>, error: GmailError) -> Result<u64, Stop> {
+    let is_unavailable = matches!(error, GmailError::MailboxUnavailable(_));
     let stop = Stop::from(error);
-    if is_final(&stop.problem) || stop.retry_at.is_some() {
+    if (is_final(&stop.problem) && !is_unavailable) || stop.retry_at.is_some() {
         return Err(stop);
     }
     pass.warn("no watch", &[("problem", &format!("{:?}", stop.problem))]);

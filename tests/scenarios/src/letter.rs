@@ -54,6 +54,7 @@ impl<'w> Letter<'w> {
             kind: OutboundKind::OneToOne,
             hold: std::time::Duration::ZERO,
             idempotency_key: None,
+            request_digest: None,
         };
         Self { world, new }
     }

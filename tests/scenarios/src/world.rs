@@ -317,6 +317,12 @@ impl World {
         registry.find(self.connection_id()).await.unwrap().unwrap()
     }
 
+    /// A connection as the host knows it.
+    pub async fn connection_row_of(&self, id: &ConnectionId) -> Connection {
+        let found = self.platform.host.parts().registry.find(id).await;
+        found.expect("the registry").expect("a connection")
+    }
+
     /// All connections of all tenants.
     pub async fn connections(&self) -> Vec<Connection> {
         self.platform.host.parts().registry.list().await.unwrap()
@@ -624,7 +630,7 @@ impl World {
         let marked = self
             .platform
             .crm
-            .set_flags(&self.seat.tenant, &message.id, flags)
+            .set_marks(&self.seat.tenant, &message.id, flags.into())
             .await;
         marked.expect("a message");
     }

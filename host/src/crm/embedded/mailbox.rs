@@ -37,6 +37,7 @@ fn put_one(sql: &Sql, scope: &Scope, message: &Message) -> Result<PutOutcome, Cr
         delivery: &Delivery::Mailbox,
         outbound: None,
         idempotency_key: None,
+        request_digest: None,
         route: Route::Mailbox,
     };
     insert(sql, &row)?;
@@ -74,6 +75,7 @@ pub(super) struct NewRow<'a> {
     pub(super) delivery: &'a Delivery,
     pub(super) outbound: Option<String>,
     pub(super) idempotency_key: Option<&'a str>,
+    pub(super) request_digest: Option<&'a [u8]>,
     pub(super) route: Route,
 }
 
@@ -94,8 +96,8 @@ pub(super) fn insert(sql: &Sql, row: &NewRow<'_>) -> Result<(), CrmError> {
     })?;
     sql.prepare_cached(
         "INSERT INTO crm_message (id, tenant, contact, connection, user, key, at, unread, starred, archived,
-             trashed, record, delivery, waits, outbound, idempotency_key, route)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+             trashed, record, delivery, waits, outbound, idempotency_key, route, request_digest)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
     )?
     .execute(params![
         row.id,
@@ -118,6 +120,7 @@ pub(super) fn insert(sql: &Sql, row: &NewRow<'_>) -> Result<(), CrmError> {
             Route::Mailbox => "mailbox",
             Route::Provider => "provider",
         },
+        row.request_digest,
     ])?;
     Ok(())
 }

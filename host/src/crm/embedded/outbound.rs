@@ -78,6 +78,8 @@ pub struct NewOutbound {
     pub hold: Duration,
     /// The request's own key: a second request with it is the same mail (S23).
     pub idempotency_key: Option<String>,
+    /// What the request said, to tell another that comes under its key; absent: nobody will ask.
+    pub request_digest: Option<[u8; 32]>,
 }
 
 impl EmbeddedCrm {
@@ -123,6 +125,20 @@ impl EmbeddedCrm {
             ]);
         }
         Ok(stored)
+    }
+
+    /// The digest of the request that queued a mail, where one was given.
+    pub async fn request_digest(&self, tenant: &TenantId, id: &str) -> Result<Option<[u8; 32]>, CrmError> {
+        let (tenant, id) = (tenant.clone(), id.to_owned());
+        self.database
+            .call(move |sql| {
+                let digest = sql
+                    .prepare_cached("SELECT request_digest FROM crm_message WHERE tenant = ?1 AND id = ?2")?
+                    .query_row((tenant.as_str(), id), |row| row.get(0))
+                    .optional()?;
+                digest.ok_or(CrmError::NotFound)
+            })
+            .await
     }
 
     /// Withdraws mail that waits. `Refused` when it does not wait any more. If a pass has it in hand
@@ -325,6 +341,7 @@ struct Mail {
     scope: Scope,
     outbound: Outbound,
     idempotency_key: Option<String>,
+    request_digest: Option<[u8; 32]>,
     held_until: Option<u64>,
 }
 
@@ -367,6 +384,7 @@ fn compose(new: NewOutbound, id: &str, now: u64) -> (Mail, Vec<Body>) {
             account: String::new(),
         },
         idempotency_key: new.idempotency_key,
+        request_digest: new.request_digest,
         held_until,
     };
     (mail, bodies)
@@ -402,6 +420,7 @@ impl Mail {
                 delivery: &Delivery::Queued,
                 outbound: Some(encode(&self.outbound)?),
                 idempotency_key: self.idempotency_key.as_deref(),
+                request_digest: self.request_digest.as_ref().map(<[u8; 32]>::as_slice),
                 route,
             },
         )?;

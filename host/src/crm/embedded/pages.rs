@@ -1,5 +1,7 @@
 //! What the pages show, and what people do in them.
 
+use std::collections::BTreeSet;
+
 use rusqlite::Connection as Sql;
 use serde::{Deserialize, Serialize};
 
@@ -9,11 +11,13 @@ use super::{
 };
 use crate::{
     contract::{Contact, Flags, Message},
-    scope::TenantId,
+    scope::{ConnectionId, TenantId},
 };
 
 /// The most of anything on one page.
 pub(super) const PAGE_LIMIT: u32 = 500;
+/// Messages that are marked in one transaction.
+const MARKED_AT_ONCE: u32 = 200;
 /// The longest snippet, in characters.
 const SNIPPET: usize = 140;
 
@@ -121,8 +125,30 @@ impl EmbeddedCrm {
     }
 
     /// Sets what the reader has done with a message, for the sync to carry on (S17).
-    pub async fn set_flags(&self, tenant: &TenantId, id: &str, flags: Flags) -> Result<(), CrmError> {
-        self.change(tenant, id, Edit::Flags(flags)).await
+    pub async fn set_marks(&self, tenant: &TenantId, id: &str, marks: Marks) -> Result<(), CrmError> {
+        self.change(tenant, id, Edit::Marks(marks)).await
+    }
+
+    /// Marks all of a contact's messages read, for the sync to carry on (S17); the connections that they came by.
+    pub async fn mark_all_read(
+        &self,
+        tenant: &TenantId,
+        contact: &str,
+    ) -> Result<BTreeSet<ConnectionId>, CrmError> {
+        let mut connections = BTreeSet::new();
+        loop {
+            let (owner, contact, now) = (tenant.clone(), contact.to_owned(), self.clock.now());
+            let marked = self.database.write(move |sql| {
+                people::by_id(sql, &owner, &contact)?.ok_or(CrmError::NotFound)?;
+                mark_some_read(sql, &owner, &contact, now)
+            });
+            let (events, by) = marked.await?;
+            if events.is_empty() {
+                return Ok(connections);
+            }
+            self.announce(events);
+            connections.extend(by);
+        }
     }
 
     /// Deletes a message, for the sync to carry on (S17). Mail that waits is cancelled, not deleted:
@@ -168,16 +194,79 @@ impl EmbeddedCrm {
     }
 }
 
+/// What a reader does with a message; what is absent stays as it is by then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Not read yet.
+    pub unread: Option<bool>,
+    /// Starred.
+    pub starred: Option<bool>,
+    /// Not in the inbox.
+    pub archived: Option<bool>,
+    /// In the trash.
+    pub trashed: Option<bool>,
+}
+
+impl From<Flags> for Marks {
+    fn from(flags: Flags) -> Self {
+        Self {
+            unread: Some(flags.unread),
+            starred: Some(flags.starred),
+            archived: Some(flags.archived),
+            trashed: Some(flags.trashed),
+        }
+    }
+}
+
+impl Marks {
+    fn on(self, flags: Flags) -> Flags {
+        Flags {
+            unread: self.unread.unwrap_or(flags.unread),
+            starred: self.starred.unwrap_or(flags.starred),
+            archived: self.archived.unwrap_or(flags.archived),
+            trashed: self.trashed.unwrap_or(flags.trashed),
+        }
+    }
+}
+
+/// Marks a contact's unread messages read, so many; what happened, and the connections they came by.
+fn mark_some_read(
+    sql: &Sql,
+    tenant: &TenantId,
+    contact: &str,
+    now: u64,
+) -> Result<(Vec<CrmEvent>, Vec<ConnectionId>), CrmError> {
+    let unread: Vec<(String, String)> = sql
+        .prepare_cached(
+            "SELECT id, connection FROM crm_message
+             WHERE tenant = ?1 AND contact = ?2 AND deleted = 0 AND unread = 1 LIMIT ?3",
+        )?
+        .query_map((tenant.as_str(), contact, MARKED_AT_ONCE), |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    let read = Marks {
+        unread: Some(false),
+        ..Marks::default()
+    };
+    let (mut events, mut connections) = (Vec::new(), Vec::new());
+    for (id, connection) in unread {
+        events.extend(apply(sql, tenant, &id, Edit::Marks(read), now)?);
+        connections.push(ConnectionId::new(connection));
+    }
+    Ok((events, connections))
+}
+
 #[derive(Clone, Copy)]
 enum Edit {
-    Flags(Flags),
+    Marks(Marks),
     Delete,
 }
 
 fn apply(sql: &Sql, tenant: &TenantId, id: &str, edit: Edit, now: u64) -> Result<Vec<CrmEvent>, CrmError> {
     let there = records::by_id(sql, tenant, id)?.ok_or(CrmError::NotFound)?;
     let (flags, deleted) = match edit {
-        Edit::Flags(flags) => (flags, there.deleted),
+        Edit::Marks(marks) => (marks.on(there.flags), there.deleted),
         Edit::Delete if there.delivery.waits() => {
             return Err(CrmError::Refused("the mail waits to be sent: cancel it".into()));
         }
@@ -192,7 +281,7 @@ fn apply(sql: &Sql, tenant: &TenantId, id: &str, edit: Edit, now: u64) -> Result
     if there.key.is_some() {
         events.push(CrmEvent::ChangeLogged {
             tenant: tenant.clone(),
-            connection: crate::scope::ConnectionId::new(there.connection),
+            connection: ConnectionId::new(there.connection),
         });
     }
     Ok(events)

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{CrmError, CrmEvent};
 use crate::{
-    contract::{Attachment, Deferral, Flags, Message, Problem, Undelivered, UndeliveredKind},
+    contract::{Attachment, Deferral, Flags, Message, OutboundKind, Problem, Undelivered, UndeliveredKind},
     scope::{ConnectionId, TenantId},
 };
 
@@ -61,6 +61,8 @@ pub struct StoredMessage {
     pub undelivered: Vec<Undelivered>,
     /// Until when mail that is written here is held back, so that its writer can think again; ms since the epoch.
     pub held_until: Option<u64>,
+    /// Which way mail goes that is written here; absent for mail of the mailbox (S22).
+    pub kind: Option<OutboundKind>,
 }
 
 /// What is needed to change a message.
@@ -137,7 +139,8 @@ fn flags(row: &Row<'_>, first: usize) -> rusqlite::Result<Flags> {
 }
 
 /// The columns that [`stored`] reads.
-pub(super) const STORED: &str = "id, connection, record, delivery, deleted, released, unread, starred, archived, trashed, undelivered, held_until";
+pub(super) const STORED: &str = "id, connection, record, delivery, deleted, released, unread, starred, archived, trashed, undelivered, held_until,
+    json_extract(outbound, '$.kind')";
 
 /// A message without its attachments; [`with_attachments`] adds them.
 pub(super) fn stored(row: &Row<'_>) -> Result<StoredMessage, CrmError> {
@@ -155,7 +158,14 @@ pub(super) fn stored(row: &Row<'_>) -> Result<StoredMessage, CrmError> {
         released: row.get(5)?,
         undelivered: known_undelivered(row.get(10)?)?,
         held_until: row.get(11)?,
+        kind: kind(row.get(12)?)?,
     })
+}
+
+/// The kind in the column `outbound`.
+fn kind(column: Option<String>) -> Result<Option<OutboundKind>, CrmError> {
+    let kind = column.map(|name| decode(&serde_json::Value::from(name).to_string()));
+    kind.transpose()
 }
 
 /// The recipients in the column `undelivered`.

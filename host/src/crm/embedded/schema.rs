@@ -132,4 +132,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     "
     ALTER TABLE crm_content ADD COLUMN begun INTEGER NOT NULL DEFAULT 0;
 ",
+    "
+    ALTER TABLE crm_message ADD COLUMN request_digest BLOB;
+",
 ];

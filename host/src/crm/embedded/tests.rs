@@ -132,6 +132,7 @@ fn mail(contact: &str) -> NewOutbound {
         kind: OutboundKind::OneToOne,
         hold: std::time::Duration::ZERO,
         idempotency_key: None,
+        request_digest: None,
     }
 }
 

@@ -16,6 +16,7 @@ use super::{
     config::QuotaTable,
     failure::{Failure, MISSING},
     runtime::{Plan, Runtime, TENANT, USER},
+    serve::{Site, pages, without_provider},
     simulator::Simulator,
 };
 use crate::{
@@ -240,10 +241,18 @@ async fn live(
         token.expose_secret()
     );
     let schedule: Arc<dyn Schedule> = schedule;
-    // A receiver to try things with is likely to be on this machine.
-    let told = AddressRule::Any;
-    let at = (options.listen, &public);
-    let result = super::serve::pages(runtime, schedule, None, Some(everybody), at, told).await;
+    let _bulk = without_provider(runtime);
+    let site = Site {
+        listen: options.listen,
+        public,
+        schedule,
+        heard: None,
+        push: None,
+        everybody: Some(everybody),
+        // A receiver to try things with is likely to be on this machine.
+        webhooks_reach: AddressRule::Any,
+    };
+    let result = pages(runtime, site).await;
     arriving.abort();
     result
 }

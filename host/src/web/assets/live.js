@@ -57,7 +57,10 @@ Object.assign(Idiomorph.defaults.callbacks, {
   },
   beforeAttributeUpdated(name, node) {
     // What the reader has opened, and the buttons that scripts show, stay as they are.
-    return !(name === "open" && node.localName === "details") && !(name === "hidden" && node.dataset.copy);
+    if (name === "open") return node.localName !== "details";
+    if (name === "hidden") return !node.dataset.copy;
+    // How tall a frame is, its script has set.
+    return !(name === "style" && node.localName === "iframe");
   },
 });
 

@@ -10,7 +10,7 @@ const DRAFTS = "twinbox-draft:";
 const SENT = "twinbox-sent";
 // A draft that was not touched for so long is forgotten, ms.
 const KEPT = 14 * 24 * 3600 * 1000;
-const FIELDS = ["to", "cc", "bcc", "subject", "text"];
+const FIELDS = ["contact", "reply", "to", "cc", "bcc", "subject", "text", "limited", "kind"];
 
 const sizeText = (bytes) => `${(bytes / (1024 * 1024)).toFixed(1)} MB`;
 
@@ -28,22 +28,24 @@ function settleSent() {
   sessionStorage.removeItem(SENT);
 }
 
-// What was written is kept until it is sent, under the contact and the message it answers. Signing out clears
-// the storage.
+// What was written is kept until it is sent, under the place that the form is at: an answer in a conversation, a new
+// mail, a message that goes on. Signing out clears the storage.
 function keepDraft(form) {
   const field = (name) => form.elements.namedItem(name);
-  const place = () => `${DRAFTS}${field("contact").value}:${field("reply").value}`;
-  const before = Object.fromEntries(FIELDS.map((name) => [name, field(name).value]));
+  const place = `${DRAFTS}${field("place").value}`;
+  // An answer is a person's, and has no kind.
+  const fields = FIELDS.filter(field);
+  const before = Object.fromEntries(fields.map((name) => [name, field(name).value]));
   const note = document.createElement("p");
   note.className = "muted";
   note.setAttribute("role", "status");
   form.append(note);
 
   forgetDrafts((draft) => !(draft && Date.now() - draft.at < KEPT));
-  const draft = read(place());
-  // A form that came back from the server has its text already: that is newer.
-  if (draft && before.text.trim() === "") {
-    for (const name of FIELDS) field(name).value = draft[name] ?? before[name];
+  const draft = read(place);
+  // A form that came back from the server has what was written already, and one that was asked for is to be as asked.
+  if (draft && !("filled" in form.dataset)) {
+    for (const name of fields) field(name).value = draft[name] ?? before[name];
     for (const details of form.querySelectorAll("details")) {
       if ([...details.querySelectorAll("input")].some((input) => input.value)) details.open = true;
     }
@@ -52,8 +54,8 @@ function keepDraft(form) {
     drop.type = "button";
     drop.textContent = "Discard it";
     drop.addEventListener("click", () => {
-      localStorage.removeItem(place());
-      for (const name of FIELDS) field(name).value = before[name];
+      localStorage.removeItem(place);
+      for (const name of fields) field(name).value = before[name];
       note.textContent = "";
       field("text").focus();
     });
@@ -63,14 +65,14 @@ function keepDraft(form) {
   form.addEventListener("input", () => {
     clearTimeout(waiting);
     waiting = setTimeout(() => {
-      const values = Object.fromEntries(FIELDS.map((name) => [name, field(name).value]));
-      if (FIELDS.some((name) => values[name] !== before[name])) write(place(), { ...values, at: Date.now() });
-      else localStorage.removeItem(place());
+      const values = Object.fromEntries(fields.map((name) => [name, field(name).value]));
+      if (fields.some((name) => values[name] !== before[name])) write(place, { ...values, at: Date.now() });
+      else localStorage.removeItem(place);
     }, 300);
   });
   form.addEventListener("submit", (event) => {
     clearTimeout(waiting);
-    if (!event.defaultPrevented) sessionStorage.setItem(SENT, place());
+    if (!event.defaultPrevented) sessionStorage.setItem(SENT, place);
   });
 }
 

@@ -62,6 +62,10 @@ pub(super) fn card(connection: &Connection, known: &Known<'_>, visitor: &Visitor
                     (visitor.field()) (id_field(connection))
                     button { "Sync now, and try again what was set aside" }
                 }
+                form method="post" action="/operations/audit" {
+                    (visitor.field()) (id_field(connection))
+                    button { "Audit now" }
+                }
                 @if known.set_aside.is_none() {
                     a.button href={ "/operations?aside=" (segment(connection.scope.connection.as_str())) } { "What was set aside" }
                 }

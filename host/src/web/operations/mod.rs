@@ -10,7 +10,7 @@ use super::{
     Desk,
     failure::Failure,
     guard::{CheckedForm, Visitor},
-    layout::Section,
+    layout::{self, Section},
     webhooks,
 };
 use crate::{
@@ -69,20 +69,26 @@ pub(super) async fn page(
     }
     let traffic = desk.crm.traffic(&desk.tenant, now, HOURS).await?;
     let told = webhooks::part(&desk, &visitor).await?;
-    let main = html! {
-        main.narrow {
+    let content = html! {
             h1 { "Operations" }
             p.muted { "Component " (desk.connections.component().await) ". Numbers for Prometheus are at " a href="/metrics" { "/metrics" } "." }
             h2 { "Connections" }
-            @if connections.is_empty() { p.muted { "No mailbox is connected." } }
-            @for card in &cards { (card) }
+            div #connections {
+                @if connections.is_empty() { p.muted { "No mailbox is connected." } }
+                @for card in &cards { (card) }
+            }
             h2 { "Mail of the last " (HOURS) " hours" }
-            (chart(&traffic))
+            div #traffic { (chart(&traffic)) }
             h2 { "Why a message is here, or is not" }
             (search::form(find))
             @if let Some(found) = &found { (hits(found)) }
             (told)
-        }
+    };
+    // What was looked up costs requests at the provider, and stays as it was found.
+    let main = if find.is_empty() && text("aside").is_empty() {
+        layout::live_connections("narrow", &["connections", "traffic"], &content)
+    } else {
+        html! { main.narrow { (content) } }
     };
     Ok(desk.page("Operations", Section::Operations, &main))
 }
@@ -96,13 +102,25 @@ pub(crate) async fn under_watch(desk: &Desk) -> Result<Vec<Connection>, Failure>
 
 /// `POST /operations/retry`: a pass now, which tries again what was set aside too.
 pub(super) async fn retry(desk: Desk, form: CheckedForm) -> Result<Redirect, Failure> {
-    for_administrators(&desk)?;
-    let all = desk.connections.list(&desk.tenant).await?;
-    let mut all = all.iter().map(|connection| &connection.scope.connection);
-    let id = all.find(|id| id.as_str() == form.text("connection"));
+    let connection = administered(&desk, form.text("connection")).await?;
     desk.connections
-        .wake(id.ok_or_else(Failure::not_found)?, Trigger::Manual);
+        .wake(&connection.scope.connection, Trigger::Manual);
     Ok(Redirect::to("/operations"))
+}
+
+/// `POST /operations/audit`: compares a mailbox with its ledger, and brings in what is missing (T03).
+pub(super) async fn audit(desk: Desk, form: CheckedForm) -> Result<Redirect, Failure> {
+    let connection = administered(&desk, form.text("connection")).await?;
+    desk.connections.audit(&connection.scope.connection);
+    Ok(Redirect::to("/operations"))
+}
+
+/// A connection of the tenant that was not ended, for its administrators.
+pub(crate) async fn administered(desk: &Desk, id: &str) -> Result<Connection, Failure> {
+    for_administrators(desk)?;
+    let mut all = under_watch(desk).await?.into_iter();
+    let found = all.find(|connection| connection.scope.connection.as_str() == id);
+    found.ok_or_else(Failure::not_found)
 }
 
 /// Refuses whoever is no administrator.

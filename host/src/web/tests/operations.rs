@@ -22,6 +22,8 @@ async fn connections_are_shown_with_their_trouble_and_what_to_do() {
     ] {
         assert!(page.contains(said), "{said}: {page}");
     }
+    site.post("/operations/audit", &[("connection", "c")]).await;
+    assert_eq!(*site.links.audited.lock().unwrap(), [ConnectionId::new("c")]);
     site.post("/operations/retry", &[("connection", "c")]).await;
     let woken = site.links.woken.lock().unwrap().clone();
     assert_eq!(woken, [(ConnectionId::new("c"), Trigger::Manual)]);
@@ -105,6 +107,7 @@ async fn operations_are_for_administrators_alone() {
         .push(connection("t", "ann", "c"));
     for path in [
         "/operations/retry",
+        "/operations/audit",
         "/operations/webhooks",
         "/operations/webhooks/ping",
         "/operations/webhooks/remove",

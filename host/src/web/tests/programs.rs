@@ -92,6 +92,93 @@ async fn s16_a_program_is_told_which_of_contacts_with_one_address_gets_the_mail(
 }
 
 #[tokio::test]
+async fn a_program_sees_what_the_pages_show_beside_mail() {
+    let office = connected().await;
+    let ann = office.program("ann@example.com").await;
+    let (tenant, user) = (TenantId::new("t"), UserId::new("ann"));
+    office.crm.create_user(&tenant, &user, "Ann").await.unwrap();
+    let (_, users) = ann.get("/users").await;
+    let ids: Vec<&str> = users["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|user| user["id"].as_str())
+        .collect();
+    assert!(ids.contains(&"ann"), "{users}");
+    let (_, sends) = ann.get("/connections/c/sends").await;
+    assert_eq!(sends["sent"], 0);
+    let (_, choices) = ann.get("/connections/c/choices").await;
+    assert_eq!(
+        choices,
+        json!({"google_contacts": false, "offered": ["google_contacts"]})
+    );
+    let path = format!("/conversations/{}/privacy", office.bob);
+    ann.ask("PUT", &path, Some(json!({"private": true})), "").await;
+    let (_, private) = ann.get("/contacts/private").await;
+    assert_eq!(private["entries"][0]["id"], office.bob);
+    let (status, _) = ann.post("/operations/connections/c/audit", json!({}), "").await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn t02_a_program_is_told_why_a_message_is_here() {
+    let office = connected().await;
+    let mail = Message {
+        message_id: Some("<k1@example.com>".into()),
+        ..message("k1", &office.bob)
+    };
+    let id = put(&office.crm, "t", mail).await;
+    let bob = Outcome::Delivered(office.bob.clone());
+    *office.links.explained.lock().unwrap() = vec![explanation("g1", bob, "S10")];
+    let ann = office.program("ann@example.com").await;
+    let (_, why) = ann.get(&format!("/messages/{id}/why")).await;
+    assert_eq!(
+        (&why["rule"], &why["explanation"]["id"]),
+        (&json!("S10"), &json!("g1"))
+    );
+    let zoe = office.program("zoe@example.com").await;
+    let (status, _) = zoe.get(&format!("/messages/{id}/why")).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_webhooks_secret_is_told_once_and_kept_nowhere_else() {
+    let office = connected().await;
+    let zoe = office.program("zoe@example.com").await;
+    let wanted = json!({"url": "https://hooks.example/in"});
+    let (status, made) = zoe.post("/webhooks", wanted.clone(), "k").await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    assert!(made["secret"].as_str().unwrap().starts_with("whsec_"));
+    let (status, again) = zoe.post("/webhooks", wanted, "k").await;
+    assert_eq!(
+        (status, &again["code"]),
+        (StatusCode::CONFLICT, &json!("request-done"))
+    );
+    let (_, all) = zoe.get("/webhooks").await;
+    assert_eq!(all["webhooks"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_program_holds_mail_back_and_lets_it_go() {
+    let office = connected().await;
+    let ann = office.program("ann@example.com").await;
+    let mail = json!({"contact": office.bob, "text": "hi", "hold_seconds": 60, "kind": "one-to-one"});
+    let (status, sent) = ann.post("/messages", mail, "key-of-sixteen-signs").await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{sent}");
+    assert_eq!(
+        (&sent["kind"], sent["held_until"].is_u64()),
+        (&json!("one-to-one"), true)
+    );
+    let path = format!("/messages/{}", sent["id"].as_str().unwrap());
+    let (status, _) = ann.post(&format!("{path}/send"), json!({}), "").await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    assert_eq!(ann.get(&path).await.1["held_until"], json!(null));
+    let long = json!({"contact": office.bob, "text": "hi", "hold_seconds": 601});
+    let (status, _) = ann.post("/messages", long, "another-key-of-signs").await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
 async fn t06_a_program_previews_and_says_what_is_kept_out() {
     let office = connected().await;
     *office.links.explained.lock().unwrap() = vec![

@@ -215,6 +215,60 @@ async fn s17_a_mark_is_set_and_the_sync_is_told() {
 }
 
 #[tokio::test]
+async fn s17_marks_that_are_set_at_once_do_not_undo_each_other() {
+    let site = Site::new().await;
+    let id = site.put(message("k1", &site.bob)).await;
+    let mark = |r#as: &'static str| {
+        let (site, path) = (&site, format!("/messages/{id}/mark"));
+        async move { site.post(&path, &[("as", r#as)]).await }
+    };
+    tokio::join!(mark("starred"), mark("archived"), mark("read"));
+    let flags = site
+        .crm
+        .message(&TenantId::new("t"), &id)
+        .await
+        .unwrap()
+        .message
+        .flags;
+    assert_eq!((flags.starred, flags.archived, flags.unread), (true, true, false));
+}
+
+#[tokio::test]
+async fn s17_marking_all_read_changes_nothing_else() {
+    let site = Site::new().await;
+    let tenant = TenantId::new("t");
+    let mut ids = Vec::new();
+    for number in 0..450 {
+        ids.push(site.put(message(&format!("k{number}"), &site.bob)).await);
+    }
+    let archived = Marks {
+        archived: Some(true),
+        ..Marks::default()
+    };
+    site.crm.set_marks(&tenant, &ids[3], archived).await.unwrap();
+    site.post(&format!("/conversations/{}/read", site.bob), &[]).await;
+    assert_eq!(site.crm.counts(&tenant).await.unwrap().unread, 0);
+    let kept = site.crm.message(&tenant, &ids[3]).await.unwrap().message.flags;
+    assert!(kept.archived && !kept.unread);
+}
+
+#[tokio::test]
+async fn a_page_of_connections_hears_that_one_was_written() {
+    use futures_util::StreamExt;
+    let site = Site::new().await;
+    let asked = request("GET", "/events", "").body(Body::empty()).unwrap();
+    let response = site.router.clone().oneshot(asked).await.unwrap();
+    let _ = site.registry.put(&connection("other", "zoe", "z")).await.unwrap();
+    let _ = site.registry.put(&connection("t", "ann", "c")).await.unwrap();
+    let mut events = response.into_body().into_data_stream();
+    let first = events.next().await.unwrap().unwrap();
+    assert_eq!(
+        String::from_utf8(first.to_vec()).unwrap(),
+        "event: connection\ndata: {}\n\n"
+    );
+}
+
+#[tokio::test]
 async fn a_live_page_hears_of_its_own_tenant_only() {
     use futures_util::StreamExt;
     let site = Site::new().await;

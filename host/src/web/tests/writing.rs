@@ -92,6 +92,113 @@ async fn s23_another_text_under_a_used_key_is_not_taken_for_sent() {
 }
 
 #[tokio::test]
+async fn s23_a_file_or_a_kind_that_is_another_makes_another_letter() {
+    let site = Site::new().await;
+    let fields = site.answer("", "text");
+    let first = site.send(&fields, &[("offer.pdf", b"one")]).await;
+    assert_eq!(first.status, StatusCode::SEE_OTHER);
+    let again = site.send(&fields, &[("offer.pdf", b"one")]).await;
+    assert_eq!(again.status, StatusCode::SEE_OTHER);
+    let mended = site.send(&fields, &[("offer.pdf", b"two")]).await;
+    assert_eq!(mended.status, StatusCode::CONFLICT);
+    let mut bulk = fields.clone();
+    bulk.push(("kind", "bulk"));
+    let bulk = site.send(&bulk, &[("offer.pdf", b"one")]).await;
+    assert_eq!(bulk.status, StatusCode::CONFLICT);
+    assert_eq!(site.queued().await.len(), 1);
+}
+
+#[tokio::test]
+async fn s15_a_letter_without_a_contact_belongs_to_the_first_recipient_who_is_one() {
+    let site = Site::new().await;
+    let letter = |to: &'static str| {
+        [
+            ("csrf", site.csrf.as_str()),
+            ("key", KEY),
+            ("contact", ""),
+            ("to", to),
+            ("text", "hi"),
+        ]
+    };
+    let nobody = site.send(&letter("zoe@example.com"), &[]).await;
+    assert_eq!(nobody.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(nobody.text.contains("no recipient is one"), "{}", nobody.text);
+    let sent = site.send(&letter("zoe@example.com, BOB@example.com"), &[]).await;
+    assert_eq!(sent.status, StatusCode::SEE_OTHER, "{}", sent.text);
+    assert_eq!(site.queued().await[0].contact_id, site.bob);
+}
+
+#[tokio::test]
+async fn s22_bulk_mail_that_is_written_again_stays_bulk_mail_and_keeps_its_files() {
+    let site = Site::new().await;
+    let mut fields = site.answer("", "text");
+    fields.push(("kind", "bulk"));
+    site.send(&fields, &[("offer.pdf", b"one")]).await;
+    let conversation = format!("/conversations/{}", site.bob);
+    let page = site.get(&conversation).await.text;
+    let id = page
+        .split("id=\"message-")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    site.post(&format!("/messages/{id}/cancel"), &[]).await;
+    let again = site.get(&format!("{conversation}?again={id}")).await.text;
+    assert!(again.contains("value=\"bulk\" selected"), "{again}");
+    assert!(
+        again.contains(&format!("name=\"forwards\" value=\"{id}\"")),
+        "{again}"
+    );
+    assert!(again.contains("name=\"carries\" value=\"on\" checked"), "{again}");
+}
+
+#[tokio::test]
+async fn a_contact_beyond_the_list_can_still_be_written_to() {
+    let site = Site::new().await;
+    let contacts = (0..600).map(|number| NewContact {
+        name: format!("Person {number}"),
+        addresses: vec![format!("p{number}@many.example")],
+        created_at: Some(number),
+        ..NewContact::default()
+    });
+    let tenant = TenantId::new("t");
+    let made = site
+        .crm
+        .import_contacts(&tenant, contacts.collect())
+        .await
+        .unwrap();
+    let Some(Imported::Added(last)) = made.last() else {
+        panic!("{made:?}");
+    };
+    let page = site.get(&format!("/compose?contact={last}")).await.text;
+    assert!(
+        page.contains(&format!("value=\"{last}\" selected")),
+        "the last one is missing"
+    );
+    assert!(page.contains(&format!(
+        "name=\"place\" autocomplete=\"off\" value=\"new:{last}\""
+    )));
+}
+
+#[tokio::test]
+async fn a_form_that_comes_back_keeps_the_place_of_its_draft() {
+    let site = Site::new().await;
+    let mut fields = site.answer("", "text");
+    fields.push(("place", "answer:7"));
+    for field in &mut fields {
+        if field.0 == "to" {
+            field.1 = "nobody";
+        }
+    }
+    let back = site.send(&fields, &[]).await.text;
+    assert!(
+        back.contains("value=\"answer:7\"") && back.contains("data-filled"),
+        "{back}"
+    );
+}
+
+#[tokio::test]
 async fn s21_files_over_25_mb_are_refused_with_the_draft_kept() {
     let site = Site::new().await;
     let files: &[(&str, &[u8])] = &[("a.bin", &vec![0; 13 << 20]), ("b.bin", &vec![0; (12 << 20) + 1])];

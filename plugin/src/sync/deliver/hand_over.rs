@@ -10,11 +10,14 @@ use super::{
 use crate::{
     contract::{Direction, Message, Problem, PutOutcome},
     gmail::{Gmail, GmailError, RawMessage, Summary},
-    ledger::Fate,
+    ledger::{Fate, Told},
     mail::{self, Parsed},
     mutation::Mutation,
     ports::Host,
-    rules::s19_attachments::{Fetch, RAW_LIMIT, answer_limit, fetch},
+    rules::{
+        s17_both_ways::bits,
+        s19_attachments::{Fetch, RAW_LIMIT, answer_limit, fetch},
+    },
     sync::{
         Pass, Step, Stop,
         claims::{self, Copy},
@@ -140,12 +143,18 @@ async fn put<H: Host>(pass: &Pass<'_, H>, mut ready: Vec<Ready>, rows: &mut Rows
     update_known(pass, &ready, &outcomes)
         .await
         .map_err(|stop| at(&first, stop))?;
+    let told_at = pass.host.now();
     for (ready, outcome) in ready.into_iter().zip(outcomes) {
         let Summary { id, thread_id, .. } = ready.wanted.summary.clone();
         match outcome {
             PutOutcome::Stored(_) | PutOutcome::Already(_) => {
                 let left_out = put_attachments(pass, &id, &ready.key, &ready.parsed.attachments, &[]).await?;
-                rows.deliver(pass, &ready, left_out);
+                // What was done to one that was there is not undone by what the CRM was told just now.
+                let told = matches!(outcome, PutOutcome::Already(_)).then(|| Told {
+                    at: told_at,
+                    before: bits(flags(&ready.wanted.summary.label_ids)),
+                });
+                rows.deliver(pass, &ready, left_out, told);
             }
             PutOutcome::Refused(reason) => {
                 rows.quarantine(pass, &id, &thread_id, format!("refused by the CRM: {reason}"));

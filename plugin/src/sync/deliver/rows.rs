@@ -5,8 +5,8 @@ use crate::{
     contract::Change,
     gmail::Summary,
     ledger::{
-        self, Delivered, Fate, LedgerRow, ThreadRow, VERSION, held_key, ledger_key, quarantine_key, sent_key,
-        thread_key,
+        self, Delivered, Fate, LedgerRow, ThreadRow, Told, VERSION, held_key, ledger_key, quarantine_key,
+        sent_key, thread_key,
     },
     mail::Envelope,
     ports::Host,
@@ -69,7 +69,13 @@ impl Rows {
         self.settle(pass, &summary.id, row);
     }
 
-    pub(super) fn deliver<H: Host>(&mut self, pass: &Pass<'_, H>, ready: &Ready, left_out: Vec<String>) {
+    pub(super) fn deliver<H: Host>(
+        &mut self,
+        pass: &Pass<'_, H>,
+        ready: &Ready,
+        left_out: Vec<String>,
+        told: Option<Told>,
+    ) {
         let Wanted {
             summary,
             envelope,
@@ -81,6 +87,7 @@ impl Rows {
             left_out,
             labels_at: summary.history_id,
             flags: Some(bits(flags(&summary.label_ids))),
+            told,
             ..Delivered::new(&delivery.contact.id, delivery.rule, envelope.message_id.clone())
         };
         self.more

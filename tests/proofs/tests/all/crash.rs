@@ -223,6 +223,7 @@ impl Setting {
                 kind: OutboundKind::OneToOne,
                 hold: Duration::ZERO,
                 idempotency_key: Some(format!("request {number}")),
+                request_digest: None,
             };
             crm.queue_outbound(new).await.unwrap();
         }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use gmail_sim::FaultKind;
-use scenarios::{ANN, Setup, World};
+use gmail_sim::{FaultKind, Table};
+use scenarios::{ANN, QuotaRule, Setup, World};
 use twinbox_host::{
     HostError,
     contract::{AuditMode, Problem},
@@ -55,6 +55,33 @@ async fn t03_what_history_does_not_tell_is_reported_healed_and_written_down() {
     assert_eq!(missing, [0, 2]);
     let standing = world.host().parts().audits.standings().await.unwrap();
     assert_eq!(standing.values().next().unwrap().healed, 2);
+}
+
+#[tokio::test]
+async fn t03_more_than_a_minute_allows_is_healed_bit_by_bit() {
+    let setup = Setup::default()
+        .quota(QuotaRule::Enforced(Table::New))
+        .behaviour(|gmail| gmail.history_lag_ms = 10 * 3_600_000);
+    let world = setup.connected().await;
+    for number in 0..250 {
+        world.mail().subject(&number.to_string()).arrives();
+    }
+    let mut healed = 0;
+    let mut audits = 0;
+    while healed < 250 {
+        let report = world.check(AuditMode::Heal, Duration::ZERO).await.unwrap();
+        assert_eq!(
+            report.healed as usize + report.missing.len(),
+            250 - healed,
+            "{audits}"
+        );
+        healed += report.healed as usize;
+        audits += 1;
+        assert!(audits < 20, "{healed}");
+        world.tick(61_000);
+    }
+    assert!(audits > 1, "a minute is enough");
+    world.assert_all_accounted_for().await;
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use scenarios::{ANN, BCC_DOMAIN, CrmFault, File, ME, Mail, Moment, Post, Setup, 
 use twinbox_host::{
     contract::{AuditMode, Flags, Subject},
     crm::CrmError,
-    smtp::{ListenerLimits, TlsFiles},
+    smtp::{IntakeSchedule, ListenerLimits, TlsFiles},
 };
 
 async fn world() -> World {
@@ -32,6 +32,44 @@ async fn copy(world: &World) -> Vec<u8> {
 async fn bring(world: &World, post: &Post, raw: &[u8]) {
     let answer = post.bring(&world.bcc_address().await, raw).await;
     assert!(answer.starts_with("250"), "{answer}");
+}
+
+#[tokio::test]
+async fn t02_mail_that_came_to_the_address_alone_is_explained_by_its_message_id() {
+    let world = world().await;
+    let post = world.post().await;
+    let mail = to_ann(&world).await.header("Message-ID", "<alone@example.com>");
+    bring(&world, &post, &mail.raw()).await;
+    assert_eq!(world.takes_in().await, 1);
+    let subject = Subject::MessageId("<alone@example.com>".into());
+    let found = world.explain_all(subject).await;
+    let [explanation] = found.as_slice() else {
+        panic!("{found:?}");
+    };
+    assert_eq!(explanation.rule, "S18");
+}
+
+#[tokio::test]
+async fn s18_what_waits_for_one_connection_is_in_nobody_elses_way() {
+    let busy = world().await;
+    let quiet = busy.sharing("quiet").await;
+    let post = busy.post().await;
+    let raw = to_ann(&busy).await.raw();
+    for _ in 0..3 {
+        bring(&busy, &post, &raw).await;
+    }
+    bring(&quiet, &post, &to_ann(&quiet).await.raw()).await;
+    let id = busy.connection_row().await.scope.connection;
+    let (store, now) = (busy.host().parts().store.clone(), busy.now());
+    store.acquire(&id, now, now + 600_000).await.unwrap().unwrap();
+    let _intake = IntakeSchedule::start(busy.host().clone(), busy.spool());
+    let mut looks = 0;
+    while quiet.conversation(ANN).await.is_empty() {
+        looks += 1;
+        assert!(looks < 600, "the other's mail does not come in");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(busy.conversation(ANN).await.is_empty());
 }
 
 #[tokio::test]

@@ -1,11 +1,14 @@
 //! S01 to S06: how a connection begins and ends.
 
-use gmail_sim::{Decision, FaultKind};
+use std::time::Duration;
+
+use gmail_sim::{Decision, Delivery, FaultKind};
 use scenarios::{ANN, ME, Setup, World};
 use twinbox_host::{
     HostError,
     accounts::ConnectError,
     contract::Problem,
+    crm::Delivery as CrmDelivery,
     store::{ConnectionStatus, Put},
 };
 
@@ -245,6 +248,86 @@ async fn s05_another_address_brings_new_mail_and_leaves_what_was_synced() {
         .count();
     assert_eq!(active, 1);
     assert_eq!(world.gmail().view().grants, 0, "nobody needs the former mailbox");
+}
+
+#[tokio::test]
+async fn s05_mail_to_the_new_address_comes_in() {
+    let other = "other@example.com";
+    let mut world = World::connected().await;
+    world.sim().create_user(other, "Mia");
+    world.consent(other, Decision::All, Some(other)).await.unwrap();
+    let raw = world.mail().subject("At the new address").raw();
+    let raw = String::from_utf8(raw).unwrap().replace(ME, other);
+    world.sim().deliver(&Delivery::new(other, raw)).unwrap();
+    world.sync().await;
+    assert_eq!(world.subjects(ANN).await, ["At the new address"]);
+}
+
+#[tokio::test]
+async fn s05_a_host_that_died_while_the_address_was_changed_leaves_one_mailbox() {
+    let other = "other@example.com";
+    let mut world = World::connected().await;
+    world.sim().create_user(other, "Mia");
+    let before = world.connection_row().await;
+    world.tick(1_000);
+    world.consent(other, Decision::All, Some(other)).await.unwrap();
+    // As it is when the host dies between the two: the former one was not ended.
+    let mut former = world.connection_row_of(&before.scope.connection).await;
+    former.status = ConnectionStatus::Active;
+    let registry = &world.host().parts().registry;
+    assert_eq!(registry.put(&former).await.unwrap(), Put::Written);
+    world.tick(11 * 60_000);
+    let found = world.accounts().finish_what_was_cut_short().await.unwrap();
+    assert_eq!((found.changes, found.consents), (1, 0));
+    let connections = world.connections().await;
+    let active = connections
+        .iter()
+        .filter(|one| one.status == ConnectionStatus::Active);
+    let addresses: Vec<&str> = active.map(|one| one.address.as_str()).collect();
+    assert_eq!(addresses, [other]);
+}
+
+#[tokio::test]
+async fn s01_a_consent_whose_host_died_is_given_back() {
+    let mut world = Setup::default().unconnected().await;
+    world.fault("getProfile", FaultKind::SilentBefore);
+    let died = tokio::time::timeout(Duration::from_millis(500), world.connect()).await;
+    assert!(died.is_err(), "it did not wait for the profile");
+    assert!(world.connections().await.is_empty());
+    assert_eq!(world.gmail().view().grants, 1);
+    let early = world.accounts().finish_what_was_cut_short().await.unwrap();
+    assert_eq!(early.consents, 0, "somebody may be at it");
+    world.tick(11 * 60_000);
+    let found = world.accounts().finish_what_was_cut_short().await.unwrap();
+    assert_eq!(found.consents, 1);
+    assert_eq!(world.gmail().view().grants, 0);
+}
+
+#[tokio::test]
+async fn s07_connecting_again_waits_for_the_pass_that_is_under_way() {
+    let mut world = World::connected().await;
+    let id = world.connection_row().await.scope.connection;
+    let now = world.now();
+    let store = world.host().parts().store.clone();
+    store.acquire(&id, now, now + 5_000).await.unwrap().unwrap();
+    world.sim().withdraw_consent(ME);
+    let connection = world.connect().await.unwrap();
+    assert_eq!(connection.status, ConnectionStatus::Active);
+    assert!(world.now() >= now + 5_000);
+}
+
+#[tokio::test]
+async fn s07_mail_that_was_queued_waits_for_the_reconnect_and_goes_once() {
+    let mut world = World::connected().await;
+    world.sim().withdraw_consent(ME);
+    let queued = world.letter(ANN).await.queued().await;
+    assert_eq!(world.sync().await.report.problem, Some(Problem::ReconnectNeeded));
+    assert_eq!(world.delivery(&queued).await, CrmDelivery::Queued);
+    world.connect().await.unwrap();
+    world.settle().await;
+    assert_eq!(world.delivery(&queued).await, CrmDelivery::Sent);
+    let sent = world.gmail().view().messages;
+    assert_eq!(sent.len(), 1, "{sent:?}");
 }
 
 #[tokio::test]

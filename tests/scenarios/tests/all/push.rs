@@ -12,6 +12,7 @@ use scenarios::{ANN, ME, Setup, World};
 use tokio::{net::TcpListener, sync::oneshot};
 use twinbox_host::{
     contract::Trigger,
+    crm::Delivery as CrmDelivery,
     crm::NewContact,
     push::{Inbox, Notification, PullConfig, Puller, PushReceiver, Received, ServiceAccount, TrustedSender},
     schedule::{LocalSchedule, Polling, Schedule},
@@ -143,6 +144,25 @@ async fn push_forged_beside_each_true_one_does_nothing() {
         assert_eq!(receiver.counts().accepted, 1, "{flaw:?}");
         assert_eq!(world.counts().await.messages, 1);
     }
+}
+
+#[tokio::test]
+async fn what_was_asked_for_while_an_audit_was_under_way_is_done_after_it() {
+    let world = World::connected().await;
+    world.sync().await;
+    let id = world.connection_row().await.scope.connection;
+    let (store, now) = (world.host().parts().store.clone(), world.now());
+    let lease = store.acquire(&id, now, now + 600_000).await.unwrap().unwrap();
+    let queued = world.letter(ANN).await.queued().await;
+    let schedule = schedule(&world);
+    schedule.wake(&id, Trigger::Outbound);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(world.delivery(&queued).await, CrmDelivery::Queued);
+    store.release(&lease).await.unwrap();
+    until("the mail is sent", async || {
+        world.delivery(&queued).await == CrmDelivery::Sent
+    })
+    .await;
 }
 
 #[tokio::test]

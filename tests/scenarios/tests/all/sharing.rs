@@ -87,6 +87,26 @@ async fn s30_the_user_has_the_last_word_on_whose_contacts_are_synced_whatever_is
 }
 
 #[tokio::test]
+async fn s30_s31_a_dry_run_says_whose_mail_it_would_be() {
+    let home = World::connected().await;
+    home.colleague("tom").await;
+    let rival = home.sharing("rival").await;
+    home.mail().subject("Hello").arrives();
+    let rules = async |world: &World| -> Vec<String> {
+        let found = world.preview(10, None).await;
+        found.into_iter().map(|explanation| explanation.rule).collect()
+    };
+    assert_eq!(rules(&home).await, ["S10"]);
+    home.assign(ANN, Some("tom")).await;
+    assert_eq!(rules(&home).await, ["S30"]);
+    home.assign(ANN, None).await;
+    rival.writes_to(ANN).await;
+    home.tick(2_000);
+    home.mail().subject("For the rival").arrives();
+    assert!(rules(&home).await.contains(&"S31".to_owned()));
+}
+
+#[tokio::test]
 async fn s30_who_comes_late_sees_what_came_before_the_reply_as_well_and_sees_that_it_is_over() {
     let home = World::connected().await;
     let rival = home.sharing("rival").await;

@@ -58,6 +58,17 @@ async fn push_a_watch_that_is_refused_stops_no_mail_and_is_asked_for_again() {
 }
 
 #[tokio::test]
+async fn push_a_topic_that_gmail_may_not_publish_to_stops_no_mail() {
+    for kind in [FaultKind::TopicForbidden, FaultKind::TopicMissing] {
+        let world = watched().await;
+        world.fault("watch", kind);
+        world.mail().subject("Hello").arrives();
+        assert_eq!(world.sync().await.report.problem, None, "{kind:?}");
+        assert_eq!(world.subjects(ANN).await, ["Hello"], "{kind:?}");
+    }
+}
+
+#[tokio::test]
 async fn push_that_arrives_before_its_history_can_be_read_is_tried_again_shortly() {
     let world = watched().await;
     world.sync().await;

@@ -153,8 +153,17 @@ fn many(laboratory: &Laboratory, arguments: &Arguments) -> anyhow::Result<ExitCo
     for line in &outcome.lines {
         println!("{line}");
     }
-    let only = arguments.only.map_or("", |_| " --only sharing");
-    println!("To see it again: simulate{only} --seed {} --shrink", first.seed);
+    let mut again = String::new();
+    if arguments.only.is_some() {
+        again += " --only sharing";
+    }
+    if let Some(mutation) = &arguments.mutation {
+        again += &format!(" --mutation {mutation}");
+    }
+    if let Some(component) = &arguments.component {
+        again += &format!(" --component {}", component.display());
+    }
+    println!("To see it again: simulate{again} --seed {} --shrink", first.seed);
     Ok(ExitCode::FAILURE)
 }
 

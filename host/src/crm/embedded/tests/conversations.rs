@@ -165,8 +165,8 @@ async fn s17_what_a_person_does_is_a_change_and_what_the_sync_writes_is_none() {
         starred: true,
         ..READ
     };
-    crm.set_flags(&tenant(), &id, starred).await.unwrap();
-    crm.set_flags(&tenant(), &id, starred).await.unwrap();
+    crm.set_marks(&tenant(), &id, starred.into()).await.unwrap();
+    crm.set_marks(&tenant(), &id, starred.into()).await.unwrap();
     crm.delete_message(&tenant(), &id).await.unwrap();
     let first = crm.changes(&scope(), Some(&echo.cursor), 1).await.unwrap();
     assert!(first.more);
@@ -186,7 +186,7 @@ async fn s17_a_connection_gets_only_the_changes_of_its_own_messages() {
     let crm = crm().await;
     let bob = contact(&crm, "Bob", &["bob@example.com"]).await;
     let id = put(&crm, message("k", &bob)).await;
-    crm.set_flags(&tenant(), &id, READ).await.unwrap();
+    crm.set_marks(&tenant(), &id, READ.into()).await.unwrap();
     let second = Scope {
         connection: ConnectionId::new("second"),
         ..scope()
@@ -261,7 +261,7 @@ async fn s33_another_tenant_reads_and_writes_nothing_of_this_one() {
         Err(CrmError::NotFound)
     ));
     assert!(matches!(
-        crm.set_flags(&other, &id, READ).await,
+        crm.set_marks(&other, &id, READ.into()).await,
         Err(CrmError::NotFound)
     ));
     assert!(matches!(
@@ -301,7 +301,7 @@ async fn subscribers_hear_of_messages_and_changes() {
     let bob = contact(&crm, "Bob", &["bob@example.com"]).await;
     let mut events = crm.subscribe();
     let id = put(&crm, message("k", &bob)).await;
-    crm.set_flags(&tenant(), &id, READ).await.unwrap();
+    crm.set_marks(&tenant(), &id, READ.into()).await.unwrap();
     let stored = CrmEvent::MessageStored {
         tenant: tenant(),
         contact: bob.clone(),

@@ -75,7 +75,7 @@ async fn t06_a_message_that_is_taken_out_leaves_nothing_behind() {
     };
     let bytes = Body::Inline(Bytes::from_static(b"abc"));
     crm.put_attachment(&scope(), "k", &carried, bytes).await.unwrap();
-    crm.set_flags(&tenant(), id, READ).await.unwrap();
+    crm.set_marks(&tenant(), id, READ.into()).await.unwrap();
     let retraction = MessageUpdate {
         key: "k".into(),
         flags: None,
