@@ -1,9 +1,11 @@
 // A simulated Gmail, a demo over it, and Chromium before its pages. What a test needs of each, and nothing else.
+import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import axe from "axe-core";
 import { chromium } from "playwright-core";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
@@ -132,6 +134,15 @@ export function letter({ from, to = ME, subject, html, text, headers = [] }) {
   const body = html === undefined ? ["text/plain", text ?? ""] : ["text/html", html];
   const lines = [`From: ${from}`, `To: ${to}`, `Subject: ${subject}`, `Message-ID: ${id}`, ...headers, "MIME-Version: 1.0"];
   return [...lines, `Content-Type: ${body[0]}; charset=utf-8`, "", body[1], ""].join("\r\n");
+}
+
+/** A page as it is now: a picture, and no serious finding of axe. */
+export async function look(page, name) {
+  await screenshot(page, name);
+  await page.evaluate(axe.source);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { iframes: false }));
+  const serious = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
+  assert.deepEqual(serious.map(({ id, nodes }) => `${name}: ${id} ${nodes[0].html}`), []);
 }
 
 /** Writes a screenshot of the whole page. */

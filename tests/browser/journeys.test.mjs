@@ -1,7 +1,7 @@
 // From the page to the simulated Gmail and back. Each test leaves the mailbox connected.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { ME, OTHER, letter, open, start, until } from "./harness.mjs";
+import { ME, OTHER, letter, look, open, start, until } from "./harness.mjs";
 
 let world;
 let tab;
@@ -39,14 +39,17 @@ test("s10_a_message_appears_in_a_page_that_is_open", async () => {
   await tab.page.locator("article", { hasText: "Could you send the offer?" }).waitFor();
 });
 
-test("a_conversation_is_found_by_the_contacts_name", async () => {
+test("a_conversation_is_found_by_the_contacts_name_and_by_a_subject", async () => {
   await tab.page.goto("/");
   await tab.page.getByRole("searchbox").fill("archer");
   await tab.page.getByRole("button", { name: "Find" }).click();
   await tab.page.getByText("Spring order").waitFor();
+  await tab.page.getByRole("searchbox").fill("spring ORDER");
+  await tab.page.getByRole("button", { name: "Find" }).click();
+  await tab.page.locator(".list a", { hasText: "Ann Archer" }).waitFor();
   await tab.page.getByRole("searchbox").fill("nobody");
   await tab.page.getByRole("button", { name: "Find" }).click();
-  await tab.page.getByText("Nobody with mail here is called that.").waitFor();
+  await tab.page.getByText("No contact and no subject here has that.").waitFor();
 });
 
 test("s20_an_answer_goes_through_gmail_into_its_thread_and_is_shown_once", async () => {
@@ -112,9 +115,37 @@ test("what_was_sent_too_quickly_is_undone_and_written_again", async () => {
   await tab.page.getByText("Withdrawn before it was sent.").waitFor();
   await tab.page.getByRole("link", { name: "Write it again" }).click();
   assert.equal((await tab.page.getByLabel("Text").inputValue()).trim(), "Too quick");
+  // Longer than it was held back.
+  await tab.page.waitForTimeout(12_000);
   const sent = (await world.sim.messages()).filter((message) => message.labelIds.includes("SENT"));
   assert.equal(sent.length, 1);
   await tab.page.getByLabel("Text").fill("");
+});
+
+test("s22_bulk_mail_without_a_provider_says_so_and_stays_bulk_when_it_is_written_again", async () => {
+  await tab.page.goto("/compose");
+  await tab.page.getByLabel("To", { exact: true }).fill("ann@archer.example");
+  await tab.page.getByLabel("Subject").fill("To many");
+  await tab.page.getByLabel("Text").fill("Dear customers");
+  await tab.page.getByLabel("Sent").selectOption("bulk");
+  await tab.page.getByRole("button", { name: "Send", exact: true }).click();
+  const mail = tab.page.locator("article.outbound", { hasText: "Dear customers" });
+  await until("it has failed", () => mail.getByRole("link", { name: "Write it again" }).count());
+  await mail.getByRole("link", { name: "Write it again" }).click();
+  assert.equal(await tab.page.getByLabel("Sent").inputValue(), "bulk");
+});
+
+test("s20_an_answer_to_all_goes_to_all", async () => {
+  await world.sim.deliver(letter({ from: ANN, subject: "For us all", text: "What do you all say?", headers: ["Cc: Carl <carl@carl.example>"] }));
+  await conversation("Ann Archer");
+  const mail = tab.page.locator("article", { hasText: "What do you all say?" });
+  await until("it is there", () => mail.count());
+  await mail.getByRole("link", { name: "Reply to all" }).click();
+  assert.match(await tab.page.getByLabel("Cc", { exact: true }).inputValue(), /carl@carl\.example/);
+  await tab.page.getByLabel("Text").fill("All agreed");
+  await tab.page.getByRole("button", { name: "Send", exact: true }).click();
+  await tab.page.getByRole("button", { name: "Send it now" }).click();
+  await until("it was sent", () => tab.page.locator("article.outbound", { hasText: "All agreed" }).getByText("Sent.").count());
 });
 
 test("t02_a_message_says_why_it_is_here", async () => {
@@ -136,10 +167,17 @@ test("t06_a_private_conversation_takes_no_mail_until_it_is_opened_again", async 
   await tab.page.getByRole("button", { name: "Preview…" }).click();
   await tab.page.getByRole("button", { name: "Look" }).click();
   await tab.page.getByText("Kept out").first().waitFor();
+  await until("the ledger says that it was kept out", async () => {
+    await tab.page.goto("/operations?find=ann@archer.example");
+    return tab.page.getByText("T06").count();
+  });
   await conversation("Ann Archer");
-  assert.equal(await tab.page.locator("article", { hasText: "Nobody else should read this." }).count(), 0);
+  const secret = tab.page.locator("article", { hasText: "Nobody else should read this." });
+  assert.equal(await secret.count(), 0);
   await tab.page.getByRole("button", { name: "Open again" }).click();
   await tab.page.getByRole("button", { name: "Make private" }).waitFor();
+  await tab.page.getByLabel("Text").waitFor();
+  assert.equal(await secret.count(), 0);
 });
 
 test("s12_a_message_is_forwarded_to_somebody_else", async () => {
@@ -158,6 +196,7 @@ test("contacts_come_from_a_file", async () => {
   await tab.page.getByRole("button", { name: "Import" }).click();
   await tab.page.getByText("1 contacts were added.").waitFor();
   await tab.page.getByText("Line 3: nowhere is not an address.").waitFor();
+  await look(tab.page, "imported");
   await tab.page.getByRole("link", { name: "Contacts", exact: true }).last().click();
   await tab.page.getByText("Nora New").waitFor();
 });
@@ -195,6 +234,17 @@ test("a_draft_is_kept_in_the_browser_until_it_is_sent", async () => {
   await tab.page.goto("/contacts");
   await conversation("Ann Archer");
   await until("the draft is there", async () => (await text().inputValue()) === "Half a thought");
+
+  await tab.page.goto("/compose");
+  await text().fill("Somebody will be chosen");
+  await tab.page.getByLabel("Contact").selectOption({ index: 1 });
+  await tab.page.waitForTimeout(500);
+  await tab.page.goto("/compose");
+  await until("the new mail is there", async () => (await text().inputValue()) === "Somebody will be chosen");
+  assert.notEqual(await tab.page.getByLabel("Contact").inputValue(), "");
+  await tab.page.getByRole("button", { name: "Discard it" }).click();
+  await conversation("Ann Archer");
+  await until("the draft is there still", async () => (await text().inputValue()) === "Half a thought");
   await tab.page.getByRole("button", { name: "Send", exact: true }).click();
   await until("it was sent", () => tab.page.locator("article.outbound", { hasText: "Half a thought" }).getByText("Sent.").count());
   await tab.page.reload();
@@ -220,15 +270,26 @@ test("files_that_are_dropped_on_the_form_are_attached", async () => {
 test("s06_s02_s01_disconnecting_a_consent_that_lacks_a_box_and_one_that_does_not", async () => {
   await disconnect();
   await tab.page.getByRole("button", { name: "Connect Gmail" }).waitFor();
+  await look(tab.page, "settings-unconnected");
+  await world.sim.deliver(letter({ from: ANN, subject: "After the end", text: "Nobody syncs this." }));
 
   await world.sim.consent({ mode: "only", account: ME, scope: "openid https://www.googleapis.com/auth/userinfo.email" });
   await tab.page.getByRole("button", { name: "Connect Gmail" }).click();
   await tab.page.getByText("scope-missing").waitFor();
   assert.ok(await tab.page.getByText("read, write and send mail in Gmail").first().isVisible());
+  await look(tab.page, "consent-incomplete");
+  await tab.page.goto("/settings");
+  await tab.page.getByRole("button", { name: "Connect Gmail" }).waitFor();
+  assert.equal(await tab.page.locator(".card", { hasText: ME }).count(), 0);
 
   await world.sim.consent({ mode: "all", account: ME });
-  await tab.page.getByRole("button", { name: "Connect again" }).click();
+  await tab.page.getByRole("button", { name: "Connect Gmail" }).click();
   await tab.page.locator(".card", { hasText: ME }).getByText("Connected", { exact: true }).waitFor();
+  await world.sim.deliver(letter({ from: ANN, subject: "After the beginning", text: "This is synced again." }));
+  await conversation("Ann Archer");
+  await until("mail comes in again", () => tab.page.locator("article", { hasText: "This is synced again." }).count());
+  assert.equal(await tab.page.locator("article", { hasText: "Nobody syncs this." }).count(), 0);
+  assert.ok(await tab.page.locator("article", { hasText: "Could you send the offer?" }).count());
 });
 
 test("s03_another_mailbox_than_the_one_asked_for_is_said", async () => {
@@ -237,19 +298,19 @@ test("s03_another_mailbox_than_the_one_asked_for_is_said", async () => {
   await tab.page.getByLabel(/Gmail address/).fill(ME);
   await tab.page.getByRole("button", { name: "Connect Gmail" }).click();
   await tab.page.getByText(`${OTHER} was connected, but ${ME} was asked for.`).waitFor();
+  await look(tab.page, "another-mailbox");
   await world.sim.consent({ mode: "all", account: ME });
   await tab.page.getByRole("button", { name: "Connect again" }).click();
   await tab.page.locator(".card", { hasText: ME }).waitFor();
 });
 
 test("s07_a_withdrawn_consent_is_shown_with_a_button_and_the_gap_is_synced", async () => {
-  await world.sim.ask("POST", "account", { email: ME, event: "consent-withdrawn" });
   await tab.page.goto("/settings");
+  await world.sim.ask("POST", "account", { email: ME, event: "consent-withdrawn" });
   const again = tab.page.getByRole("button", { name: "Connect again" });
-  await until("the settings ask to connect again", async () => {
-    await tab.page.reload();
-    return again.count();
-  });
+  // The page that is open says so by itself.
+  await until("the settings ask to connect again", () => again.count());
+  await look(tab.page, "settings-reconnect");
   await world.sim.deliver(letter({ from: ANN, subject: "In the gap", text: "Are you there?" }));
   await world.sim.consent({ mode: "all", account: ME });
   await again.click();
@@ -269,8 +330,11 @@ test("s05_another_address_takes_over_and_what_was_synced_stays", async () => {
   await world.sim.deliver(letter({ from: ANN, to: OTHER, subject: "At the new address", text: "Hello" }), OTHER);
   await tab.page.goto("/");
   await until("new mail comes by the new address", () => tab.page.getByText("At the new address").count());
+  await world.sim.deliver(letter({ from: ANN, subject: "At the old address", text: "Nobody is here any more." }));
   await conversation("Ann Archer");
   await tab.page.locator("article", { hasText: "Could you send the offer?" }).waitFor();
+  await tab.page.waitForTimeout(3_000);
+  assert.equal(await tab.page.locator("article", { hasText: "Nobody is here any more." }).count(), 0);
 });
 
 test("no_page_asked_for_anything_elsewhere_or_had_an_error", () => {

@@ -88,7 +88,8 @@ fn page() -> u32 {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Find {
-    /// Contacts alone whose name or address has this in it, in any case of ASCII letters.
+    /// Contacts alone whose name or address has this in it, in any case of ASCII letters; of conversations also those with
+    /// a message whose subject has it.
     #[param(max_length = 200)]
     find: Option<String>,
 }

@@ -28,7 +28,8 @@ const LIST_LENGTH: u32 = 50;
 /// Messages on one page.
 const MESSAGES: u32 = 50;
 
-/// `GET /`: the list. `page` counts from 0; `find` leaves contacts alone whose name or address has it.
+/// `GET /`: the list. `page` counts from 0; `find` leaves contacts alone whose name or address, or a subject
+/// of whose mail, has it.
 pub(super) async fn list(
     desk: Desk,
     Query(query): Query<HashMap<String, String>>,
@@ -184,12 +185,12 @@ async fn list_of(desk: &Desk, find: &str, page: u32, selected: Option<&str>) -> 
     Ok(html! {
         nav.list #list aria-label="Conversations" {
             form.find method="get" action="/" role="search" {
-                input type="search" name="find" value=(find) maxlength="200" placeholder="Find a contact"
-                    aria-label="Find a contact";
+                input type="search" name="find" value=(find) maxlength="200" placeholder="Find a contact or a subject"
+                    aria-label="Find a contact or a subject";
                 button { "Find" }
             }
             @if conversations.is_empty() && !find.is_empty() {
-                p.muted { "Nobody with mail here is called that." }
+                p.muted { "No contact and no subject here has that." }
             } @else if conversations.is_empty() && page == 0 {
                 p.muted {
                     "No mail yet. " a href="/settings" { "Connect a mailbox" } " and " a href="/contacts" { "add a contact" }

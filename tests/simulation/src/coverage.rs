@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What happens beside faults and traps.
-const EVENTS: [&str; 35] = [
+const EVENTS: [&str; 37] = [
     "BCC copy came after the mailbox's",
     "BCC copy came alone",
     "BCC copy came first",
@@ -22,6 +22,8 @@ const EVENTS: [&str; 35] = [
     "CRM outage",
     "Gmail outage",
     "access tokens expired",
+    "audit at the end",
+    "audit beside everything else",
     "changed in the CRM",
     "clock jumped",
     "contact claimed",

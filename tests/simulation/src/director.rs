@@ -15,7 +15,7 @@ use gmail_sim::{Clock as SimTime, Config, Quota, Sim, Table, Verification};
 use twinbox_host::{
     Host, HostError, Parts, Ran,
     audit::MemoryAudits,
-    contract,
+    contract::{self, AuditMode},
     egress::{Egress, Grants},
     quota::{Rates, TokenBuckets},
     random::SeededRandom,
@@ -77,6 +77,8 @@ pub(crate) struct Director<'p> {
     announced: BTreeMap<usize, u64>,
     /// Tenants whose user waits for what is no longer allowed to be taken out.
     retracts: BTreeMap<usize, Retract>,
+    /// Tenants whose mailboxes were audited, and how far their last audit is.
+    audits: BTreeMap<usize, LastAudit>,
     /// Passes of each tenant in a row that found nothing to do.
     idle: Vec<u32>,
     /// When a pass last did something, ms.
@@ -99,6 +101,13 @@ enum Retract {
     Begun(u64),
 }
 
+/// How far the audit is that is made when everything has come to rest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LastAudit {
+    ToCome,
+    Made,
+}
+
 struct Task {
     host: usize,
     tenant: usize,
@@ -111,6 +120,7 @@ struct Task {
 enum Work {
     Connect,
     Pass,
+    Audit,
     Disconnect,
     /// A host that begins finishes the disconnects that another did not live to finish.
     Finish,
@@ -125,6 +135,7 @@ enum Ended {
     Connect(Result<Connection, HostError>),
     /// And when it began, if that was to take out what is no longer allowed, ms since the epoch.
     Pass(Result<Ran, HostError>, Option<u64>),
+    Audit(AuditMode, Result<contract::AuditReport, HostError>),
     Disconnect(Result<(), HostError>),
     Finish(Result<usize, HostError>),
     Ingest(usize, Result<contract::Outcome, HostError>),
@@ -197,6 +208,7 @@ impl<'p> Director<'p> {
             pushed: BTreeMap::new(),
             announced: BTreeMap::new(),
             retracts: BTreeMap::new(),
+            audits: BTreeMap::new(),
             idle: vec![0; shape.tenants.len()],
             stirred: START + CALM,
             is_calm: false,
@@ -218,7 +230,7 @@ impl<'p> Director<'p> {
     pub(crate) fn direct(&mut self) {
         loop {
             self.poll();
-            if self.is_at_rest() || self.has_failed() {
+            if self.has_failed() || (self.is_at_rest() && !self.audit_at_the_end()) {
                 return;
             }
             let Some(due) = self.world.next() else {
@@ -342,7 +354,7 @@ impl<'p> Director<'p> {
                         state.coverage.hit("host died with a BCC copy");
                         state.schedule(back + 2_000, Due::Post { copy });
                     }
-                    Work::Pass | Work::Finish => {}
+                    Work::Pass | Work::Audit | Work::Finish => {}
                 }
             }
             drop(state);

@@ -380,6 +380,11 @@ pub enum What {
         /// Which tenant.
         tenant: usize,
     },
+    /// The mailbox of a tenant is compared with its ledger, and what is missing is brought in (T03).
+    Audit {
+        /// Which tenant.
+        tenant: usize,
+    },
 }
 
 /// What Gmail refuses for a while.

@@ -18,6 +18,10 @@ use crate::{
 pub(super) const PAGE_LIMIT: u32 = 500;
 /// Messages that are marked in one transaction.
 const MARKED_AT_ONCE: u32 = 200;
+/// And contacts with a message whose subject is like it.
+const WITH_SUBJECT_LIKE: &str = "
+    UNION SELECT contact FROM crm_message INDEXED BY crm_message_subjects
+    WHERE tenant = ?1 AND deleted = 0 AND subject LIKE ?4 ESCAPE '\\'";
 /// The longest snippet, in characters.
 const SNIPPET: usize = 140;
 
@@ -81,7 +85,8 @@ impl EmbeddedCrm {
         self.find_conversations(tenant, "", paging).await
     }
 
-    /// The same of contacts alone whose name or address has this in it, in any case of ASCII letters.
+    /// The same of contacts alone whose name or address, or a subject of whose mail, has this in it, in any case of ASCII
+    /// letters.
     pub async fn find_conversations(
         &self,
         tenant: &TenantId,
@@ -296,7 +301,7 @@ fn conversations(
     let wanted = people::pattern(find);
     let found = match &wanted {
         None => String::new(),
-        Some(_) => format!("AND contact IN ({})", people::LIKE),
+        Some(_) => format!("AND contact IN ({}{WITH_SUBJECT_LIKE})", people::LIKE),
     };
     // Counted in the index; a row of the table is read for what is on the page alone. `deleted = 0` has to
     // stand there as the index has it (https://sqlite.org/partialindex.html).

@@ -135,4 +135,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     "
     ALTER TABLE crm_message ADD COLUMN request_digest BLOB;
 ",
+    "
+    ALTER TABLE crm_message ADD COLUMN subject TEXT GENERATED ALWAYS AS (json_extract(record, '$.subject')) VIRTUAL;
+    CREATE INDEX crm_message_subjects ON crm_message (tenant, subject, contact) WHERE deleted = 0;
+",
 ];

@@ -37,8 +37,20 @@ pub(super) fn header_value(name: &str, value: &str, stand_ins: &StandIns) -> Str
         }
         "content-type" | "content-disposition" => parameters(value, stand_ins),
         "message-id" | "in-reply-to" | "references" | "content-id" => ids(value, stand_ins),
-        "authentication-results" => stand_ins.in_addresses(value),
+        "authentication-results" | "x-failed-recipients" => stand_ins.in_addresses(value),
+        // A delivery report (RFC 3464, 2.2 and 2.3).
+        "action" | "status" | "arrival-date" | "last-attempt-date" | "will-retry-until" => value.to_owned(),
+        "original-recipient" | "final-recipient" | "reporting-mta" | "received-from-mta" | "remote-mta"
+        | "diagnostic-code" => typed(value, stand_ins),
         _ => encoded_words(value, stand_ins),
+    }
+}
+
+/// A value after its type, such as `rfc822; ann@example.com`.
+fn typed(value: &str, stand_ins: &StandIns) -> String {
+    match value.split_once(';') {
+        Some((kind, rest)) => format!("{kind};{}", stand_ins.in_prose(rest)),
+        None => stand_ins.in_prose(value),
     }
 }
 
@@ -97,6 +109,15 @@ impl Walk<'_> {
             }
             _ if kind.media_type == "message/rfc822" && is_plain(&kind.encoding) && !is_deep => {
                 self.entity();
+            }
+            _ if is_of_fields(&kind.media_type) && is_plain(&kind.encoding) => {
+                while self
+                    .lines
+                    .get(self.at)
+                    .is_some_and(|line| !self.is_boundary(line))
+                {
+                    self.header();
+                }
             }
             _ => self.leaf(&kind),
         }
@@ -190,6 +211,19 @@ fn starts_boundary(line: &[u8], boundary: &[u8]) -> bool {
 fn ends_boundary(line: &[u8], boundary: &[u8]) -> bool {
     line.get(2 + boundary.len()..)
         .is_some_and(|rest| rest.starts_with(b"--"))
+}
+
+/// Whether a part has header fields for a body, in blocks.
+fn is_of_fields(media_type: &str) -> bool {
+    matches!(
+        media_type,
+        "message/delivery-status"
+            | "message/global-delivery-status"
+            | "message/disposition-notification"
+            | "message/feedback-report"
+            | "text/rfc822-headers"
+            | "message/global-headers"
+    )
 }
 
 fn is_plain(encoding: &str) -> bool {

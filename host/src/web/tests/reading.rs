@@ -38,9 +38,13 @@ async fn the_list_is_searched_by_contact_and_keeps_what_is_looked_for() {
     site.put(message("k1", &site.bob)).await;
     let found = site.get("/?find=bob%40example").await.text;
     assert!(found.contains("How are you?") && found.contains("name=\"find\" value=\"bob@example\""));
+    let by_subject = site.get("/?find=AND%20nobody").await.text;
+    assert!(!by_subject.contains("How are you?"), "{by_subject}");
+    let by_subject = site.get("/?find=%26%20%3CWelcome").await.text;
+    assert!(by_subject.contains("How are you?"), "{by_subject}");
     let nobody = site.get("/?find=%22%3Cb%3E").await.text;
     assert!(
-        nobody.contains("Nobody with mail here is called that."),
+        nobody.contains("No contact and no subject here has that."),
         "{nobody}"
     );
     assert!(nobody.contains("value=\"&quot;&lt;b&gt;\"") && !nobody.contains("How are you?"));

@@ -183,7 +183,10 @@ fn table(coverage: &Coverage) {
     for name in never {
         println!("never met: {name}");
     }
-    println!("out of reach so far: {}", out_of_reach().join(", "));
+    println!(
+        "out of reach here, and met by tests of their own: {}",
+        out_of_reach().join(", ")
+    );
 }
 
 /// Seeds that were never used before: the time's.

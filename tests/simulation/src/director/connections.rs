@@ -3,18 +3,20 @@
 use std::{
     pin::Pin,
     sync::{Arc, atomic::AtomicBool},
+    time::Duration,
 };
 
 use twinbox_host::{
     Host, HostError, Ran,
-    contract::{Problem, Trigger},
+    contract::{AuditMode, Problem, Trigger},
     privacy::{AssignedUsers, Privacy},
     scope::{ConnectionId, Scope},
     store::ConnectionStatus,
 };
 
 use super::{
-    BUSY, Director, Ended, Flag, IDLE, LAG, NOBODYS, POLL, Retract, SELDOM, Task, Work, tenant_id, user_id,
+    BUSY, Director, Ended, Flag, IDLE, LAG, LastAudit, NOBODYS, POLL, Retract, SELDOM, Task, Work, tenant_id,
+    user_id,
 };
 use crate::{
     gmail::TOPIC,
@@ -54,6 +56,33 @@ impl Director<'_> {
         let trigger = began.map_or(trigger, |_| Trigger::Retract);
         let future = async move { Ended::Pass(host_at_work.run(&id, trigger).await, began) };
         self.start(host, tenant, Work::Pass, Box::pin(future));
+    }
+
+    pub(super) fn audit(&mut self, host: usize, tenant: usize, mode: AuditMode) {
+        let (Some(host_at_work), Some(id)) = (self.hosts[host].clone(), self.current(tenant)) else {
+            return;
+        };
+        if self.is_busy(host, tenant) || self.status(tenant) != Some(ConnectionStatus::Active) {
+            return;
+        }
+        let future = async move {
+            let made = host_at_work.check(&id, mode, Duration::ZERO).await;
+            Ended::Audit(mode, made)
+        };
+        self.start(host, tenant, Work::Audit, Box::pin(future));
+    }
+
+    /// Begins the audits that show that nothing is missing now that all has come to rest; whether there are any.
+    pub(super) fn audit_at_the_end(&mut self) -> bool {
+        let waiting = self.audits.iter().find(|(_, last)| **last == LastAudit::ToCome);
+        let Some(tenant) = waiting.map(|(tenant, _)| *tenant) else {
+            return false;
+        };
+        self.audits.insert(tenant, LastAudit::Made);
+        if let Some((host, _)) = self.any_host() {
+            self.audit(host, tenant, AuditMode::ReportOnly);
+        }
+        true
     }
 
     pub(super) fn connect(&mut self, tenant: usize) {
@@ -247,6 +276,28 @@ impl Director<'_> {
             }
             Ended::Finish(result) => {
                 state.trace.line(now, || format!("finish: {result:?}"));
+            }
+            Ended::Audit(mode, result) => {
+                state.trace.line(now, || format!("audit: {result:?}"));
+                if let Err(error) = &result {
+                    report_trap(&mut state, error);
+                }
+                match (mode, &result) {
+                    (AuditMode::Heal, _) => state.coverage.hit("audit beside everything else"),
+                    (AuditMode::ReportOnly, Ok(report)) => {
+                        state.coverage.hit("audit at the end");
+                        if !report.missing.is_empty() {
+                            let missing = report.missing.join(", ");
+                            state.violation("T03", format!("tenant {tenant} lacks {missing} at the end"));
+                        }
+                    }
+                    (AuditMode::ReportOnly, Err(_)) => {}
+                }
+                drop(state);
+                if mode == AuditMode::Heal {
+                    self.judge_rest(tenant, None);
+                }
+                self.after_pass(host, tenant);
             }
             Ended::Pass(result, began) => {
                 state.trace.line(now, || match &result {

@@ -2,11 +2,11 @@
 
 use gmail_sim::MessageView;
 use twinbox_host::{
-    contract::{self, Mailbox, OutboundKind, WhenLimited},
+    contract::{self, AuditMode, Mailbox, OutboundKind, WhenLimited},
     privacy::Privacy,
 };
 
-use super::{Director, POLL, PUSH_TAKES, Retract, tenant_id};
+use super::{Director, LastAudit, POLL, PUSH_TAKES, Retract, tenant_id};
 use crate::{
     gmail::{Done, mark, mark_in},
     plan::{Answer, Blocked, CrmAct, Keeps, Lists, Patience, Shape, Threading, What},
@@ -74,6 +74,12 @@ impl Director<'_> {
                 contact,
                 keeps,
             } => self.keep(*tenant, *contact, *keeps, now),
+            What::Audit { tenant } => {
+                self.audits.insert(*tenant, LastAudit::ToCome);
+                if let Some((host, _)) = self.any_host() {
+                    self.audit(host, *tenant, AuditMode::Heal);
+                }
+            }
             What::Retract { tenant } => {
                 self.retracts.insert(*tenant, Retract::Wanted);
                 self.idle[*tenant] = 0;

@@ -14,6 +14,7 @@ use gmail_sim::{Table, Wire};
 use secrecy::ExposeSecret;
 use twinbox_host::{
     body::Body,
+    clock::Clock,
     contract::Field,
     egress::{ClientError, HttpClient, Outgoing, Resolver, Response},
 };
@@ -29,6 +30,8 @@ use crate::{
 const REQUEST: usize = 4 << 20;
 /// Entries asked for by whoever reads page by page.
 const LISTING: u32 = 100;
+/// How long a host waits for an answer that does not come, ms.
+const PATIENCE: u64 = 30_000;
 /// Google's minute, ms.
 const MINUTE: u64 = 60_000;
 
@@ -69,11 +72,23 @@ impl WireState {
     }
 }
 
+/// What comes back, and how long that takes, ms.
+struct Answer {
+    result: Result<Response, ClientError>,
+    takes: u64,
+}
+
+impl Answer {
+    fn at_once(result: Result<Response, ClientError>) -> Self {
+        Self { result, takes: 0 }
+    }
+}
+
 impl World {
-    fn answer(&self, request: http::Request<Bytes>) -> Result<Response, ClientError> {
+    fn answer(&self, request: http::Request<Bytes>) -> Answer {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         if self.is_down() {
-            return Ok(plain(503, "down"));
+            return Answer::at_once(Ok(plain(503, "down")));
         }
         let response = self.sim.handle(request);
         let message = path.strip_prefix("/gmail/v1/users/me/messages/");
@@ -88,10 +103,16 @@ impl World {
         }
         let wire = Wire::of(&response);
         match wire {
-            Some(Wire::Dropped) => return Err(ClientError::Interrupted),
-            Some(Wire::Silent) => return Err(ClientError::Timeout),
+            Some(Wire::Dropped) => return Answer::at_once(Err(ClientError::Interrupted)),
+            Some(Wire::Silent) => {
+                return Answer {
+                    result: Err(ClientError::Timeout),
+                    takes: PATIENCE,
+                };
+            }
             _ => {}
         }
+        let takes = wire.and_then(|wire| wire.takes_ms(response.body().len()));
         state
             .trace
             .mix(&(method.as_str(), &path, status, response.body().len()));
@@ -109,12 +130,15 @@ impl World {
             Some(Wire::Truncated(_)) => (None, Body::Inline(body)),
             _ => (Some(body.len() as u64), Body::Inline(body)),
         };
-        Ok(Response {
-            status,
-            headers: headers.collect(),
-            length,
-            body,
-        })
+        Answer {
+            result: Ok(Response {
+                status,
+                headers: headers.collect(),
+                length,
+                body,
+            }),
+            takes: takes.unwrap_or_default().min(PATIENCE),
+        }
     }
 
     fn is_down(&self) -> bool {
@@ -210,15 +234,20 @@ impl HttpClient for Ports {
             let (method, path) = (built.method().clone(), built.uri().path().to_owned());
             let answer = world.answer(built);
             // A request that is made again with a new token is one request to the guest.
-            if answer.as_ref().is_ok_and(|answer| answer.status == 401) {
+            if answer.result.as_ref().is_ok_and(|answer| answer.status == 401) {
                 world.lock().wire.comes_again();
-            } else if answer.is_ok() {
+            } else if answer.result.is_ok() {
                 world.charge(&token, &method, &path);
             }
             answer
         });
         match turn.await {
-            Turn::Done(answer) => answer,
+            Turn::Done(Answer { result, takes }) => {
+                if takes > 0 {
+                    self.sleep(takes).await;
+                }
+                result
+            }
             Turn::Refused(TrapKind::FailBefore) => Err(ClientError::Connect),
             Turn::Refused(_) | Turn::Lost(_) => Err(ClientError::Timeout),
         }
