@@ -118,15 +118,22 @@ impl Draw {
         let tenants = (0..tenants)
             .map(|number| self.tenant(number % mailboxes, people + mailboxes))
             .collect();
+        let rate = self.pick(&[6_000, 6_000, 1_500, 700]);
+        // A mailbox can be listed within a minute, as one of a million messages can be at Gmail's 500 on a page.
+        let page = if rate < 1_000 {
+            self.pick(&[500, 500, 12])
+        } else {
+            self.pick(&[500, 500, 3, 2])
+        };
         Shape {
             mailboxes,
             people,
             tenants,
             hosts: self.pick(&[1, 2]),
             behaviour: self.behaviour(),
-            rate: self.pick(&[6_000, 6_000, 1_500, 700]),
+            rate,
             crm: self.pick(&[CrmKind::Idempotent, CrmKind::Idempotent, CrmKind::Forgetful]),
-            page: self.pick(&[500, 500, 3, 2]),
+            page,
             aliases: Vec::new(),
         }
     }

@@ -68,7 +68,7 @@ pub(crate) struct Row {
     /// Whom it has not reached, as the sync said.
     pub(crate) news: News,
     /// It was put or looked for again: whoever does not know that it is here says how it is, which is no echo.
-    is_met_again: bool,
+    pub(crate) is_met_again: bool,
 }
 
 /// Whom a message has not reached, by address in lower case.
