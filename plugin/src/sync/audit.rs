@@ -1,13 +1,19 @@
 //! T03: compares the mailbox with the ledger, and brings in what is missing when asked to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Pass, deliver::deliver, gap, run::is_final};
+use super::{
+    Pass, Step,
+    deliver::{Candidate, deliver},
+    gap,
+    run::is_final,
+};
 use crate::{
     contract::{AuditMode, AuditReport, Class, Problem, Quarantined, RuleCount},
-    gmail::Folders,
+    gmail::{Folders, GmailError, MessageRef},
     ledger::{self, BCC, Fate, LEDGER, LedgerRow},
     ports::Host,
+    rules::s04_no_past_mail::is_past,
     settings,
 };
 
@@ -18,12 +24,10 @@ pub async fn audit<H: Host>(host: &H, mode: AuditMode, settings: &str) -> Result
     let listed = gap::list(&pass, Folders::All)
         .await
         .map_err(|stop| stop.problem)?;
-    let mut missing = gap::unaccounted(&pass, &listed)
-        .await
-        .map_err(|stop| stop.problem)?;
+    let mut missing = unaccounted(&pass, &listed).await.map_err(|stop| stop.problem)?;
     let mut healed = 0;
     if mode == AuditMode::Heal && !missing.is_empty() {
-        let before = missing.len();
+        let before: BTreeSet<String> = missing.iter().map(|candidate| candidate.id.clone()).collect();
         if let Err(stop) = deliver(&mut pass, missing).await
             && is_final(&stop.problem)
         {
@@ -32,7 +36,8 @@ pub async fn audit<H: Host>(host: &H, mode: AuditMode, settings: &str) -> Result
         missing = gap::unaccounted(&pass, &listed)
             .await
             .map_err(|stop| stop.problem)?;
-        healed = number(before - missing.len());
+        missing.retain(|candidate| before.contains(&candidate.id));
+        healed = number(before.len() - missing.len());
     }
     let mut report = AuditReport {
         listed: number(listed.len()),
@@ -64,6 +69,21 @@ pub async fn audit<H: Host>(host: &H, mode: AuditMode, settings: &str) -> Result
         })
         .collect();
     Ok(report)
+}
+
+/// Messages since the connection without a row. The listing begins earlier, and past mail (S04) needs none: what is oldest
+/// says whether it is.
+async fn unaccounted<H: Host>(pass: &Pass<'_, H>, listed: &[MessageRef]) -> Step<Vec<Candidate>> {
+    let mut missing = gap::unaccounted(pass, listed).await?;
+    let mut past = 0;
+    for candidate in &missing {
+        match pass.gmail.metadata(&candidate.id).await {
+            Ok(metadata) if !is_past(metadata.summary.internal_date, pass.connection.since) => break,
+            Ok(_) | Err(GmailError::Gone) => past += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(missing.split_off(past))
 }
 
 fn number(length: usize) -> u32 {

@@ -58,6 +58,22 @@ async fn t03_what_history_does_not_tell_is_reported_healed_and_written_down() {
 }
 
 #[tokio::test]
+async fn t03_s04_mail_from_shortly_before_the_connection_is_not_missing() {
+    let mut world = Setup::default().unconnected().await;
+    world.mail().subject("Minutes before").arrives();
+    world.tick(120_000);
+    world.mail().subject("Seconds before").arrives();
+    world.tick(5_000);
+    world.connect().await.unwrap();
+    world.mail().subject("After").arrives();
+    for mode in [AuditMode::ReportOnly, AuditMode::Heal] {
+        let report = world.check(mode, Duration::ZERO).await.unwrap();
+        assert_eq!((report.missing.len(), report.healed), (0, 0), "{mode:?}");
+    }
+    assert_eq!(world.subjects(ANN).await, ["After"]);
+}
+
+#[tokio::test]
 async fn t03_more_than_a_minute_allows_is_healed_bit_by_bit() {
     let setup = Setup::default()
         .quota(QuotaRule::Enforced(Table::New))

@@ -153,16 +153,14 @@ fn many(laboratory: &Laboratory, arguments: &Arguments) -> anyhow::Result<ExitCo
     for line in &outcome.lines {
         println!("{line}");
     }
-    let mut again = String::new();
-    if arguments.only.is_some() {
-        again += " --only sharing";
-    }
-    if let Some(mutation) = &arguments.mutation {
-        again += &format!(" --mutation {mutation}");
-    }
-    if let Some(component) = &arguments.component {
-        again += &format!(" --component {}", component.display());
-    }
+    let only = arguments.only.map(|_| " --only sharing".to_owned());
+    let mutation = arguments
+        .mutation
+        .as_ref()
+        .map(|name| format!(" --mutation {name}"));
+    let component = arguments.component.as_ref();
+    let component = component.map(|path| format!(" --component {}", path.display()));
+    let again: String = [only, mutation, component].into_iter().flatten().collect();
     println!("To see it again: simulate{again} --seed {} --shrink", first.seed);
     Ok(ExitCode::FAILURE)
 }

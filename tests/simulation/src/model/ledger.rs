@@ -17,6 +17,11 @@ impl Judge<'_> {
             let is_new = life
                 .connected
                 .is_some_and(|at| date(message) >= at + self.clock_slack());
+            let missing = self.history.missing.get(&user.number);
+            if is_new && missing.is_some_and(|missing| missing.contains(&message.id)) {
+                let text = format!("the audit of tenant {} misses {}", user.number, message.id);
+                found.push(("T03", text));
+            }
             if is_new && !message.has("DRAFT") && !rows.contains_key(message.id.as_str()) {
                 let text = format!("tenant {}, message {} has no ledger row", user.number, message.id);
                 found.push(("T01", text));
