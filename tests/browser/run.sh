@@ -3,6 +3,11 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 chromium=${CHROMIUM:-/usr/bin/chromium}
+if [ ! -x "$chromium" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    # A package list that is out of date is the usual reason why the first try fails.
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get install -y -q chromium >&2 || { apt-get update -q >&2 && apt-get install -y -q chromium >&2; } || true
+fi
 if [ ! -x "$chromium" ] || ! command -v node >/dev/null; then
     echo "SKIPPED: the pages in a browser, $chromium or node is absent" >&2
     exit 0

@@ -88,8 +88,8 @@ pub(crate) struct History {
     pub(crate) retracted: BTreeMap<usize, u64>,
     /// Mail that other servers had for BCC addresses.
     pub(crate) logged: Vec<Logged>,
-    /// What the last audit of a tenant's mailbox called missing.
-    pub(crate) missing: BTreeMap<usize, BTreeSet<String>>,
+    /// What the last audit of a tenant's mailbox called missing, and when, ms since the epoch.
+    pub(crate) missing: BTreeMap<usize, (u64, BTreeSet<String>)>,
 }
 
 /// What the user of a tenant keeps out (T06).

@@ -286,8 +286,8 @@ impl Director<'_> {
                     (AuditMode::Heal, _) => state.coverage.hit("audit beside everything else"),
                     (AuditMode::ReportOnly, Ok(report)) => {
                         state.coverage.hit("audit at the end");
-                        let missing = report.missing.iter().cloned();
-                        self.history.missing.entry(tenant).or_default().extend(missing);
+                        let missing = report.missing.iter().cloned().collect();
+                        self.history.missing.insert(tenant, (now, missing));
                     }
                     (AuditMode::ReportOnly, Err(_)) => {}
                 }

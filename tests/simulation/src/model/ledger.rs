@@ -1,10 +1,13 @@
 //! Every message has a row that says what became of it (T01).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use super::{Found, Judge, User, mail::date};
+
+/// The longest that history is behind with what it tells, ms.
+const LAG: u64 = 60_000;
 
 impl Judge<'_> {
     /// Every message since the connection is in the ledger, and none is quarantined but for a reason.
@@ -17,8 +20,11 @@ impl Judge<'_> {
             let is_new = life
                 .connected
                 .is_some_and(|at| date(message) >= at + self.clock_slack());
-            let missing = self.history.missing.get(&user.number);
-            if is_new && missing.is_some_and(|missing| missing.contains(&message.id)) {
+            // What has just come, history may not tell yet.
+            let is_missed = |(at, missing): &(u64, BTreeSet<String>)| {
+                missing.contains(&message.id) && date(message) + self.clock_slack() + LAG < *at
+            };
+            if is_new && self.history.missing.get(&user.number).is_some_and(is_missed) {
                 let text = format!("the audit of tenant {} misses {}", user.number, message.id);
                 found.push(("T03", text));
             }

@@ -146,7 +146,7 @@ impl Judge<'_> {
             ));
         }
         // Where a pass gave a message once more, what was done to it and what the CRM was told then may have crossed.
-        if row.echoes > 0 && !row.is_met_again {
+        if row.echoes > 0 && !row.was_met_again {
             found.push(("S17", format!("{here} came back to the CRM where it was changed")));
         }
     }

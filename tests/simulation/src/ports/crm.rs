@@ -68,7 +68,9 @@ pub(crate) struct Row {
     /// Whom it has not reached, as the sync said.
     pub(crate) news: News,
     /// It was put or looked for again: whoever does not know that it is here says how it is, which is no echo.
-    pub(crate) is_met_again: bool,
+    is_met_again: bool,
+    /// Whether that ever happened.
+    pub(crate) was_met_again: bool,
 }
 
 /// Whom a message has not reached, by address in lower case.
@@ -136,6 +138,7 @@ impl TenantCrm {
     fn meet_again(&mut self, key: &str) {
         for row in self.rows.iter_mut().filter(|row| row.message.key == key) {
             row.is_met_again = true;
+            row.was_met_again = true;
         }
     }
 
@@ -154,6 +157,7 @@ impl TenantCrm {
             echoes: 0,
             news: News::new(),
             is_met_again: false,
+            was_met_again: false,
         });
         PutOutcome::Stored(message.key.clone())
     }
