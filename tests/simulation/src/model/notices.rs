@@ -119,7 +119,13 @@ impl Judge<'_> {
         for (message, is_alive) in alive.chain(gone).filter(|(message, _)| message.has("SENT")) {
             let key = self.key_of(message);
             let mail = Mail::of(message);
+            // What was taken out and came once more, as its BCC copy does, comes without what was told of it before (T06).
+            let was_taken_out = self
+                .users
+                .iter()
+                .any(|user| self.history.retracted.contains_key(&user.number));
             let is_sure = is_alive
+                && !was_taken_out
                 && !self.was_relabelled(message)
                 && mail.answers(&self.state.wire.gone) < 2
                 && !self.state.coverage.has_stalled();

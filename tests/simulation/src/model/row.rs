@@ -4,7 +4,11 @@ use gmail_sim::MessageView;
 use twinbox_host::contract::Flags;
 
 use super::{Found, Judge, Mail, Presence, contact::Owner};
-use crate::{gmail::mark_in, plan::Shape, ports::crm::Row};
+use crate::{
+    gmail::mark_in,
+    plan::Shape,
+    ports::crm::{Meeting, Row},
+};
 
 impl Judge<'_> {
     pub(super) fn judge_row(
@@ -52,6 +56,12 @@ impl Judge<'_> {
         }
     }
 
+    /// Whether the connection that gave the CRM a message has a row for it.
+    fn is_known(&self, message: &MessageView, row: &Row) -> bool {
+        let mut rows = self.state.store.scan(&row.by, "ledger/");
+        rows.any(|(id, _)| id == message.id)
+    }
+
     /// What becomes of it shows on both sides (S17).
     fn judge_state(
         &self,
@@ -65,6 +75,8 @@ impl Judge<'_> {
             return;
         }
         match presence {
+            // A host died between giving it to the CRM and writing that down, and history expired before it told of it.
+            Presence::Deleted if !self.is_known(message, row) => {}
             Presence::Deleted if !row.is_deleted => {
                 found.push(("S17", format!("{here} was deleted in Gmail and not in the CRM")));
             }
@@ -146,7 +158,7 @@ impl Judge<'_> {
             ));
         }
         // Where a pass gave a message once more, what was done to it and what the CRM was told then may have crossed.
-        if row.echoes > 0 && !row.was_met_again {
+        if row.echoes > 0 && row.meeting == Meeting::Once {
             found.push(("S17", format!("{here} came back to the CRM where it was changed")));
         }
     }

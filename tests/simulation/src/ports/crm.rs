@@ -67,10 +67,19 @@ pub(crate) struct Row {
     pub(crate) echoes: u32,
     /// Whom it has not reached, as the sync said.
     pub(crate) news: News,
-    /// It was put or looked for again: whoever does not know that it is here says how it is, which is no echo.
-    is_met_again: bool,
-    /// Whether that ever happened.
-    pub(crate) was_met_again: bool,
+    pub(crate) meeting: Meeting,
+}
+
+/// Whether a message was put or looked for again: whoever does not know that it is here says how it is, which is no
+/// echo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meeting {
+    /// It was not.
+    Once,
+    /// It was, and nothing was said of it since.
+    Again,
+    /// It was, and something was said of it since.
+    AgainAndTold,
 }
 
 /// Whom a message has not reached, by address in lower case.
@@ -137,8 +146,7 @@ impl TenantCrm {
 
     fn meet_again(&mut self, key: &str) {
         for row in self.rows.iter_mut().filter(|row| row.message.key == key) {
-            row.is_met_again = true;
-            row.was_met_again = true;
+            row.meeting = Meeting::Again;
         }
     }
 
@@ -156,8 +164,7 @@ impl TenantCrm {
             wanted: None,
             echoes: 0,
             news: News::new(),
-            is_met_again: false,
-            was_met_again: false,
+            meeting: Meeting::Once,
         });
         PutOutcome::Stored(message.key.clone())
     }
@@ -212,9 +219,12 @@ impl TenantCrm {
         let found = self.rows.iter_mut().filter(|row| row.message.key == update.key);
         for row in found {
             if let Some(flags) = update.flags {
-                let is_echo = row.wanted == Some(flags) && row.message.flags == flags && !row.is_met_again;
+                let is_echo =
+                    row.wanted == Some(flags) && row.message.flags == flags && row.meeting != Meeting::Again;
                 row.echoes += u32::from(is_echo);
-                row.is_met_again = false;
+                if row.meeting == Meeting::Again {
+                    row.meeting = Meeting::AgainAndTold;
+                }
                 row.message.flags = flags;
             }
             learn(&mut row.news, &update.undelivered);
