@@ -375,7 +375,7 @@ fn contact_field(draft: &Draft, contacts: &[Contact]) -> Markup {
         label {
             "Contact"
             select name="contact" {
-                option value="" { "The first recipient who is one" }
+                option value="" { "The first recipient who is a contact" }
                 @for contact in contacts {
                     option value=(contact.id) selected[contact.id == draft.contact] {
                         (name_of(contact)) " · " (address(contact))
