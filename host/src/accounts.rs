@@ -1,7 +1,11 @@
 //! From consent to connection and back: the vault's flow and the host's calls in the order that leaves
 //! nothing half-connected.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -25,11 +29,11 @@ use crate::{
 
 /// How long a retract waits for passes that are under way.
 const RETRACT_WITHIN: Duration = Duration::from_mins(10);
-/// How long an audit waits for a pass that is under way.
-const AUDIT_WITHIN: Duration = Duration::from_mins(3);
+/// How long an audit waits for a pass that is under way: longer than one may take.
+const AUDIT_WITHIN: Duration = Duration::from_mins(12);
 
-/// The longest that a consent takes to become a connection, ms.
-const LONGEST_CONNECT: u64 = 10 * 60_000;
+/// The longest that a consent takes to become a connection, ms: a pass and all that it may wait for, many times over.
+const LONGEST_CONNECT: u64 = 3_600_000;
 
 /// What had been cut short and is finished now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -170,7 +174,8 @@ impl Accounts {
     }
 
     /// Finishes what a process did not live to finish: disconnects (S06), grants of consents that became no connection,
-    /// and the former mailbox of a user who changed to another (S05). For a platform, when it starts and from time to time.
+    /// and the former mailbox of a user who changed to another (S05). For a platform, when it starts and from time to time,
+    /// whose vault serves this registry alone: a grant without a connection there is taken for nobody's.
     /// What cannot be done now is logged and left for the next time.
     pub async fn finish_what_was_cut_short(&self) -> Result<CutShort, ConnectError> {
         let disconnects = self.host.finish_disconnects().await?;
@@ -189,16 +194,30 @@ impl Accounts {
                 Err(error) => tracing::warn!(connection = %id, %error, "a grant is still not given back"),
             }
         }
+        let mut latest: HashMap<(&TenantId, &UserId), (u64, &ConnectionId)> = HashMap::new();
+        let mut current = Vec::new();
         for connection in &connections {
-            let is_later = |other: &&Connection| {
-                let (mine, other_scope) = (&connection.scope, &other.scope);
-                other.status != ConnectionStatus::Disconnected
-                    && (&mine.tenant, &mine.user) == (&other_scope.tenant, &other_scope.user)
-                    && (other.created_at, &other_scope.connection) > (connection.created_at, &mine.connection)
-                    && other.created_at < before
-            };
-            let is_former = connections.iter().any(|other| is_later(&other));
-            if connection.status == ConnectionStatus::Disconnected || !is_former {
+            if connection.status == ConnectionStatus::Disconnected {
+                continue;
+            }
+            let Scope {
+                tenant,
+                user,
+                connection: id,
+                ..
+            } = &connection.scope;
+            // Connecting again is as good as connecting.
+            let consented = self.vault.lasting(id).await?.granted_at;
+            let at = consented.unwrap_or(connection.created_at);
+            let last = latest.entry((tenant, user)).or_insert((at, id));
+            *last = (*last).max((at, id));
+            current.push(connection);
+        }
+        for connection in current {
+            let Scope { tenant, user, .. } = &connection.scope;
+            let stays =
+                |(at, id): &(u64, &ConnectionId)| *id == &connection.scope.connection || *at >= before;
+            if latest.get(&(tenant, user)).is_none_or(stays) {
                 continue;
             }
             match self.host.disconnect(&connection.scope.connection).await {
@@ -250,12 +269,18 @@ impl Accounts {
 pub struct Connected {
     accounts: Accounts,
     schedule: Arc<dyn Schedule>,
+    /// What is being audited, as somebody asked for it.
+    audited: Arc<Mutex<HashSet<ConnectionId>>>,
 }
 
 impl Connected {
     /// Connections made by these accounts and run by this schedule.
     pub fn new(accounts: Accounts, schedule: Arc<dyn Schedule>) -> Self {
-        Self { accounts, schedule }
+        Self {
+            accounts,
+            schedule,
+            audited: Arc::default(),
+        }
     }
 }
 
@@ -285,12 +310,21 @@ impl Connections for Connected {
 
     fn audit(&self, connection: &ConnectionId) {
         let (host, id) = (self.accounts.host.clone(), connection.clone());
+        let audited = self.audited.clone();
+        let is_new = audited
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id.clone());
+        if !is_new {
+            return;
+        }
         tokio::spawn(async move {
             // What it found is kept with the audits of the schedule, and shown with them.
             match host.check(&id, AuditMode::Heal, AUDIT_WITHIN).await {
                 Ok(report) => tracing::info!(connection = %id, healed = report.healed, "audited"),
                 Err(error) => tracing::warn!(connection = %id, %error, "an audit did not end"),
             }
+            audited.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         });
     }
 

@@ -15,7 +15,7 @@ use crate::{
         AuditMode, AuditReport, Connected, Explanation, OptionalScope, Outcome, Problem, Report, Subject,
         Trigger,
     },
-    privacy::Privacy,
+    privacy::{ASSIGNED_USERS_CHOSEN, AssignedUsers, Privacy},
     release::Shadow,
     sandbox::{Ended, PassError, Usage},
     scope::{ConnectionId, Scope},
@@ -144,9 +144,7 @@ impl Host {
         let (connected, settings) = match connected.await {
             Ok(connected) => connected,
             Err(error) => {
-                if known.is_none() {
-                    self.forget(&scope).await?;
-                }
+                self.forget_unless_connected(&scope).await;
                 return Err(error);
             }
         };
@@ -188,10 +186,30 @@ impl Host {
                     .unwrap_or_default(),
                 revision: known.map_or(0, |known| known.revision),
             };
-            if self.put(&mut connection).await? == Put::Written {
-                self.introduce(&connection).await?;
-                return Ok(connection);
+            match self.put(&mut connection).await {
+                Ok(Put::Written) => {
+                    self.introduce(&connection).await?;
+                    return Ok(connection);
+                }
+                Ok(Put::Stale) => {}
+                Err(error) => {
+                    self.forget_unless_connected(&scope).await;
+                    return Err(error);
+                }
             }
+        }
+    }
+
+    /// Nothing remains of a connection that did not come about. One that somebody has made meanwhile stays; what cannot be
+    /// given up now is when a platform tidies up.
+    async fn forget_unless_connected(&self, scope: &Scope) {
+        let forgotten = match self.parts.registry.find(&scope.connection).await {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => self.forget(scope).await,
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = forgotten {
+            tracing::warn!(connection = %scope.connection, %error, "what is left of a connection is not given up");
         }
     }
 
@@ -485,14 +503,20 @@ impl Host {
     /// such a thing.
     async fn settings_of(&self, connection: &Connection) -> Result<String, HostError> {
         let chosen = self.parts.plugins.chosen().await;
-        let Some(addresses) = &self.parts.bcc_addresses else {
-            return Ok(connection.settings.clone());
+        let schema = &chosen.current.manifest().settings_schema;
+        // A version that was rolled back to may know less.
+        let settings = if knows_setting(schema, ASSIGNED_USERS_CHOSEN) {
+            connection.settings.clone()
+        } else {
+            AssignedUsers::as_set(&connection.settings)
         };
-        if !knows_setting(&chosen.current.manifest().settings_schema, BCC_ADDRESS) {
-            return Ok(connection.settings.clone());
+        match &self.parts.bcc_addresses {
+            Some(addresses) if knows_setting(schema, BCC_ADDRESS) => {
+                let address = addresses.of(&connection.scope.connection).await?;
+                Ok(with_setting(&settings, BCC_ADDRESS, address.into()))
+            }
+            _ => Ok(settings),
         }
-        let address = addresses.of(&connection.scope.connection).await?;
-        Ok(with_setting(&connection.settings, BCC_ADDRESS, address.into()))
     }
 
     /// Changes a connection's record as it is now, whoever writes it at the same time.

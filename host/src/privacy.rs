@@ -31,6 +31,20 @@ impl AssignedUsers {
         Self::among(&settings, ASSIGNED_USERS).unwrap_or_default()
     }
 
+    /// Settings for a component that knows nothing of users' choices: what the user has chosen is what is set.
+    pub(crate) fn as_set(settings: &str) -> String {
+        let Some(mut all) = members(settings) else {
+            return settings.to_owned();
+        };
+        match all.remove(ASSIGNED_USERS_CHOSEN) {
+            Some(chosen) => {
+                all.insert(ASSIGNED_USERS.to_owned(), chosen);
+                Value::Object(all).to_string()
+            }
+            None => settings.to_owned(),
+        }
+    }
+
     fn among(settings: &Map<String, Value>, name: &str) -> Option<Self> {
         serde_json::from_value(settings.get(name)?.clone()).ok()
     }
@@ -57,7 +71,7 @@ const NEVER_SYNC: &str = "never-sync";
 const INTERNAL_DOMAINS: &str = "internal-domains";
 const OWN_ADDRESSES: &str = "own-addresses";
 const ASSIGNED_USERS: &str = "assigned-users";
-const ASSIGNED_USERS_CHOSEN: &str = "assigned-users-chosen";
+pub(crate) const ASSIGNED_USERS_CHOSEN: &str = "assigned-users-chosen";
 
 impl Privacy {
     /// Those in settings, JSON. What is no list there counts as none.

@@ -36,7 +36,8 @@ pub(super) fn is_mail(path: &str) -> bool {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MailToSend {
-    /// The contact whose conversation it belongs to.
+    /// The contact whose conversation it belongs to; absent: the first recipient who is one.
+    #[serde(default)]
     contact: String,
     /// Id of the message it answers; absent: none.
     #[serde(default)]

@@ -132,7 +132,7 @@ pub(super) async fn privacy(options: PrivacyOptions, json: bool) -> Outcome {
         let private: Vec<String> = private.iter().map(|contact| contact.name.clone()).collect();
         format!(
             "{}\n  never synced   {}\n  internal       {internal}\n  also the user  {}\n  contacts       {whose}\n  private        {}\nFor mail from now on. \
-             `twinbox retract` takes out what came before.",
+             `twinbox retract` takes out what the lists no longer allow.",
             connection.address,
             list(&wanted.never_sync),
             list(&wanted.own_addresses),

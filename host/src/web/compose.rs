@@ -128,7 +128,10 @@ impl Draft {
             to: list_text(&to),
             cc: list_text(&cc),
             subject: prefixed("Re:", &message.subject),
-            place: format!("answer:{}:{}", message.contact_id, stored.id),
+            place: match whom {
+                Whom::Sender => format!("answer:{}:{}", message.contact_id, stored.id),
+                Whom::Everybody => format!("answer-all:{}:{}", message.contact_id, stored.id),
+            },
             ..Self::default()
         }
     }
@@ -163,13 +166,15 @@ impl Draft {
     /// A message that was not sent, once more, the way it was to go.
     pub(super) fn again(contact: &Contact, unsent: &StoredMessage, messages: &[StoredMessage]) -> Self {
         let message = &unsent.message;
+        let kind = unsent.kind.unwrap_or(OutboundKind::OneToOne);
         let files = if unsent.stored_parts.is_empty() {
             ""
         } else {
             &unsent.id
         };
         let reply = answerable(messages)
-            .filter(|last| last.message.thread == message.thread)
+            // Only what a person writes is an answer (S22).
+            .filter(|last| kind == OutboundKind::OneToOne && last.message.thread == message.thread)
             .map(|last| last.id.clone());
         Self {
             contact: contact.id.clone(),
@@ -182,9 +187,9 @@ impl Draft {
             subject: message.subject.clone(),
             text: message.content.text.clone(),
             wait: false,
-            kind: unsent.kind.unwrap_or(OutboundKind::OneToOne),
+            kind,
             place: format!("again:{}", unsent.id),
-            filled: Filled::Written,
+            filled: Filled::Proposed,
         }
     }
 
@@ -329,7 +334,7 @@ pub(super) fn form(draft: &Draft, mailbox: &Connection, contacts: &[Contact], vi
                     option value="wait" selected[draft.wait] { "send when possible" }
                 }
             }
-            @if draft.reply.is_empty() { (kind_field(draft)) }
+            @if draft.reply.is_empty() || draft.kind != OutboundKind::OneToOne { (kind_field(draft)) }
             p { button.primary { "Send" } }
         }
     }
@@ -352,14 +357,27 @@ fn forward_fields(draft: &Draft) -> Markup {
 
 /// Which way it goes (S22). An answer is a person's.
 fn kind_field(draft: &Draft) -> Markup {
-    let is_bulk = draft.kind == OutboundKind::Bulk;
+    let kinds = [
+        (OutboundKind::OneToOne, "one-to-one", "from the mailbox"),
+        (
+            OutboundKind::Bulk,
+            "bulk",
+            "as bulk mail, by the provider; everybody gets a copy of their own",
+        ),
+        (
+            OutboundKind::Workflow,
+            "workflow",
+            "as mail of a workflow, by the provider; everybody gets a copy of their own",
+        ),
+    ];
+    // A person begins no workflow, but may send its mail once more.
+    let offered = |kind| kind != OutboundKind::Workflow || draft.kind == OutboundKind::Workflow;
     html! {
         label {
             "Sent"
             select name="kind" {
-                option value="one-to-one" selected[!is_bulk] { "from the mailbox" }
-                option value="bulk" selected[is_bulk] {
-                    "as bulk mail, by the provider; everybody gets a copy of their own"
+                @for (kind, value, words) in kinds.into_iter().filter(|(kind, ..)| offered(*kind)) {
+                    option value=(value) selected[kind == draft.kind] { (words) }
                 }
             }
         }

@@ -85,14 +85,9 @@ pub(super) fn live(class: &str, ids: &[&str], content: &Markup) -> Markup {
     live_on("sse:changed, htmx:sseOpen", class, ids, content)
 }
 
-/// The same for pages about connections. Each pass of each is a change: so many fetches are enough.
+/// The same for pages about connections.
 pub(super) fn live_connections(class: &str, ids: &[&str], content: &Markup) -> Markup {
-    live_on(
-        "sse:connection throttle:2s, sse:changed throttle:2s, htmx:sseOpen",
-        class,
-        ids,
-        content,
-    )
+    live_on("sse:connection, sse:changed, htmx:sseOpen", class, ids, content)
 }
 
 fn live_on(events: &str, class: &str, ids: &[&str], content: &Markup) -> Markup {

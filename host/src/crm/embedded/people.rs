@@ -251,14 +251,11 @@ impl EmbeddedCrm {
             .await
     }
 
-    /// The tenant's contact with exactly this address, in any case; of several the one created first.
+    /// The tenant's contact with this address, however it is written; of several the one created first (S16).
     pub async fn contact_with(&self, tenant: &TenantId, address: &str) -> Result<Contact, CrmError> {
-        let (tenant, addresses) = (tenant.clone(), vec![address.to_owned()]);
+        let (tenant, address) = (tenant.clone(), address.to_owned());
         self.database
-            .call(move |sql| {
-                let found = with_addresses(sql, &tenant, &addresses)?;
-                found.into_iter().next().ok_or(CrmError::NotFound)
-            })
+            .call(move |sql| owner(sql, &tenant, &address)?.ok_or(CrmError::NotFound))
             .await
     }
 
@@ -405,18 +402,22 @@ pub(super) fn by_id(sql: &Sql, tenant: &TenantId, id: &str) -> Result<Option<Con
     Ok(Some(contact))
 }
 
+/// Who gets the mail of an address (S16).
+fn owner(sql: &Sql, tenant: &TenantId, address: &str) -> Result<Option<Contact>, CrmError> {
+    let same = same_mailbox(address);
+    let has_it = |contact: &Contact| contact.addresses.iter().any(|own| same_mailbox(own) == same);
+    // Gmail's older name is another domain to whoever compares letters.
+    let older = same
+        .strip_suffix("@gmail.com")
+        .map(|local| format!("{local}@googlemail.com"));
+    let spellings: Vec<String> = older.into_iter().chain([same.clone()]).collect();
+    Ok(alike(sql, tenant, &spellings)?.into_iter().find(has_it))
+}
+
 fn outranked(sql: &Sql, tenant: &TenantId, contact: &Contact) -> Result<Vec<Outranked>, CrmError> {
     let mut lost = Vec::new();
     for address in &contact.addresses {
-        let same = same_mailbox(address);
-        let has_it = |other: &Contact| other.addresses.iter().any(|own| same_mailbox(own) == same);
-        // Gmail's older name is another domain to whoever compares letters.
-        let older = same
-            .strip_suffix("@gmail.com")
-            .map(|local| format!("{local}@googlemail.com"));
-        let spellings: Vec<String> = older.into_iter().chain([same.clone()]).collect();
-        let alike = alike(sql, tenant, &spellings)?;
-        if let Some(winner) = alike.into_iter().find(has_it)
+        if let Some(winner) = owner(sql, tenant, address)?
             && winner.id != contact.id
         {
             lost.push(Outranked {
@@ -532,7 +533,7 @@ pub(super) fn pattern(find: &str) -> Option<String> {
         return None;
     }
     let mut pattern = String::from("%");
-    for c in find.to_lowercase().chars() {
+    for c in find.chars() {
         if matches!(c, '%' | '_' | '\\') {
             pattern.push('\\');
         }

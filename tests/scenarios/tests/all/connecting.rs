@@ -276,7 +276,7 @@ async fn s05_a_host_that_died_while_the_address_was_changed_leaves_one_mailbox()
     former.status = ConnectionStatus::Active;
     let registry = &world.host().parts().registry;
     assert_eq!(registry.put(&former).await.unwrap(), Put::Written);
-    world.tick(11 * 60_000);
+    world.tick(61 * 60_000);
     let found = world.accounts().finish_what_was_cut_short().await.unwrap();
     assert_eq!((found.changes, found.consents), (1, 0));
     let connections = world.connections().await;
@@ -297,7 +297,7 @@ async fn s01_a_consent_whose_host_died_is_given_back() {
     assert_eq!(world.gmail().view().grants, 1);
     let early = world.accounts().finish_what_was_cut_short().await.unwrap();
     assert_eq!(early.consents, 0, "somebody may be at it");
-    world.tick(11 * 60_000);
+    world.tick(61 * 60_000);
     let found = world.accounts().finish_what_was_cut_short().await.unwrap();
     assert_eq!(found.consents, 1);
     assert_eq!(world.gmail().view().grants, 0);
