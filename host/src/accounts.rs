@@ -207,7 +207,10 @@ impl Accounts {
                 ..
             } = &connection.scope;
             // Connecting again is as good as connecting.
-            let consented = self.vault.lasting(id).await?.granted_at;
+            let consented = match self.vault.lasting(id).await {
+                Err(VaultError::NoGrant) => None,
+                lasting => lasting?.granted_at,
+            };
             let at = consented.unwrap_or(connection.created_at);
             let last = latest.entry((tenant, user)).or_insert((at, id));
             *last = (*last).max((at, id));

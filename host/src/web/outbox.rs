@@ -288,11 +288,7 @@ async fn answered(
     if letter.reply.is_empty() {
         return Ok((None, None));
     }
-    let stored = match desk.crm.message(&desk.tenant, &letter.reply).await {
-        // It was taken out since the form was opened: what was written is no answer any more, and not lost.
-        Err(CrmError::NotFound) => return Ok((None, None)),
-        stored => stored?,
-    };
+    let stored = desk.crm.message(&desk.tenant, &letter.reply).await?;
     let message = stored.message;
     if message.contact_id != contact.id {
         return Err(Failure::not_found().into());
