@@ -180,58 +180,74 @@ impl Accounts {
     pub async fn finish_what_was_cut_short(&self) -> Result<CutShort, ConnectError> {
         let disconnects = self.host.finish_disconnects().await?;
         let connections = self.host.parts().registry.list().await.map_err(HostError::from)?;
-        let mut found = CutShort {
-            disconnects,
-            ..CutShort::default()
-        };
         let before = self.host.parts().clock.now().saturating_sub(LONGEST_CONNECT);
+        Ok(CutShort {
+            disconnects,
+            consents: self.release_unclaimed(&connections, before).await?,
+            changes: self.end_former(&connections, before).await?,
+        })
+    }
+
+    /// Gives back the grants from before then that are no connection's; how many.
+    async fn release_unclaimed(
+        &self,
+        connections: &[Connection],
+        before: u64,
+    ) -> Result<usize, ConnectError> {
+        let claimed: HashSet<&ConnectionId> =
+            connections.iter().map(|known| &known.scope.connection).collect();
+        let mut released = 0;
         for id in self.vault.granted_before(before).await? {
-            if connections.iter().any(|known| known.scope.connection == id) {
+            if claimed.contains(&id) {
                 continue;
             }
             match self.vault.release(&id).await {
-                Ok(()) => found.consents += 1,
+                Ok(()) => released += 1,
                 Err(error) => tracing::warn!(connection = %id, %error, "a grant is still not given back"),
             }
         }
+        Ok(released)
+    }
+
+    /// Ends the connections of users who had connected another mailbox before then; how many.
+    async fn end_former(&self, connections: &[Connection], before: u64) -> Result<usize, ConnectError> {
         let mut latest: HashMap<(&TenantId, &UserId), (u64, &ConnectionId)> = HashMap::new();
-        let mut current = Vec::new();
-        for connection in &connections {
-            if connection.status == ConnectionStatus::Disconnected {
-                continue;
-            }
-            let Scope {
-                tenant,
-                user,
-                connection: id,
-                ..
-            } = &connection.scope;
+        let is_current = |connection: &&Connection| connection.status != ConnectionStatus::Disconnected;
+        for connection in connections.iter().filter(is_current) {
+            let id = &connection.scope.connection;
             // Connecting again is as good as connecting.
             let consented = match self.vault.lasting(id).await {
                 Err(VaultError::NoGrant) => None,
                 lasting => lasting?.granted_at,
             };
             let at = consented.unwrap_or(connection.created_at);
-            let last = latest.entry((tenant, user)).or_insert((at, id));
+            let user = (&connection.scope.tenant, &connection.scope.user);
+            let last = latest.entry(user).or_insert((at, id));
             *last = (*last).max((at, id));
-            current.push(connection);
         }
-        for connection in current {
-            let Scope { tenant, user, .. } = &connection.scope;
-            let stays =
-                |(at, id): &(u64, &ConnectionId)| *id == &connection.scope.connection || *at >= before;
-            if latest.get(&(tenant, user)).is_none_or(stays) {
+        let mut ended = 0;
+        for Scope {
+            tenant,
+            user,
+            connection: id,
+            ..
+        } in connections
+            .iter()
+            .filter(is_current)
+            .map(|connection| &connection.scope)
+        {
+            let is_former = |(at, last): &(u64, &ConnectionId)| *last != id && *at < before;
+            if !latest.get(&(tenant, user)).is_some_and(is_former) {
                 continue;
             }
-            match self.host.disconnect(&connection.scope.connection).await {
-                Ok(()) => found.changes += 1,
+            match self.host.disconnect(id).await {
+                Ok(()) => ended += 1,
                 Err(error) => {
-                    let id = &connection.scope.connection;
                     tracing::warn!(connection = %id, %error, "a former mailbox is still not released");
                 }
             }
         }
-        Ok(found)
+        Ok(ended)
     }
 
     /// What the user can tick.

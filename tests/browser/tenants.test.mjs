@@ -1,8 +1,7 @@
 // A server with accounts: the sign-in, and two tenants beside each other on one mailbox's server.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import axe from "axe-core";
-import { CONTACTS, ME, OTHER, letter, open, screenshot, serve, until } from "./harness.mjs";
+import { CONTACTS, ME, OTHER, letter, look, open, serve, until } from "./harness.mjs";
 
 const PASSWORD = "correct horse battery";
 const [ANN] = CONTACTS;
@@ -30,10 +29,7 @@ test("without_an_account_there_is_the_sign_in_and_nothing_else", async () => {
       const tab = await open(world, { colorScheme, viewport: { width, height: 740 } });
       await tab.page.goto("/contacts");
       assert.equal(new URL(tab.page.url()).pathname, "/sign-in");
-      await screenshot(tab.page, `sign-in-${colorScheme}-${width}`);
-      await tab.page.evaluate(axe.source);
-      const { violations } = await tab.page.evaluate(() => globalThis.axe.run());
-      assert.deepEqual(violations.map(({ id, impact }) => `${impact} ${id}`).filter((line) => /serious|critical/.test(line)), []);
+      await look(tab.page, `sign-in-${colorScheme}-${width}`);
       await tab.close();
     }
   }

@@ -11,7 +11,7 @@ use crate::{
     problem::describe,
     store::{self, ConnectionStatus},
     vault::Lasting,
-    web::{Trouble, safe_html},
+    web::{Trouble, kind_name, safe_html},
 };
 
 /// A part of a list.
@@ -372,11 +372,7 @@ impl From<StoredMessage> for Message {
             }),
             rule: message.rule,
             delivery: stored.delivery.into(),
-            kind: stored.kind.map(|kind| match kind {
-                contract::OutboundKind::OneToOne => "one-to-one",
-                contract::OutboundKind::Bulk => "bulk",
-                contract::OutboundKind::Workflow => "workflow",
-            }),
+            kind: stored.kind.map(kind_name),
             held_until: stored.held_until,
             undelivered: stored.undelivered.into_iter().map(Into::into).collect(),
             deleted: stored.deleted,

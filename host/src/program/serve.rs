@@ -122,15 +122,13 @@ struct SmtpAtWork {
 async fn mail(config: &Config, runtime: &Runtime) -> Result<SmtpAtWork, Failure> {
     let parts = runtime.host.parts();
     let hostname = config.bcc.as_ref().map_or("localhost", Bcc::hostname);
-    let (provider, sender, per_minute): (Arc<dyn BulkProvider>, _, _) = match &config.bulk {
-        Some(bulk) => (
-            Arc::new(bulk.provider(hostname)?),
-            bulk.sender()?,
-            bulk.per_minute,
-        ),
-        None => (Arc::new(NoProvider), NoProvider::sender(), 600),
+    let bulk = match &config.bulk {
+        Some(bulk) => {
+            let provider = Arc::new(bulk.provider(hostname)?);
+            bulk_sender(runtime, provider, bulk.sender()?, bulk.per_minute)
+        }
+        None => without_provider(runtime),
     };
-    let bulk = bulk_sender(runtime, provider, sender, per_minute);
     let (Some(bcc), Some(addresses)) = (&config.bcc, &parts.bcc_addresses) else {
         return Ok(SmtpAtWork {
             _bulk: bulk,

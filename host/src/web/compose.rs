@@ -13,6 +13,7 @@ use super::{
     guard::{Visitor, random_text},
     layout::Section,
     message::mailbox_text,
+    outbox::kind_name,
 };
 use crate::{
     contract::{Contact, Direction, Mailbox, OutboundKind, WhenLimited},
@@ -53,12 +54,11 @@ pub(super) struct Draft {
 }
 
 /// Where what is in a form comes from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Filled {
-    /// From the conversation: a draft that the browser has is newer.
-    #[default]
+    /// From what is here: a draft that the browser has is newer.
     Proposed,
-    /// From what somebody wrote or asked for.
+    /// From the form itself, which came back.
     Written,
 }
 
@@ -358,15 +358,13 @@ fn forward_fields(draft: &Draft) -> Markup {
 /// Which way it goes (S22). An answer is a person's.
 fn kind_field(draft: &Draft) -> Markup {
     let kinds = [
-        (OutboundKind::OneToOne, "one-to-one", "from the mailbox"),
+        (OutboundKind::OneToOne, "from the mailbox"),
         (
             OutboundKind::Bulk,
-            "bulk",
             "as bulk mail, by the provider; everybody gets a copy of their own",
         ),
         (
             OutboundKind::Workflow,
-            "workflow",
             "as mail of a workflow, by the provider; everybody gets a copy of their own",
         ),
     ];
@@ -376,8 +374,8 @@ fn kind_field(draft: &Draft) -> Markup {
         label {
             "Sent"
             select name="kind" {
-                @for (kind, value, words) in kinds.into_iter().filter(|(kind, ..)| offered(*kind)) {
-                    option value=(value) selected[kind == draft.kind] { (words) }
+                @for (kind, words) in kinds.into_iter().filter(|(kind, _)| offered(*kind)) {
+                    option value=(kind_name(kind)) selected[kind == draft.kind] { (words) }
                 }
             }
         }

@@ -15,7 +15,7 @@ use super::{
     failure::Failure,
     guard::{CheckedForm, Visitor},
     import,
-    layout::Section,
+    layout::{self, Section},
 };
 use crate::{
     contract::{Contact, Problem},
@@ -50,7 +50,9 @@ pub(super) async fn list(
             p.muted {
                 "Mail with these people is synced, from the time a mailbox is connected. Other mail never leaves it."
             }
-            @if !find.is_empty() || more || page > 0 { (find_form(find)) }
+            @if !find.is_empty() || more || page > 0 {
+                (layout::find_form("/contacts", "Find a contact", find))
+            }
             @if contacts.is_empty() && !find.is_empty() { p.muted { "Nobody is called that." } }
             ul.plain {
                 @for (contact, outranked) in contacts.iter().zip(&outranked) {
@@ -81,16 +83,6 @@ pub(super) async fn list(
         }
     };
     Ok(desk.page("Contacts", Section::Contacts, &main))
-}
-
-fn find_form(find: &str) -> Markup {
-    html! {
-        form.find method="get" action="/contacts" role="search" {
-            input type="search" name="find" value=(find) maxlength="200" placeholder="Find a contact"
-                aria-label="Find a contact";
-            button { "Find" }
-        }
-    }
 }
 
 fn page_link(find: &str, page: u32) -> String {

@@ -184,11 +184,7 @@ async fn list_of(desk: &Desk, find: &str, page: u32, selected: Option<&str>) -> 
     };
     Ok(html! {
         nav.list #list aria-label="Conversations" {
-            form.find method="get" action="/" role="search" {
-                input type="search" name="find" value=(find) maxlength="200" placeholder="Find a contact or a subject"
-                    aria-label="Find a contact or a subject";
-                button { "Find" }
-            }
+            (layout::find_form("/", "Find a contact or a subject", find))
             @if conversations.is_empty() && !find.is_empty() {
                 p.muted { "No contact and no subject here has that." }
             } @else if conversations.is_empty() && page == 0 {

@@ -101,6 +101,16 @@ fn live_on(events: &str, class: &str, ids: &[&str], content: &Markup) -> Markup 
     }
 }
 
+/// Looks for something in a list.
+pub(super) fn find_form(list: &str, what: &str, find: &str) -> Markup {
+    html! {
+        form.find method="get" action=(list) role="search" {
+            input type="search" name="find" value=(find) maxlength="200" placeholder=(what) aria-label=(what);
+            button { "Find" }
+        }
+    }
+}
+
 /// A point in time. The page's script shows it in the reader's own zone.
 pub(super) fn time(milliseconds: u64) -> Markup {
     html! { time datetime=(utc_rfc3339(milliseconds)) { (utc_text(milliseconds)) } }

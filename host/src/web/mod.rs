@@ -77,7 +77,7 @@ pub(crate) use guard::random_text;
 pub(crate) use import::take as import_contacts;
 pub(crate) use oauth::{bound, expected_address};
 pub(crate) use operations::{administered, for_administrators, look_up, look_up_in, under_watch};
-pub(crate) use outbox::{Letter, NotQueued, queue, writers_key};
+pub(crate) use outbox::{Letter, NotQueued, kind_name, queue, writers_key};
 pub(crate) use parts::{part_of, safe_html};
 pub(crate) use settings::{daily_limit, own as own_connection, sent_today};
 pub(crate) use upload::Upload;

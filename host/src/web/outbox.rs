@@ -89,15 +89,20 @@ impl From<CrmError> for NotQueued {
     }
 }
 
+/// What forms and programs call a kind of mail.
+pub(crate) const fn kind_name(kind: OutboundKind) -> &'static str {
+    match kind {
+        OutboundKind::OneToOne => "one-to-one",
+        OutboundKind::Bulk => "bulk",
+        OutboundKind::Workflow => "workflow",
+    }
+}
+
 impl Letter {
     /// What it says, to tell it from another that comes under its key.
     fn digest(&self) -> [u8; 32] {
         let files: Vec<_> = self.files.iter().map(Spooled::outline).collect();
-        let kind = match self.kind {
-            OutboundKind::OneToOne => "one-to-one",
-            OutboundKind::Bulk => "bulk",
-            OutboundKind::Workflow => "workflow",
-        };
+        let kind = kind_name(self.kind);
         let said = serde_json::json!([
             self.contact,
             self.reply,

@@ -56,7 +56,7 @@ const BUSY: u64 = 60_000;
 /// How often it looks while it waits for another tenant's mail to go, ms.
 const SELDOM: u64 = 3 * 3_600_000;
 /// The longest that Gmail is behind with what it lists, ms.
-const LAG: u64 = 60_000;
+pub(crate) const LAG: u64 = 60_000;
 /// Passes without anything to do after which a connection is at rest.
 const IDLE: u32 = 2;
 
@@ -77,8 +77,8 @@ pub(crate) struct Director<'p> {
     announced: BTreeMap<usize, u64>,
     /// Tenants whose user waits for what is no longer allowed to be taken out.
     retracts: BTreeMap<usize, Retract>,
-    /// Tenants whose mailboxes were audited, and how far their last audit is.
-    audits: BTreeMap<usize, LastAudit>,
+    /// Tenants whose mailboxes were audited, and will be once more when everything has come to rest.
+    audits: BTreeSet<usize>,
     /// Passes of each tenant in a row that found nothing to do.
     idle: Vec<u32>,
     /// When a pass last did something, ms.
@@ -99,13 +99,6 @@ enum Retract {
     Wanted,
     /// By a pass that began then, ms since the epoch; every later pass does more of it.
     Begun(u64),
-}
-
-/// How far the audit is that is made when everything has come to rest.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum LastAudit {
-    ToCome,
-    Made,
 }
 
 struct Task {
@@ -208,7 +201,7 @@ impl<'p> Director<'p> {
             pushed: BTreeMap::new(),
             announced: BTreeMap::new(),
             retracts: BTreeMap::new(),
-            audits: BTreeMap::new(),
+            audits: BTreeSet::new(),
             idle: vec![0; shape.tenants.len()],
             stirred: START + CALM,
             is_calm: false,

@@ -33,7 +33,7 @@ function settleSent() {
 function keepDraft(form) {
   const field = (name) => form.elements.namedItem(name);
   const place = `${DRAFTS}${field("place").value}`;
-  // An answer is a person's, and has no kind.
+  // Not every form has all: an answer is a person's and has no kind.
   const fields = FIELDS.filter(field);
   const before = Object.fromEntries(fields.map((name) => [name, field(name).value]));
   const note = document.createElement("p");
@@ -43,7 +43,7 @@ function keepDraft(form) {
 
   forgetDrafts((draft) => !(draft && Date.now() - draft.at < KEPT));
   const draft = read(place);
-  // A form that came back from the server has what was written already, and one that was asked for is to be as asked.
+  // A form that came back from the server has what was written already.
   if (draft && !("filled" in form.dataset)) {
     for (const name of fields) field(name).value = draft[name] ?? before[name];
     for (const details of form.querySelectorAll("details")) {

@@ -15,8 +15,7 @@ use twinbox_host::{
 };
 
 use super::{
-    BUSY, Director, Ended, Flag, IDLE, LAG, LastAudit, NOBODYS, POLL, Retract, SELDOM, Task, Work, tenant_id,
-    user_id,
+    BUSY, Director, Ended, Flag, IDLE, LAG, NOBODYS, POLL, Retract, SELDOM, Task, Work, tenant_id, user_id,
 };
 use crate::{
     gmail::TOPIC,
@@ -74,11 +73,9 @@ impl Director<'_> {
 
     /// Begins the audits that show that nothing is missing now that all has come to rest; whether there are any.
     pub(super) fn audit_at_the_end(&mut self) -> bool {
-        let waiting = self.audits.iter().find(|(_, last)| **last == LastAudit::ToCome);
-        let Some(tenant) = waiting.map(|(tenant, _)| *tenant) else {
+        let Some(tenant) = self.audits.pop_first() else {
             return false;
         };
-        self.audits.insert(tenant, LastAudit::Made);
         if let Some((host, _)) = self.any_host() {
             self.audit(host, tenant, AuditMode::ReportOnly);
         }

@@ -6,7 +6,7 @@ use twinbox_host::{
     privacy::Privacy,
 };
 
-use super::{Director, LastAudit, POLL, PUSH_TAKES, Retract, tenant_id};
+use super::{Director, POLL, PUSH_TAKES, Retract, tenant_id};
 use crate::{
     gmail::{Done, mark, mark_in},
     plan::{Answer, Blocked, CrmAct, Keeps, Lists, Patience, Shape, Threading, What},
@@ -75,7 +75,7 @@ impl Director<'_> {
                 keeps,
             } => self.keep(*tenant, *contact, *keeps, now),
             What::Audit { tenant } => {
-                self.audits.insert(*tenant, LastAudit::ToCome);
+                self.audits.insert(*tenant);
                 if let Some((host, _)) = self.any_host() {
                     self.audit(host, *tenant, AuditMode::Heal);
                 }

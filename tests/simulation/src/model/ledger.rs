@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::{Found, Judge, User, mail::date};
-
-/// The longest that history is behind with what it tells, ms.
-const LAG: u64 = 60_000;
+use crate::director::LAG;
 
 impl Judge<'_> {
     /// Every message since the connection is in the ledger, and none is quarantined but for a reason.
