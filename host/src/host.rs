@@ -454,8 +454,11 @@ impl Host {
 
     /// Gives up what is left of a connection whose grant is gone.
     async fn forget(&self, scope: &Scope) -> Result<(), HostError> {
-        self.parts.sharing.leave(scope).await?;
-        Ok(self.parts.vault.release(&scope.connection).await?)
+        let left = self.parts.sharing.leave(scope).await;
+        // What is shared may be out of reach, and the grant goes all the same.
+        let released = self.parts.vault.release(&scope.connection).await;
+        left?;
+        Ok(released?)
     }
 
     /// Gives all connections that were not ended these settings, JSON, from their next pass on, beside what

@@ -23,6 +23,9 @@ pub const MAX_ATTACHMENTS: usize = 200;
 /// The longest subject sent, in characters.
 const MAX_SUBJECT_CHARS: usize = 900;
 const MAX_NAME_CHARS: usize = 200;
+/// The field that repeats the Message-ID given here. Gmail writes Message-ID anew and leaves fields it does not know as
+/// they are: by this one a message that was sent is known from another that is alike (S23).
+pub const GIVEN_MESSAGE_ID: &str = "X-Twinbox-Message-ID";
 /// `X-Mailer` of whatever is sent from a CRM, the same for all: by it the sync of another tenant knows such mail (S32).
 pub const SENT_BY: &str = "Twinbox";
 
@@ -185,6 +188,7 @@ impl Outgoing {
         write_ids(&mut out, "Message-ID", std::slice::from_ref(&self.message_id))?;
         write_ids(&mut out, "In-Reply-To", self.in_reply_to.as_slice())?;
         write_ids(&mut out, "References", &self.references)?;
+        write_ids(&mut out, GIVEN_MESSAGE_ID, std::slice::from_ref(&self.message_id))?;
         FieldWriter::new(&mut out, "X-Mailer").word(SENT_BY).end();
         FieldWriter::new(&mut out, "MIME-Version").word("1.0").end();
         Ok(out)

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::address::{MAX_MAILBOXES, Mailbox, mailboxes_of};
 use super::charset::decode_header_bytes;
+use super::compose::GIVEN_MESSAGE_ID;
 use super::text::clean_line;
 
 /// The longest subject kept, in characters.
@@ -34,6 +35,8 @@ pub struct Envelope {
     /// The id the sender gave before a provider replaced it (`X-Google-Original-Message-ID` and
     /// `X-Gmail-Original-Message-ID`), without brackets.
     pub original_message_id: Option<String>,
+    /// The id a CRM gave it before a provider replaced it ([`GIVEN_MESSAGE_ID`]), without brackets.
+    pub given_message_id: Option<String>,
     /// The ids in `In-Reply-To`.
     pub in_reply_to: Vec<String>,
     /// The ids in `References`, oldest first, at most [`MAX_REFERENCES`].
@@ -82,6 +85,7 @@ impl Envelope {
         "Message-ID",
         "X-Google-Original-Message-ID",
         "X-Gmail-Original-Message-ID",
+        GIVEN_MESSAGE_ID,
         "In-Reply-To",
         "References",
         "From",
@@ -178,6 +182,11 @@ impl Envelope {
                 }
                 HeaderName::Other(name) if is_original_message_id(name) => {
                     keep_first(&mut envelope.original_message_id, || {
+                        message_ids(&value()).into_iter().next()
+                    });
+                }
+                HeaderName::Other(name) if name.eq_ignore_ascii_case(GIVEN_MESSAGE_ID) => {
+                    keep_first(&mut envelope.given_message_id, || {
                         message_ids(&value()).into_iter().next()
                     });
                 }

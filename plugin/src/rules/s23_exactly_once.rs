@@ -13,7 +13,7 @@ use crate::{
 pub struct Intent<'a> {
     /// The message id of the draft, which Gmail may or may not keep.
     pub draft_message_id: &'a str,
-    /// The Message-ID the draft was given, which Gmail may or may not keep. Without brackets.
+    /// The Message-ID the draft was given, which Gmail may or may not keep as such. Without brackets.
     pub message_id: &'a str,
     /// Subject.
     pub subject: &'a str,
@@ -50,8 +50,18 @@ pub fn compare_headers(summary: &Summary, envelope: &Envelope, intent: &Intent<'
     if !summary.has(label::SENT) || summary.has(label::DRAFT) {
         return None;
     }
-    if summary.id == intent.draft_message_id || envelope.message_id.as_deref() == Some(intent.message_id) {
+    let ids = [
+        &envelope.message_id,
+        &envelope.original_message_id,
+        &envelope.given_message_id,
+    ];
+    let is_named = ids.into_iter().flatten().any(|id| id == intent.message_id);
+    if summary.id == intent.draft_message_id || is_named {
         return Some(Likeness::Exact);
+    }
+    // It was sent from a CRM, under another id: not this message, however much it is like it.
+    if envelope.given_message_id.is_some() {
+        return None;
     }
     let is_alike = summary.internal_date + CLOCK_TOLERANCE >= intent.at
         && same_subject(&envelope.subject, intent.subject)
@@ -111,6 +121,21 @@ mod tests {
         assert_eq!(compare(&older, &intent(&recipients)), None);
         let theirs = sent("other", "SENT", "<theirs@x>", 1_000_500);
         assert_eq!(compare(&theirs, &intent(&["b@b.example".to_owned()])), None);
+    }
+
+    #[test]
+    fn s23_mail_of_another_crm_is_not_it_however_much_it_is_alike() {
+        let recipients = ["ann@a.example".to_owned()];
+        let message = sent("other", "SENT", "<theirs@mail.gmail.com>", 1_000_500);
+        let named = |given: &str| {
+            let envelope = Envelope {
+                given_message_id: Some(given.to_owned()),
+                ..Envelope::from_headers(&message.headers())
+            };
+            compare_headers(&message.summary, &envelope, &intent(&recipients))
+        };
+        assert_eq!(named("mine@x"), Some(Likeness::Exact));
+        assert_eq!(named("a-colleagues@x"), None);
     }
 
     #[test]

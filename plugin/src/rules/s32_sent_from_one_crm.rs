@@ -15,6 +15,7 @@ pub fn is_from_a_crm(labels: &[String], envelope: &Envelope) -> bool {
     let is_marked = |id: &Option<String>| id.as_ref().is_some_and(|id| id.contains(MESSAGE_ID_MARK));
     s11_sent::is_sent(labels)
         && (envelope.mailer.as_deref() == Some(SENT_BY)
+            || envelope.given_message_id.is_some()
             || is_marked(&envelope.message_id)
             || is_marked(&envelope.original_message_id))
 }

@@ -93,6 +93,37 @@ pub(super) async fn known<H: Host>(pass: &Pass<'_, H>, mail: &Parsed) -> Step<Op
         .find(|claim| is_same_opening(&claim.opening, &opening)))
 }
 
+/// Claims mail for a copy in the mailbox that stays out: whatever comes to the BCC address is told of it. The keys under
+/// which it came there before.
+pub(super) async fn bar<H: Host>(
+    pass: &Pass<'_, H>,
+    mail: &Parsed,
+    place: &(String, String),
+) -> Step<Vec<String>> {
+    let print = fingerprint(mail);
+    let mut known = of(pass, &print).await?;
+    let mut came = Vec::new();
+    for claim in &mut known {
+        let claimed = claim.copy.get_or_insert_with(|| place.clone());
+        // Also what a pass that died has claimed: nobody knows whether it told the CRM.
+        if claimed == place && claim.key.starts_with("bcc/") {
+            came.push(claim.key.clone());
+        }
+    }
+    if !known.iter().any(|claim| claim.copy.as_ref() == Some(place)) {
+        known.push(Claim {
+            key: pass.message_key(&place.0),
+            // Its text was not read: whatever has its fingerprint is it.
+            opening: Vec::new(),
+            message_id: mail.envelope.message_id.clone(),
+            copy: Some(place.clone()),
+        });
+    }
+    pass.commit(vec![ledger::put(claims_key(&print), &known)?])
+        .await?;
+    Ok(came)
+}
+
 /// The claim with this key, if it is of mail that came to the BCC address of the mailbox that is connected now.
 pub(super) async fn with_key<H: Host>(pass: &Pass<'_, H>, key: &str) -> Step<Option<Claim>> {
     let Some((mailbox, name)) = key.strip_prefix("bcc/").and_then(|rest| rest.rsplit_once('/')) else {

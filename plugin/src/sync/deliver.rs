@@ -14,14 +14,16 @@ pub(super) use hand_over::put_messages;
 pub(super) use notice::look_again as look_for_noticed;
 
 use super::{
-    Pass, Step, Stop, correction, matching::Matching, message::Delivery, sending, set_of, sharing::View,
+    Pass, Step, Stop, claims, correction, matching::Matching, message::Delivery, retraction, sending, set_of,
+    sharing::View,
 };
 use crate::{
+    contract::MessageUpdate,
     gmail::{GmailError, Summary},
-    ledger::{self, ConnectionRow, Fate, LedgerRow, Stuck, ThreadRow, thread_key},
+    ledger::{self, ConnectionRow, Fate, LedgerRow, Stuck, ThreadRow, VERSION, bcc_key, thread_key},
     mail::{Envelope, Parsed},
     ports::Host,
-    rules::{self, Decision, s11_sent},
+    rules::{self, Decision, Inputs, Rule, s11_sent},
 };
 use hand_over::hand_over;
 use look::{Look, Looked, Reading, Standing, look_at};
@@ -189,6 +191,44 @@ struct Wanted {
     delivery: Delivery,
 }
 
+/// The copy that came or comes to the BCC address does not say to whom the mail went by Bcc. What this one says keeps
+/// that one out as well, whichever is first (S18, T06).
+async fn bar_copies<H: Host>(
+    pass: &Pass<'_, H>,
+    summary: &Summary,
+    envelope: &Envelope,
+    inputs: &Inputs,
+    rows: &mut Rows,
+) -> Step<Vec<MessageUpdate>> {
+    // Without a Message-ID only the whole text says which copies are one.
+    let names_more = !envelope.bcc.is_empty() && envelope.message_id.is_some();
+    if pass.settings.bcc_address.is_none() || !names_more || !s11_sent::is_sent(&summary.label_ids) {
+        return Ok(Vec::new());
+    }
+    let mail = Parsed {
+        envelope: envelope.clone(),
+        ..Parsed::default()
+    };
+    let place = (summary.id.clone(), summary.thread_id.clone());
+    let mut taken_out = Vec::new();
+    for key in claims::bar(pass, &mail, &place).await? {
+        let row_key = bcc_key(key.rsplit('/').next().unwrap_or_default());
+        if let Some((row, _)) = ledger::read::<LedgerRow>(pass.host, &row_key).await? {
+            let row = LedgerRow {
+                fate: Fate::Excluded(Rule::T06),
+                decided_at: pass.host.now(),
+                inputs: inputs.clone(),
+                people: Vec::new(),
+                version: VERSION.to_owned(),
+                ..row
+            };
+            rows.more.push(ledger::put(row_key, &row)?);
+        }
+        taken_out.push(retraction(key));
+    }
+    Ok(taken_out)
+}
+
 async fn decide<H: Host>(
     pass: &Pass<'_, H>,
     looks: Vec<Looked>,
@@ -245,6 +285,9 @@ async fn decide<H: Host>(
                 match decision {
                     Decision::Exclude(rule, inputs) => {
                         barred.extend(correction(rule).map(|correction| correction(pass.message_key(&id))));
+                        if rule == Rule::T06 {
+                            barred.extend(bar_copies(pass, &summary, &envelope, &inputs, rows).await?);
+                        }
                         rows.exclude(pass, &summary, &envelope, rule, inputs);
                     }
                     Decision::Deliver {

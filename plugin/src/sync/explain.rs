@@ -10,7 +10,10 @@ use crate::{
     },
     mail::{Envelope, message_ids, normalise},
     ports::Host,
-    rules::{self, Contacts, Decision, Inputs, Rule, input, name_and_value, s17_both_ways::from_bits},
+    rules::{
+        self, Contacts, Decision, Inputs, Rule, input, name_and_value, s04_no_past_mail::is_past,
+        s17_both_ways::from_bits,
+    },
     settings,
 };
 
@@ -80,12 +83,16 @@ async fn by_ids<H: Host>(
 
 /// A message without a row, if the mailbox has it: missing, unless it is past mail, which needs no row.
 async fn unseen<H: Host>(pass: &Pass<'_, H>, id: &str) -> Step<Option<Explanation>> {
-    let metadata = match pass.gmail.metadata(id).await {
+    let mut metadata = match pass.gmail.metadata(id).await {
         Ok(metadata) => metadata,
         // Not there, or no id of Gmail's.
         Err(GmailError::Gone | GmailError::Refused { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
+    if is_past(metadata.summary.internal_date, pass.connection.since) {
+        // It needs no row whatever its labels say, so that is what tells why it has none.
+        metadata.summary.label_ids.clear();
+    }
     let mut matching = Matching::of(pass);
     let mut foreseen = foresee(pass, &mut matching, vec![metadata]).await?;
     let Some(mut explanation) = foreseen.pop() else {

@@ -98,6 +98,14 @@ async fn take<H: Host>(pass: &mut Pass<'_, H>, mail: &Mail) -> Step<Outcome> {
                 rule,
                 inputs: inputs.clone(),
             };
+            if let Some(inputs) = barred_by_its_copy(pass, &parsed).await? {
+                let decided = Decided {
+                    fate: Fate::Excluded(Rule::T06),
+                    inputs,
+                    more,
+                };
+                return settle(pass, &name, mail, &parsed.envelope, decided).await;
+            }
             let fate = deliver(pass, mail, &parsed, &delivery).await?;
             if matches!(fate, Fate::Delivered(_)) {
                 let Delivery { contact, address, .. } = &delivery;
@@ -132,6 +140,18 @@ async fn correct<H: Host>(
         pass.tell_crm(vec![correction(claim.key)]).await?;
     }
     Ok(())
+}
+
+/// What kept the copy in the mailbox out, if that names somebody by Bcc of whom nothing is to be synced (T06).
+async fn barred_by_its_copy<H: Host>(pass: &Pass<'_, H>, parsed: &Parsed) -> Step<Option<Inputs>> {
+    let claim = claims::known(pass, parsed).await?;
+    let Some((id, _)) = claim.and_then(|claim| claim.copy) else {
+        return Ok(None);
+    };
+    let row = ledger::read::<LedgerRow>(pass.host, &ledger_key(&id)).await?;
+    Ok(row
+        .filter(|(row, _)| matches!(row.fate, Fate::Excluded(Rule::T06)))
+        .map(|(row, _)| row.inputs))
 }
 
 /// Whether what was decided of another copy holds for this one. What could not be handled is tried again; and of a mail

@@ -176,6 +176,7 @@ fn check_head(raw: &[u8]) {
         "Bcc",
         "Subject",
         "Message-ID",
+        "X-Twinbox-Message-ID",
         "X-Mailer",
         "In-Reply-To",
         "References",

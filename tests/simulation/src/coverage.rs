@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What happens beside faults and traps.
-const EVENTS: [&str; 37] = [
+const EVENTS: [&str; 43] = [
     "BCC copy came after the mailbox's",
     "BCC copy came alone",
     "BCC copy came first",
@@ -22,6 +22,7 @@ const EVENTS: [&str; 37] = [
     "CRM outage",
     "Gmail outage",
     "access tokens expired",
+    "address changed",
     "audit at the end",
     "audit beside everything else",
     "changed in the CRM",
@@ -30,10 +31,15 @@ const EVENTS: [&str; 37] = [
     "contact claimed in vain",
     "contact free again",
     "contact released",
+    "bulk mail at the mailbox",
     "commit fenced",
     "commit stale",
     "connection changed meanwhile",
+    "consent for another account than the mailbox",
+    "consent for another mailbox than asked for",
+    "consent without a box",
     "conversation made private or open",
+    "explained",
     "grant gone",
     "grant kept for another tenant",
     "grant revoked",

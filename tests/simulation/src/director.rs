@@ -15,7 +15,7 @@ use gmail_sim::{Clock as SimTime, Config, Quota, Sim, Table, Verification};
 use twinbox_host::{
     Host, HostError, Parts, Ran,
     audit::MemoryAudits,
-    contract::{self, AuditMode},
+    contract::{self, AuditMode, Explanation},
     egress::{Egress, Grants},
     quota::{Rates, TokenBuckets},
     random::SeededRandom,
@@ -30,7 +30,7 @@ use crate::{
     laboratory::{Laboratory, Outcome, Telling},
     model::{self, Generation, History},
     mutation::Mutation,
-    plan::{Assigned, Plan, Shape},
+    plan::{Assigned, Plan, Shape, Slip},
     ports::{
         Ports, TrueTime,
         crm::{CrmState, TenantCrm},
@@ -79,6 +79,8 @@ pub(crate) struct Director<'p> {
     retracts: BTreeMap<usize, Retract>,
     /// Tenants whose mailboxes were audited, and will be once more when everything has come to rest.
     audits: BTreeSet<usize>,
+    /// Tenants whose connections will be asked about a message when everything has come to rest (T02).
+    questions: BTreeSet<usize>,
     /// Passes of each tenant in a row that found nothing to do.
     idle: Vec<u32>,
     /// When a pass last did something, ms.
@@ -114,6 +116,7 @@ enum Work {
     Connect,
     Pass,
     Audit,
+    Explain,
     Disconnect,
     /// A host that begins finishes the disconnects that another did not live to finish.
     Finish,
@@ -125,10 +128,13 @@ enum Work {
 const NOBODYS: usize = usize::MAX;
 
 enum Ended {
-    Connect(Result<Connection, HostError>),
+    /// And what was wrong with the consent.
+    Connect(Option<Slip>, Result<Connection, HostError>),
     /// And when it began, if that was to take out what is no longer allowed, ms since the epoch.
     Pass(Result<Ran, HostError>, Option<u64>),
     Audit(AuditMode, Result<contract::AuditReport, HostError>),
+    /// Of the message with this id.
+    Explained(String, Result<Vec<Explanation>, HostError>),
     Disconnect(Result<(), HostError>),
     Finish(Result<usize, HostError>),
     Ingest(usize, Result<contract::Outcome, HostError>),
@@ -202,6 +208,7 @@ impl<'p> Director<'p> {
             announced: BTreeMap::new(),
             retracts: BTreeMap::new(),
             audits: BTreeSet::new(),
+            questions: BTreeSet::new(),
             idle: vec![0; shape.tenants.len()],
             stirred: START + CALM,
             is_calm: false,
@@ -223,7 +230,8 @@ impl<'p> Director<'p> {
     pub(crate) fn direct(&mut self) {
         loop {
             self.poll();
-            if self.has_failed() || (self.is_at_rest() && !self.audit_at_the_end()) {
+            if self.has_failed() || (self.is_at_rest() && !self.audit_at_the_end() && !self.ask_at_the_end())
+            {
                 return;
             }
             let Some(due) = self.world.next() else {
@@ -236,7 +244,7 @@ impl<'p> Director<'p> {
                     self.happen(&self.plan.events[index].what);
                     self.look_again();
                 }
-                Due::Connect { tenant } => self.connect(tenant),
+                Due::Connect { tenant } => self.connect(tenant, None),
                 Due::Wake {
                     host,
                     tenant,
@@ -347,7 +355,7 @@ impl<'p> Director<'p> {
                         state.coverage.hit("host died with a BCC copy");
                         state.schedule(back + 2_000, Due::Post { copy });
                     }
-                    Work::Pass | Work::Audit | Work::Finish => {}
+                    Work::Pass | Work::Audit | Work::Explain | Work::Finish => {}
                 }
             }
             drop(state);

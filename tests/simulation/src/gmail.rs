@@ -21,6 +21,16 @@ const SEPTEMBER: u64 = 1_788_220_800;
 /// How old an imported message is, ms.
 const OLD: u64 = 3 * 24 * 3_600_000;
 
+/// What arriving mail says of its sender (T08): nothing, in Gmail's name, or in another server's.
+const AUTHENTICATION: [Option<&str>; 4] = [
+    None,
+    Some(
+        "mx.google.com; dkim=pass header.i=@out.example; spf=softfail smtp.mailfrom=out.example; dmarc=fail",
+    ),
+    Some("mx.google.com; spf=pass smtp.mailfrom=out.example"),
+    Some("mx.out.example; dkim=pass; spf=pass; dmarc=pass"),
+];
+
 /// The people and what only they know.
 pub(crate) struct People {
     sim: Sim,
@@ -85,6 +95,7 @@ impl People {
                 format!("<{}@out.example>", self.serial + 1)
             },
             reference: (!is_first).then(|| root(mail.mailbox, mail.topic)),
+            authentication: AUTHENTICATION[self.serial as usize % AUTHENTICATION.len()],
             at: match mail.folder {
                 Folder::Imported => now - OLD,
                 Folder::Inbox | Folder::Spam => now,
@@ -306,6 +317,7 @@ impl People {
             },
             message_id: format!("<own-{serial}@corp.example>"),
             reference: None,
+            authentication: None,
             at: now,
         }
     }
@@ -362,6 +374,7 @@ struct Head {
     subject: String,
     message_id: String,
     reference: Option<String>,
+    authentication: Option<&'static str>,
     at: u64,
 }
 
@@ -447,6 +460,9 @@ fn write(head: &Head, serial: u32, body: BodyKind) -> Vec<u8> {
     }
     if let Some(reference) = &head.reference {
         text.extend(["In-Reply-To: ", reference, "\r\nReferences: ", reference, "\r\n"]);
+    }
+    if let Some(results) = head.authentication {
+        text.extend(["Authentication-Results: ", results, "\r\n"]);
     }
     let content = match body {
         BodyKind::Plain => {

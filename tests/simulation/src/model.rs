@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gmail_sim::{ContactView, MailboxView, MessageView};
-use twinbox_host::{scope::ConnectionId, store::ConnectionStatus};
+use twinbox_host::{contract::Explanation, scope::ConnectionId, store::ConnectionStatus};
 
 use crate::{
     director::tenant_id,
     gmail::mark_in,
     plan::{Lists, Plan, Shape},
-    ports::crm::{Delivery, Row, TenantCrm},
+    ports::crm::{Delivery, Queued, Row, TenantCrm},
     world::{State, World},
 };
 use expected::Expected;
@@ -19,6 +19,7 @@ use mail::Mail;
 mod address_book;
 mod contact;
 mod expected;
+mod explained;
 mod ledger;
 mod logging;
 mod mail;
@@ -47,6 +48,8 @@ pub(crate) struct Generation {
     pub(crate) began: u64,
     /// When the user was told that it is connected.
     pub(crate) connected: Option<u64>,
+    /// Whether the user was told that the consent lacks something.
+    pub(crate) is_refused: bool,
     /// Whether the user pressed Disconnect.
     pub(crate) is_ending: bool,
     /// When the user was told that it is ended.
@@ -59,6 +62,7 @@ impl Generation {
             id,
             began,
             connected: None,
+            is_refused: false,
             is_ending: false,
             ended: None,
         }
@@ -90,6 +94,8 @@ pub(crate) struct History {
     pub(crate) logged: Vec<Logged>,
     /// What the last audit of a tenant's mailbox called missing, and when, ms since the epoch.
     pub(crate) missing: BTreeMap<usize, (u64, BTreeSet<String>)>,
+    /// What a tenant's connection said of a message in the end.
+    pub(crate) explained: BTreeMap<usize, (String, Vec<Explanation>)>,
 }
 
 /// What the user of a tenant keeps out (T06).
@@ -114,9 +120,14 @@ impl History {
         }
     }
 
+    /// What a tenant's user keeps out now.
+    pub(crate) fn latest_policy(&self, tenant: usize) -> Policy {
+        self.policies[tenant].last().cloned().unwrap_or_default()
+    }
+
     /// From now on a tenant's user keeps something else out.
     pub(crate) fn policy_changes(&mut self, tenant: usize, now: u64, change: impl FnOnce(&mut Policy)) {
-        let mut policy = self.policies[tenant].last().cloned().unwrap_or_default();
+        let mut policy = self.latest_policy(tenant);
         policy.from = now;
         change(&mut policy);
         self.policies[tenant].push(policy);
@@ -143,26 +154,35 @@ pub(crate) fn check(world: &World, plan: &Plan, lives: &[Vec<Generation>], histo
         let Some(crm) = state.crm.tenants.get(&tenant_id(number)) else {
             continue;
         };
-        let mailbox = shape.tenants[number].mailbox;
         let users = (number..lives.len()).filter(|user| shape.account(*user) == number);
-        let judge = Judge {
-            state: &state,
-            plan,
-            history,
-            crm,
-            users: users
-                .map(|user| User {
-                    number: user,
-                    lives: &lives[user],
-                })
-                .collect(),
-            tenant: number,
-            mailbox,
-            view: &views[mailbox],
-            book: world.sim.contacts(&Shape::mailbox(mailbox)).unwrap_or_default(),
-        };
-        judge.judge(&mut found);
+        let mut by_mailbox: BTreeMap<usize, Vec<User<'_>>> = BTreeMap::new();
+        for user in users {
+            let of_mailbox = by_mailbox.entry(shape.tenants[user].mailbox).or_default();
+            of_mailbox.push(User {
+                number: user,
+                lives: &lives[user],
+            });
+        }
+        let mut rows = Rows::of(crm);
+        for (mailbox, users) in by_mailbox {
+            let judge = Judge {
+                state: &state,
+                plan,
+                history,
+                crm,
+                users,
+                tenant: number,
+                mailbox,
+                view: &views[mailbox],
+                book: world.sim.contacts(&Shape::mailbox(mailbox)).unwrap_or_default(),
+            };
+            judge.judge(&mut rows, &mut found);
+        }
+        for key in rows.left() {
+            found.push(("S10", format!("tenant {number} has {key}, which nobody wrote")));
+        }
     }
+    moved(&state, shape, lives, &mut found);
     for (mailbox, view) in views.iter().enumerate() {
         // A connection that was ended sends no more what it had begun; a host that stood still longer than its
         // lease may have made a draft that another one made before.
@@ -203,7 +223,23 @@ fn lost_grants(history: &History, found: &mut Found) {
     }
 }
 
-/// One tenant's end.
+/// Whoever changed the address has the new one alone (S05).
+fn moved(state: &State, shape: &Shape, lives: &[Vec<Generation>], found: &mut Found) {
+    for next in (0..lives.len()).filter(|next| shape.user(*next) != *next) {
+        let is_active = |life: &&Generation| {
+            let row = state.store.registry.get(&life.id);
+            row.is_some_and(|row| row.status == ConnectionStatus::Active)
+        };
+        let is_moved = lives[next].iter().any(|life| life.connected.is_some());
+        let former = lives[shape.user(next)].iter().find(is_active);
+        if let Some(former) = former.filter(|_| is_moved) {
+            let text = format!("{} goes on although its user changed the address", former.id);
+            found.push(("S05", text));
+        }
+    }
+}
+
+/// What one tenant has of one mailbox in the end.
 struct Judge<'w> {
     state: &'w State,
     plan: &'w Plan,
@@ -223,10 +259,9 @@ struct User<'w> {
 }
 
 impl Judge<'_> {
-    fn judge(&self, found: &mut Found) {
+    fn judge(&self, rows: &mut Rows<'_>, found: &mut Found) {
         self.judge_sharing(found);
         self.judge_isolation(found);
-        let mut rows = Rows::of(self.crm);
         let deleted = self
             .history
             .deleted
@@ -243,20 +278,15 @@ impl Judge<'_> {
             let rows = rows.take(&self.key_of(message), message);
             self.judge_message(message, presence, &rows, found);
         }
-        self.judge_logged_alone(&mut rows, found);
-        for key in rows.left() {
-            found.push((
-                "S10",
-                format!("tenant {} has {key}, which nobody wrote", self.tenant),
-            ));
-        }
-        for queued in &self.crm.outbound {
+        self.judge_logged_alone(rows, found);
+        for queued in self.queued() {
             self.judge_outbound(queued, &deleted, found);
         }
         self.judge_notices(found);
         for user in &self.users {
             self.judge_book(user, found);
             self.judge_ledger(user, found);
+            self.judge_explained(user, found);
             self.judge_rows_of_logged(user, found);
             self.judge_day(user, found);
         }
@@ -285,6 +315,14 @@ impl Judge<'_> {
         if let Some(row) = expected.met_by(rows, &here, found) {
             self.judge_row(message, presence, row, wanted.as_ref(), found);
         }
+    }
+
+    /// What the users of the mailbox wrote in the CRM.
+    fn queued(&self) -> impl Iterator<Item = &Queued> {
+        self.crm.outbound.iter().filter(|queued| {
+            let mut lives = self.users.iter().flat_map(|user| user.lives.iter());
+            lives.any(|life| life.id == queued.connection)
+        })
     }
 
     /// The key of a message of the mailbox.

@@ -2,9 +2,11 @@
 //! data, so that a failing one can be made smaller event by event and run again.
 
 use gmail_sim::{Behaviour, Fault};
+use twinbox_host::contract::OutboundKind;
 
 mod address_book;
 mod generate;
+mod moving;
 mod only_sharing;
 mod post;
 mod privacy;
@@ -69,6 +71,19 @@ pub struct Tenant {
     pub logging: Logging,
     /// The earlier one whose CRM account it is: then this is another user of that account.
     pub colleague_of: Option<usize>,
+    /// The earlier one of whom it is the next connection: the same user with another address (S05).
+    pub moves_from: Option<usize>,
+}
+
+/// What is wrong with a consent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slip {
+    /// A box was left unticked (S02).
+    Box,
+    /// It is for another mailbox than the one asked for (S03).
+    Mailbox,
+    /// The address that Google signed is not the mailbox's own (S03).
+    Account,
 }
 
 /// What a user keeps out (T06).
@@ -209,6 +224,8 @@ pub enum What {
     Connect {
         /// Which.
         tenant: usize,
+        /// What is wrong with the first consent.
+        slip: Option<Slip>,
     },
     /// A tenant's user disconnects.
     Disconnect {
@@ -271,6 +288,8 @@ pub enum What {
     CrmSends {
         /// Which tenant.
         tenant: usize,
+        /// To one person, or what must not go through the mailbox (S22).
+        kind: OutboundKind,
         /// Which of its contacts, modulo their number.
         contact: usize,
         /// In copy.
@@ -650,7 +669,19 @@ impl Shape {
 
     /// The tenant whose CRM account one has: its own, or that of a colleague.
     pub fn account(&self, tenant: usize) -> usize {
-        self.tenants[tenant].colleague_of.unwrap_or(tenant)
+        let user = self.user(tenant);
+        self.tenants[user].colleague_of.unwrap_or(user)
+    }
+
+    /// The tenant whose user one is: its own, or the one who changes the address (S05).
+    pub fn user(&self, tenant: usize) -> usize {
+        self.tenants[tenant].moves_from.unwrap_or(tenant)
+    }
+
+    /// The connection with another address that takes the place of a tenant's (S05).
+    pub fn next_of(&self, tenant: usize) -> Option<usize> {
+        let mut tenants = self.tenants.iter();
+        tenants.position(|next| next.moves_from == Some(tenant))
     }
 
     /// The BCC address of a tenant's connection, of which it has had so many before.

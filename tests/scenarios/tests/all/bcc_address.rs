@@ -227,7 +227,7 @@ async fn s18_only_the_user_and_their_aliases_log_to_the_address() {
 }
 
 #[tokio::test]
-async fn s18_mail_without_a_contact_and_mail_from_before_stay_out() {
+async fn s18_mail_without_a_contact_stays_out() {
     let world = world().await;
     let post = world.post().await;
     let raw = world.mail().from_me().to("stranger@x.example").raw();

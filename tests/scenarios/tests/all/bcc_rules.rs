@@ -45,6 +45,33 @@ async fn explained(world: &World, who: &str) -> Vec<Explanation> {
 }
 
 #[tokio::test]
+async fn t06_who_is_in_bcc_keeps_both_copies_out_whichever_is_first() {
+    for ways in ["ms", "sm", "sms"] {
+        let world = world().await;
+        world.keeps_out(never(BOB)).await.unwrap();
+        let bcc = format!("{}, {BOB}", world.bcc_address().await);
+        let mail = world.mail().from_me().to(ANN).bcc(&bcc).subject("Between us");
+        mail.is_sent_from_gmail().await;
+        let copies = world.left_for(&world.bcc_address().await);
+        let copy = copies.last().expect("a copy");
+        for way in ways.chars() {
+            if way == 'm' {
+                world.sync().await;
+            } else {
+                let answer = world.post().await.bring(&world.bcc_address().await, copy).await;
+                assert!(answer.starts_with("250"), "{answer}");
+                assert_eq!(world.takes_in().await, 1);
+            }
+        }
+        assert!(world.subjects("Ann").await.is_empty(), "{ways}");
+        let told = explained(&world, BOB).await;
+        assert_eq!(told.len(), 2, "{ways}: {told:?}");
+        assert!(told.iter().all(|told| told.rule == "T06"), "{ways}: {told:?}");
+        world.assert_all_accounted_for().await;
+    }
+}
+
+#[tokio::test]
 async fn s31_mail_that_came_to_the_bcc_address_alone_is_released_with_its_contact() {
     let home = world().await;
     let rival = home.sharing("rival").await;

@@ -301,6 +301,12 @@ async fn t02_a_message_that_was_never_looked_at_is_missing_or_past_or_nowhere() 
         Outcome::Excluded("S04".into())
     );
     assert!(world.input(&past.id, "connected-at").await.is_some());
+    // Past mail is past mail, also where Gmail has put it aside.
+    world.gmail().label(&past.id, &["SPAM"], &["INBOX"]).await;
+    assert_eq!(
+        world.explain(&past.id).await.outcome,
+        Outcome::Excluded("S04".into())
+    );
     for nowhere in ["00000000000000ff", "no id at all"] {
         assert!(
             world

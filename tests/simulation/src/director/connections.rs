@@ -8,7 +8,7 @@ use std::{
 
 use twinbox_host::{
     Host, HostError, Ran,
-    contract::{AuditMode, Problem, Trigger},
+    contract::{AuditMode, Problem, Subject, Trigger},
     privacy::{AssignedUsers, Privacy},
     scope::{ConnectionId, Scope},
     store::ConnectionStatus,
@@ -18,16 +18,19 @@ use super::{
     BUSY, Director, Ended, Flag, IDLE, LAG, NOBODYS, POLL, Retract, SELDOM, Task, Work, tenant_id, user_id,
 };
 use crate::{
-    gmail::TOPIC,
+    coverage::trap_name,
+    gmail::{TOPIC, field},
     model::Generation,
     mutation::Mutation,
-    plan::{AddressBook, Internal, Lists, Logging, Sees, Shape},
-    ports::vault::scopes,
+    plan::{AddressBook, Internal, Lists, Logging, Port, Sees, Shape, Slip, TrapKind},
+    ports::vault::{scopes, scopes_but_one},
     world::{Due, State},
 };
 
 /// How often the time until the next try is doubled.
 const PATIENCE: usize = 6;
+/// A mailbox that nobody here has.
+const ELSEWHERE: &str = "elsewhere@corp.example";
 
 impl Director<'_> {
     pub(super) fn wake(&mut self, host: usize, tenant: usize, announced: Option<u64>) {
@@ -73,16 +76,58 @@ impl Director<'_> {
 
     /// Begins the audits that show that nothing is missing now that all has come to rest; whether there are any.
     pub(super) fn audit_at_the_end(&mut self) -> bool {
-        let Some(tenant) = self.audits.pop_first() else {
-            return false;
-        };
-        if let Some((host, _)) = self.any_host() {
-            self.audit(host, tenant, AuditMode::ReportOnly);
+        while let Some(tenant) = self.audits.pop_first() {
+            if let Some((host, _)) = self.any_host() {
+                self.audit(host, tenant, AuditMode::ReportOnly);
+            }
+            if !self.tasks.is_empty() {
+                return true;
+            }
         }
-        true
+        false
     }
 
-    pub(super) fn connect(&mut self, tenant: usize) {
+    /// Begins to ask why a message is where it is now that all has come to rest (T02); whether there is anything to ask.
+    pub(super) fn ask_at_the_end(&mut self) -> bool {
+        while let Some(tenant) = self.questions.pop_first() {
+            if let (Some((host, at_work)), Some(id)) = (self.any_host(), self.registered(tenant))
+                && let Some((message, message_id)) = self.any_message(self.plan.shape.tenants[tenant].mailbox)
+            {
+                let subject = Subject::MessageId(message_id);
+                let future = async move { Ended::Explained(message, at_work.explain(&id, subject).await) };
+                self.start(host, tenant, Work::Explain, Box::pin(future));
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Some message of a mailbox: its id, and its Message-ID.
+    fn any_message(&self, mailbox: usize) -> Option<(String, String)> {
+        let view = self.world.sim.mailbox(&Shape::mailbox(mailbox))?;
+        let known: Vec<(String, String)> = view
+            .messages
+            .iter()
+            .filter(|message| !message.has("DRAFT"))
+            .filter_map(|message| {
+                let raw = String::from_utf8_lossy(&message.raw);
+                Some((message.id.clone(), field(&raw, "Message-ID")?))
+            })
+            .collect();
+        let pick = self.world.lock().between(0, u64::MAX);
+        let pick = usize::try_from(pick).unwrap_or_default();
+        known.get(pick.checked_rem(known.len())?).cloned()
+    }
+
+    pub(super) fn connect(&mut self, tenant: usize, slip: Option<Slip>) {
+        // Who has changed the address comes back with the new one.
+        let shape = &self.plan.shape;
+        if shape
+            .next_of(tenant)
+            .is_some_and(|next| !self.lives[next].is_empty())
+        {
+            return;
+        }
         let Some((host, host_at_work)) = self.any_host() else {
             let again = |state: &State| state.now + 45_000;
             return self.later(again, Due::Connect { tenant });
@@ -93,8 +138,17 @@ impl Director<'_> {
         if self.tasks.values().any(is_connecting) || is_active {
             return;
         }
+        let former = shape.user(tenant);
+        if former != tenant && !self.knows_what_is_left(former) {
+            return self.later(|state| state.now + 60_000, Due::Connect { tenant });
+        }
+        if former != tenant && self.lives[tenant].iter().all(|life| life.connected.is_none()) {
+            self.keeps_the_same_out(tenant);
+        }
         let now = self.gmail_time();
         let known = self.registered(tenant);
+        // A consent that is given again is another matter.
+        let slip = slip.filter(|_| known.is_none());
         let lives = &mut self.lives[tenant];
         let id = known.unwrap_or_else(|| {
             let id = ConnectionId::new(format!("t{tenant}.{}", lives.len()));
@@ -103,16 +157,75 @@ impl Director<'_> {
         });
         let shape = &self.plan.shape.tenants[tenant];
         let mailbox = Shape::mailbox(shape.mailbox);
-        self.world.consent(&id, &mailbox, scopes(shape.book));
+        let signed = match slip {
+            Some(Slip::Account) => ELSEWHERE,
+            _ => &mailbox,
+        };
+        let scopes = match slip {
+            Some(Slip::Box) => scopes_but_one(shape.book),
+            _ => scopes(shape.book),
+        };
+        self.world.consent(&id, &mailbox, signed, scopes);
         let scope = Scope {
             tenant: tenant_id(self.plan.shape.account(tenant)),
-            user: user_id(tenant),
+            user: user_id(self.plan.shape.user(tenant)),
             connection: id,
             account: mailbox,
         };
+        let expected = (slip == Some(Slip::Mailbox)).then(|| ELSEWHERE.to_owned());
         let settings = self.settings(tenant);
-        let future = async move { Ended::Connect(host_at_work.connect(scope, None, settings).await) };
+        let future =
+            async move { Ended::Connect(slip, host_at_work.connect(scope, expected, settings).await) };
         self.start(host, tenant, Work::Connect, Box::pin(future));
+    }
+
+    /// Whether a user has a connection to change, or knows that there is none.
+    fn knows_what_is_left(&self, tenant: usize) -> bool {
+        let is_connecting = |task: &Task| task.tenant == tenant && task.work == Work::Connect;
+        let is_there = self.registered(tenant).is_some();
+        let is_over = self.lives[tenant].last().is_none_or(|life| life.ended.is_some());
+        (is_there || is_over) && !self.tasks.values().any(is_connecting)
+    }
+
+    /// Whoever changes the address keeps out with it what they kept out before (S05, T06).
+    fn keeps_the_same_out(&mut self, tenant: usize) {
+        let now = self.world.lock().now;
+        let before = self.history.latest_policy(self.plan.shape.user(tenant));
+        self.history.policy_changes(tenant, now, |policy| {
+            policy.lists = before.lists;
+            policy.private = before.private;
+        });
+    }
+
+    /// Nothing half-connected remains of a consent that lacked something (S02, S03).
+    fn judge_refusal(&mut self, tenant: usize, slip: Slip, error: &HostError) {
+        let is_told = match error {
+            HostError::Refused(Problem::ScopeMissing(_)) => slip == Slip::Box,
+            HostError::Refused(Problem::WrongMailbox(_)) => slip != Slip::Box,
+            _ => false,
+        };
+        let Some(life) = self.lives[tenant].last_mut().filter(|_| is_told) else {
+            return;
+        };
+        life.is_refused = true;
+        let mut state = self.world.lock();
+        let (rule, met) = match slip {
+            Slip::Box => ("S02", "consent without a box"),
+            Slip::Mailbox => ("S03", "consent for another mailbox than asked for"),
+            Slip::Account => ("S03", "consent for another account than the mailbox"),
+        };
+        state.coverage.hit(met);
+        let is_left = state.store.registry.contains_key(&life.id);
+        // What cannot be given up at once, a platform gives up when it tidies up.
+        let is_held = state.vault.holds(&life.id)
+            && state
+                .coverage
+                .count(&trap_name(TrapKind::FailBefore, Port::Vault))
+                == 0;
+        if is_left || is_held {
+            let text = format!("something of {} is left although it was refused", life.id);
+            state.violation(rule, text);
+        }
     }
 
     pub(super) fn settings(&self, tenant: usize) -> String {
@@ -183,6 +296,18 @@ impl Director<'_> {
         self.start(host, tenant, Work::Disconnect, Box::pin(future));
     }
 
+    /// The connection with the former address ends once the next one is there (S05).
+    fn end_former(&mut self, tenant: usize) {
+        let former = self.plan.shape.user(tenant);
+        if former == tenant {
+            return;
+        }
+        self.world.lock().coverage.hit("address changed");
+        if !self.lives[former].is_empty() {
+            self.disconnect(former);
+        }
+    }
+
     /// What a host does when it begins.
     pub(super) fn finish_disconnects(&mut self, host: usize) {
         let Some(host_at_work) = self.hosts[host].clone() else {
@@ -227,13 +352,18 @@ impl Director<'_> {
         let mut state = self.world.lock();
         let now = state.now;
         match ended {
-            Ended::Connect(result) => {
+            Ended::Connect(slip, result) => {
                 state
                     .trace
                     .line(now, || format!("connect: {:?}", result.as_ref().map(|_| ())));
-                match result {
-                    Ok(_) => {
+                match (result, slip) {
+                    (Ok(_), Some(slip)) => {
+                        let text = format!("tenant {tenant} is connected by a consent with {slip:?} wrong");
+                        state.violation("S02", text);
+                    }
+                    (Ok(_), None) => {
                         drop(state);
+                        self.end_former(tenant);
                         let connected = self.gmail_time();
                         if let Some(life) = self.lives[tenant].last_mut() {
                             life.connected.get_or_insert(connected);
@@ -243,13 +373,17 @@ impl Director<'_> {
                             self.poll_at(host, tenant, |state| state.now + 200);
                         }
                     }
-                    Err(error) => {
+                    (Err(error), slip) => {
                         report_trap(&mut state, &error);
                         // A person loses patience. Google ends the oldest of more than a hundred grants of an account.
                         let attempts = self.lives[tenant].iter().rev();
                         let refused = attempts.take_while(|life| life.connected.is_none()).count();
                         let again = now + (state.between(5_000, 60_000) << refused.min(PATIENCE));
                         state.schedule(again, Due::Connect { tenant });
+                        drop(state);
+                        if let Some(slip) = slip {
+                            self.judge_refusal(tenant, slip, &error);
+                        }
                     }
                 }
             }
@@ -293,6 +427,18 @@ impl Director<'_> {
                     self.judge_rest(tenant, None);
                 }
                 self.after_pass(host, tenant);
+            }
+            Ended::Explained(message, result) => {
+                state
+                    .trace
+                    .line(now, || format!("explained {message}: {result:?}"));
+                if let Err(error) = &result {
+                    report_trap(&mut state, error);
+                }
+                if let Ok(explanations) = result {
+                    state.coverage.hit("explained");
+                    self.history.explained.insert(tenant, (message, explanations));
+                }
             }
             Ended::Pass(result, began) => {
                 state.trace.line(now, || match &result {

@@ -24,7 +24,7 @@ impl Director<'_> {
         }
         let now = self.world.lock().now;
         match what {
-            What::Connect { tenant } => self.connect(*tenant),
+            What::Connect { tenant, slip } => self.connect(*tenant, *slip),
             What::Disconnect { tenant } => self.disconnect(*tenant),
             What::Arrives(mail) => {
                 if let Some(id) = self.people.deliver(mail, now) {
@@ -239,7 +239,10 @@ impl Director<'_> {
 
     /// The user of a tenant changes what they keep out, as the host would write it.
     fn change_lists(&mut self, tenant: usize, lists: &Lists, now: u64) {
-        let Some(id) = self.current(tenant) else {
+        // Not while the connection that takes over reads them.
+        let next = self.plan.shape.next_of(tenant);
+        let is_moving = next.is_some_and(|next| !self.lives[next].is_empty());
+        let Some(id) = self.current(tenant).filter(|_| !is_moving) else {
             return;
         };
         let mut state = self.world.lock();
@@ -274,14 +277,18 @@ impl Director<'_> {
         let id = contact.id.clone();
         state.coverage.hit("conversation made private or open");
         drop(state);
-        self.history.policy_changes(tenant, now, |policy| match keeps {
-            Keeps::Private => {
-                policy.private.insert(id);
+        for user in 0..self.lives.len() {
+            if self.plan.shape.account(user) == self.plan.shape.account(tenant) {
+                self.history.policy_changes(user, now, |policy| match keeps {
+                    Keeps::Private => {
+                        policy.private.insert(id.clone());
+                    }
+                    Keeps::Open => {
+                        policy.private.remove(&id);
+                    }
+                });
             }
-            Keeps::Open => {
-                policy.private.remove(&id);
-            }
-        });
+        }
     }
 
     /// The user of a tenant does something to a message in the CRM.
@@ -337,6 +344,7 @@ impl Director<'_> {
     pub(super) fn queue(&mut self, what: &What, now: u64) {
         let What::CrmSends {
             tenant,
+            kind,
             contact,
             cc,
             threading,
@@ -375,7 +383,7 @@ impl Director<'_> {
         };
         let outbound = contract::Outbound {
             id: format!("out-{serial}"),
-            kind: OutboundKind::OneToOne,
+            kind: *kind,
             contact_id: contact.id.clone(),
             thread: answered.map(|row| row.message.thread.clone()),
             in_reply_to: answered.map(|row| row.message.key.clone()),
@@ -396,6 +404,7 @@ impl Director<'_> {
                 Patience::Wait => WhenLimited::Wait,
             },
         };
+        let is_bulk = *kind != OutboundKind::OneToOne;
         crm.outbound.push(Queued {
             connection,
             outbound,
@@ -403,6 +412,9 @@ impl Director<'_> {
             state: Delivery::Waits,
             news: News::new(),
         });
+        if is_bulk {
+            state.coverage.hit("bulk mail at the mailbox");
+        }
         let at = now + state.between(0, 10_000);
         let host = usize::try_from(state.between(0, self.hosts.len() as u64)).unwrap_or_default();
         state.schedule(
@@ -435,6 +447,9 @@ impl Director<'_> {
         drop(state);
         for host in 0..self.hosts.len() {
             self.finish_disconnects(host);
+        }
+        if self.world.lock().one_in(4) {
+            self.questions = (0..self.lives.len()).collect();
         }
         for tenant in 0..self.lives.len() {
             self.idle[tenant] = 0;

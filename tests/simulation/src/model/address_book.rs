@@ -9,7 +9,9 @@ impl Judge<'_> {
     /// Who is in the address book and can be written to is in the CRM, where that was ticked, and nobody else (S08).
     pub(super) fn judge_book(&self, user: &User<'_>, found: &mut Found) {
         let is_ticked = self.plan.shape.tenants[user.number].book == AddressBook::Ticked;
-        if !is_ticked && !self.crm.persons.is_empty() {
+        // Whoever had another address before may have brought some by that one.
+        let is_first_address = self.plan.shape.user(user.number) == user.number;
+        if !is_ticked && is_first_address && !self.crm.persons.is_empty() {
             found.push((
                 "S08",
                 format!("tenant {} has persons it never asked for", self.tenant),

@@ -56,7 +56,7 @@ impl Judge<'_> {
     /// Whether the connected user's sync brings a contact's mail (S30).
     pub(super) fn sees(&self, user: &User<'_>, contact: &Contact) -> bool {
         let is_anybodys = self.plan.shape.tenants[user.number].sees == Sees::Any;
-        let user = user_id(user.number);
+        let user = user_id(self.plan.shape.user(user.number));
         let assigned = contact.assigned_user.as_ref();
         is_anybodys || assigned.is_none_or(|assigned| assigned == user.as_str())
     }

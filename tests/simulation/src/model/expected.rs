@@ -67,7 +67,10 @@ impl Judge<'_> {
     ) -> Expected {
         // Gmail tells its time in whole seconds (S04).
         let slack = self.clock_slack();
-        if date(message) + 1_000 + slack < life.began || self.is_own(&Mail::of(message)) == Own::ThisTenant {
+        if life.is_refused
+            || date(message) + 1_000 + slack < life.began
+            || self.is_own(&Mail::of(message)) == Own::ThisTenant
+        {
             return Expected::MustNot;
         }
         let Some(connected) = life.connected else {

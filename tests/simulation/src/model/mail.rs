@@ -61,12 +61,7 @@ pub(super) fn untagged(address: &str) -> String {
 /// The addresses of a header field. What is read here was written by this crate or by the component: one
 /// field of a name, at most folded.
 pub(super) fn header(raw: &str, name: &str) -> Vec<String> {
-    let head = raw.split("\r\n\r\n").next().unwrap_or_default();
-    let unfolded = head.replace("\r\n ", " ").replace("\r\n\t", " ");
-    let Some(value) = unfolded
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-    else {
+    let Some(value) = unfolded(raw, name) else {
         return Vec::new();
     };
     value
@@ -76,4 +71,13 @@ pub(super) fn header(raw: &str, name: &str) -> Vec<String> {
             address.trim().trim_end_matches('>').to_lowercase()
         })
         .collect()
+}
+
+/// The value of the first header field of a name, on one line.
+pub(super) fn unfolded(raw: &str, name: &str) -> Option<String> {
+    let head = raw.split("\r\n\r\n").next().unwrap_or_default();
+    let head = head.replace("\r\n ", " ").replace("\r\n\t", " ");
+    let mut lines = head.lines();
+    let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    Some(value.trim().to_owned())
 }

@@ -1,9 +1,14 @@
-//! How a message has to be where it is: with whom, saying what, and as it is in Gmail (S11, S15, S17, S19).
+//! How a message has to be where it is: with whom, saying what, showing whom, and as it is in Gmail (S11, S14, S15, S17,
+//! S19, T08).
 
 use gmail_sim::MessageView;
-use twinbox_host::contract::Flags;
+use twinbox_host::contract::{Direction, Flags};
 
-use super::{Found, Judge, Mail, Presence, contact::Owner};
+use super::{
+    Found, Judge, Mail, Presence,
+    contact::Owner,
+    mail::{header, unfolded},
+};
 use crate::{
     gmail::mark_in,
     plan::Shape,
@@ -189,12 +194,52 @@ pub(super) fn judge_content(
     if mark_in(&mail.raw) != mark_in(&row.message.content.text) {
         found.push(("S10", format!("{here} says {:?}", row.message.content.text)));
     }
+    judge_people(here, mail, row, found);
+    judge_authentication(here, mail, row, found);
     let shown = [&row.message.to, &row.message.cc, &row.message.bcc]
         .into_iter()
         .flatten();
     for recipient in shown.filter(|recipient| Shape::is_bcc_address(&recipient.address)) {
         let address = &recipient.address;
         found.push(("S18", format!("{here} shows the BCC address {address}")));
+    }
+}
+
+/// Whom it shows beside the contact (S14): the BCC list only of what the user sent, and never a BCC address (S18).
+fn judge_people(here: &str, mail: &Mail<'_>, row: &Row, found: &mut Found) {
+    let message = &row.message;
+    for (name, shown) in [("To", &message.to), ("Cc", &message.cc), ("Bcc", &message.bcc)] {
+        let mut wanted = header(&mail.raw, name);
+        wanted.retain(|address| !Shape::is_bcc_address(address));
+        if name == "Bcc" && message.direction == Direction::Inbound {
+            wanted.clear();
+        }
+        let shown: Vec<String> = shown.iter().map(|shown| shown.address.to_lowercase()).collect();
+        if shown != wanted {
+            let text = format!("{here} shows {shown:?} in {name} instead of {wanted:?}");
+            found.push(("S14", text));
+        }
+    }
+}
+
+/// What Gmail found out about the sender is shown, and what anybody else says is not (T08).
+fn judge_authentication(here: &str, mail: &Mail<'_>, row: &Row, found: &mut Found) {
+    if row.message.direction == Direction::Outbound {
+        return;
+    }
+    let results = unfolded(&mail.raw, "Authentication-Results");
+    let results = results.filter(|results| results.starts_with("mx.google.com;"));
+    let wanted = results.map(|results| {
+        ["spf", "dkim", "dmarc"].map(|method| {
+            let (_, found) = results.split_once(&format!("{method}="))?;
+            found.split([' ', ';']).next().map(str::to_owned)
+        })
+    });
+    let shown = row.message.authentication.clone();
+    let shown = shown.map(|shown| [shown.spf, shown.dkim, shown.dmarc]);
+    if shown != wanted {
+        let text = format!("{here} shows {shown:?} of its sender instead of {wanted:?}");
+        found.push(("T08", text));
     }
 }
 

@@ -1,6 +1,8 @@
-//! Mail that was written in the CRM: exactly once, or reported (S23), within the day's limit (S21).
+//! Mail that was written in the CRM: exactly once, or reported (S23), within the day's limit (S21), and only what one
+//! person writes to another (S22).
 
 use gmail_sim::{MailboxView, MessageView};
+use twinbox_host::contract::OutboundKind;
 
 use super::{Found, Judge, User};
 use crate::{
@@ -36,7 +38,14 @@ impl Judge<'_> {
             .collect();
         let here = format!("tenant {}, {}", self.tenant, queued.outbound.id);
         let is_over = !self.is_active(&queued.connection);
+        let is_for_the_mailbox = queued.outbound.kind == OutboundKind::OneToOne;
         match &queued.state {
+            _ if !is_for_the_mailbox && !sent.is_empty() => {
+                found.push(("S22", format!("{here} went through the mailbox")));
+            }
+            Delivery::Sent(_) if !is_for_the_mailbox => {
+                found.push(("S22", format!("{here} is reported as sent by the mailbox")));
+            }
             _ if sent.len() > 1 => found.push(("S23", format!("{here} was sent {} times", sent.len()))),
             Delivery::Sent(report) => {
                 let keys: Vec<String> = sent

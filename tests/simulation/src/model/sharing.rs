@@ -42,7 +42,7 @@ impl Judge<'_> {
 
     /// Who keeps what, seen from this tenant (S31).
     pub(super) fn judge_sharing(&self, found: &mut Found) {
-        for queued in &self.crm.outbound {
+        for queued in self.queued() {
             let Delivery::Sent(report) = &queued.state else {
                 continue;
             };

@@ -3,11 +3,12 @@
 
 use gmail_sim::{Behaviour, Fault, FaultKind};
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
+use twinbox_host::contract::OutboundKind;
 
 use super::{
     Act, AddressBook, Assigned, Blocked, BodyKind, Contact, CrmAct, CrmKind, Event, Folder, Lists, Logging,
-    Mail, Patience, Place, Plan, Port, Sees, Shape, Spelling, Tenant, Threading, Trap, TrapKind, What,
-    Writing, address_book, post, privacy, sharing,
+    Mail, Patience, Place, Plan, Port, Sees, Shape, Slip, Spelling, Tenant, Threading, Trap, TrapKind, What,
+    Writing, address_book, moving, post, privacy, sharing,
 };
 use crate::world::is_possible;
 
@@ -68,7 +69,9 @@ fn is_for_the_endpoint(kind: &FaultKind) -> bool {
 pub(super) fn plan(seed: u64) -> Plan {
     let mut draw = Draw(SmallRng::seed_from_u64(seed));
     let mut shape = draw.shape();
+    let moves = moving::draw(seed, &mut shape, HORIZON);
     let mut events = draw.connects(&shape);
+    events.extend(moves);
     let number = draw.0.random_range(4..24);
     for _ in 0..number {
         let what = draw.work(&shape);
@@ -88,6 +91,7 @@ pub(super) fn plan(seed: u64) -> Plan {
     events.extend(privacy::draw(seed, &mut shape, HORIZON));
     events.extend(sharing::draw(seed, &mut shape, HORIZON));
     events.extend(post::draw(seed, &mut shape, HORIZON));
+    moving::settle(&mut shape);
     events.sort_by_key(|event| event.at);
     Plan { seed, shape, events }
 }
@@ -159,6 +163,7 @@ impl Draw {
             lists: Lists::default(),
             logging: Logging::default(),
             colleague_of: None,
+            moves_from: None,
         }
     }
 
@@ -170,21 +175,27 @@ impl Draw {
     }
 
     fn connects(&mut self, shape: &Shape) -> Vec<Event> {
-        let connect = |tenant| What::Connect { tenant };
-        let mut events: Vec<Event> = (0..shape.tenants.len())
-            .map(|tenant| Event {
-                at: self.0.random_range(0..120_000),
-                what: connect(tenant),
-            })
+        let users: Vec<usize> = (0..shape.tenants.len())
+            .filter(|tenant| shape.user(*tenant) == *tenant)
             .collect();
+        let mut events = Vec::new();
+        for tenant in &users {
+            let slip = self.pick(&[Slip::Box, Slip::Mailbox, Slip::Account]);
+            let what = What::Connect {
+                tenant: *tenant,
+                slip: Some(slip).filter(|_| self.one_in(8)),
+            };
+            let at = self.0.random_range(0..120_000);
+            events.push(Event { at, what });
+        }
         if self.one_in(8) {
-            let tenant = self.0.random_range(0..shape.tenants.len());
+            let tenant = self.pick(&users);
             let at = self.0.random_range(HORIZON / 3..HORIZON);
             let what = What::Disconnect { tenant };
             events.push(Event { at, what });
             if self.one_in(2) {
                 let at = at + self.0.random_range(1_000..300_000);
-                let what = connect(tenant);
+                let what = What::Connect { tenant, slip: None };
                 events.push(Event { at, what });
             }
         }
@@ -221,6 +232,7 @@ impl Draw {
             },
             15..19 => What::CrmSends {
                 tenant: self.0.random_range(0..shape.tenants.len()),
+                kind: self.kind(),
                 contact: self.0.random_range(0..100),
                 cc: self.people(shape, 0..2),
                 threading: self.pick(&[Threading::New, Threading::Reply]),
@@ -244,6 +256,15 @@ impl Draw {
                 mailbox,
                 copies: self.0.random_range(1..4),
             },
+        }
+    }
+
+    /// Now and then a CRM hands over what must not go through the mailbox (S22).
+    fn kind(&mut self) -> OutboundKind {
+        if self.one_in(10) {
+            self.pick(&[OutboundKind::Bulk, OutboundKind::Workflow])
+        } else {
+            OutboundKind::OneToOne
         }
     }
 

@@ -3,6 +3,7 @@
 
 use gmail_sim::Behaviour;
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
+use twinbox_host::contract::OutboundKind;
 
 use super::{
     AddressBook, Assigned, BodyKind, Contact, CrmKind, Event, Folder, Lists, Logging, Mail, Patience, Place,
@@ -90,6 +91,7 @@ impl Draw {
             lists: Lists::default(),
             logging: Logging::Never,
             colleague_of,
+            moves_from: None,
         }
     }
 
@@ -99,7 +101,7 @@ impl Draw {
             // Some users never have it.
             if tenant == 0 || self.0.random_ratio(5, 6) {
                 let at = self.0.random_range(0..40_000);
-                let what = What::Connect { tenant };
+                let what = What::Connect { tenant, slip: None };
                 events.push(Event { at, what });
             }
         }
@@ -151,7 +153,7 @@ impl Draw {
             events.push(self.soon(at, What::Disconnect { tenant }));
             if self.0.random_ratio(1, 2) {
                 let later = at + self.0.random_range(1_000..90_000);
-                events.push(self.soon(later, What::Connect { tenant }));
+                events.push(self.soon(later, What::Connect { tenant, slip: None }));
             }
         }
         events
@@ -187,6 +189,7 @@ fn answers(shape: &Shape, tenant: usize, person: usize) -> Option<What> {
     let contact = contacts.iter().position(|contact| contact.person == person)?;
     Some(What::CrmSends {
         tenant,
+        kind: OutboundKind::OneToOne,
         contact,
         cc: Vec::new(),
         threading: Threading::Reply,

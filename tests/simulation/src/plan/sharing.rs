@@ -2,6 +2,7 @@
 //! same with and without it.
 
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
+use twinbox_host::contract::OutboundKind;
 
 use super::{
     Assigned, BodyKind, Event, Folder, Mail, Patience, Place, Sees, Shape, Spelling, Threading, What,
@@ -65,7 +66,7 @@ pub(super) fn draw(seed: u64, shape: &mut Shape, horizon: u64) -> Vec<Event> {
         events.push(Event { at, what });
         if random.random_ratio(1, 2) {
             let at = at + random.random_range(1_000..300_000);
-            let what = What::Connect { tenant };
+            let what = What::Connect { tenant, slip: None };
             events.push(Event { at, what });
         }
     }
@@ -74,10 +75,11 @@ pub(super) fn draw(seed: u64, shape: &mut Shape, horizon: u64) -> Vec<Event> {
 
 /// The user of a tenant writes to a person, who may be no contact there.
 fn writes(shape: &Shape, tenant: usize, person: usize) -> Option<What> {
-    let contacts = &shape.tenants[tenant].contacts;
+    let contacts = &shape.tenants[shape.account(tenant)].contacts;
     let contact = contacts.iter().position(|contact| contact.person == person)?;
     Some(What::CrmSends {
         tenant,
+        kind: OutboundKind::OneToOne,
         contact,
         cc: Vec::new(),
         threading: Threading::Reply,

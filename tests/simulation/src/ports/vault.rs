@@ -32,6 +32,14 @@ pub(crate) fn scopes(book: AddressBook) -> &'static [&'static str] {
     }
 }
 
+/// The same without one that is needed.
+pub(crate) fn scopes_but_one(book: AddressBook) -> &'static [&'static str] {
+    match book {
+        AddressBook::Ticked => &[SCOPE],
+        AddressBook::Unticked => &[SCOPE_CONTACTS],
+    }
+}
+
 /// Grants by connection.
 #[derive(Default)]
 pub(crate) struct VaultState {
@@ -45,6 +53,11 @@ struct Held {
 }
 
 impl VaultState {
+    /// Whether a connection has a grant.
+    pub(crate) fn holds(&self, connection: &ConnectionId) -> bool {
+        self.held.contains_key(connection)
+    }
+
     /// Whose access token it is.
     pub(crate) fn mailbox_of(&self, token: &str) -> Option<String> {
         let held = self.held.values().find(|held| held.access == token)?;
@@ -53,14 +66,14 @@ impl VaultState {
 }
 
 impl World {
-    /// The owner of a mailbox consents: the vault holds a grant for this connection.
-    pub(crate) fn consent(&self, connection: &ConnectionId, mailbox: &str, scopes: &[&str]) {
+    /// The owner of a mailbox consents, as whom Google signed: the vault holds a grant for this connection.
+    pub(crate) fn consent(&self, connection: &ConnectionId, mailbox: &str, signed: &str, scopes: &[&str]) {
         let Some(tokens) = self.sim.issue_token(mailbox, scopes) else {
             return;
         };
         let grant = Grant {
             subject: mailbox.to_owned(),
-            email: mailbox.to_owned(),
+            email: signed.to_owned(),
             scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
         };
         let held = Held {
