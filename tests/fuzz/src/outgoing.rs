@@ -167,7 +167,7 @@ fn spaced(name: &str) -> String {
 
 /// The head has the fields that a message has, each once, in lines that are whole.
 fn check_head(raw: &[u8]) {
-    const FIELDS: [&str; 14] = [
+    const FIELDS: [&str; 15] = [
         "Date",
         "From",
         "Reply-To",

@@ -43,6 +43,7 @@ use crate::{
 
 mod connections;
 mod events;
+mod passes;
 mod post;
 
 /// When trouble ends, ms after the start.

@@ -8,7 +8,7 @@ use twinbox_host::{
     store::ConnectionStatus,
 };
 
-use super::{Director, Ended, Work, connections::report_trap, tenant_id};
+use super::{Director, Ended, Work, passes::report_trap, tenant_id};
 use crate::{
     gmail::{ToLog, mark_in},
     model::{Logged, Settled},
