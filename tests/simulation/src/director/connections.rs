@@ -222,12 +222,12 @@ impl Director<'_> {
         };
         state.coverage.hit(met);
         let is_left = state.store.registry.contains_key(&life.id);
-        // What cannot be given up at once, a platform gives up when it tidies up.
-        let is_held = state.vault.holds(&life.id)
-            && state
-                .coverage
-                .count(&trap_name(TrapKind::FailBefore, Port::Vault))
-                == 0;
+        // What cannot be given up at once, or may be another's by then, a platform gives up when it tidies up.
+        let is_hindered = [Port::Vault, Port::Registry].into_iter().any(|port| {
+            let failure = trap_name(TrapKind::FailBefore, port);
+            state.coverage.count(&failure) > 0
+        });
+        let is_held = state.vault.holds(&life.id) && !is_hindered;
         if is_left || is_held {
             let text = format!("something of {} is left although it was refused", life.id);
             state.violation(rule, text);
