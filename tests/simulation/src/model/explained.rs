@@ -16,14 +16,16 @@ impl Judge<'_> {
             return;
         };
         let here = format!("tenant {}, message {id}", user.number);
+        let connected = user.lives.last().and_then(|life| life.connected);
+        // What came while the connection was made may have come before or after.
+        let is_new = connected.is_some_and(|at| date(message) >= at + self.clock_slack());
         let Some(said) = explanations.iter().find(|explanation| explanation.id == *id) else {
-            let connected = user.lives.last().and_then(|life| life.connected);
-            if connected.is_some_and(|at| date(message) >= at + self.clock_slack()) {
+            if is_new {
                 found.push(("T02", format!("{here} is not explained")));
             }
             return;
         };
-        if said.outcome == Outcome::Missing {
+        if said.outcome == Outcome::Missing && is_new {
             found.push(("T02", format!("{here} is said to be missing: {said:?}")));
         }
         let key = self.key_of(message);
