@@ -234,6 +234,9 @@ pub struct Claim {
     pub message_id: Option<String>,
     /// Id and thread of its copy in the mailbox, once that was seen.
     pub copy: Option<(String, String)>,
+    /// What keeps that copy out, if it names somebody by Bcc of whom nothing is to be synced (T06).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub barred: Option<Inputs>,
 }
 
 /// What a reply into a thread needs, and the sign that the thread is known.

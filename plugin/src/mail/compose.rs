@@ -23,8 +23,8 @@ pub const MAX_ATTACHMENTS: usize = 200;
 /// The longest subject sent, in characters.
 const MAX_SUBJECT_CHARS: usize = 900;
 const MAX_NAME_CHARS: usize = 200;
-/// The field that repeats the Message-ID given here. Gmail writes Message-ID anew and leaves fields it does not know as
-/// they are: by this one a message that was sent is known from another that is alike (S23).
+/// The field that repeats the Message-ID given here, which Gmail writes anew: where the field survives, a message that was
+/// sent is known from another that is alike (S23).
 pub const GIVEN_MESSAGE_ID: &str = "X-Twinbox-Message-ID";
 /// `X-Mailer` of whatever is sent from a CRM, the same for all: by it the sync of another tenant knows such mail (S32).
 pub const SENT_BY: &str = "Twinbox";

@@ -50,13 +50,7 @@ pub fn compare_headers(summary: &Summary, envelope: &Envelope, intent: &Intent<'
     if !summary.has(label::SENT) || summary.has(label::DRAFT) {
         return None;
     }
-    let ids = [
-        &envelope.message_id,
-        &envelope.original_message_id,
-        &envelope.given_message_id,
-    ];
-    let is_named = ids.into_iter().flatten().any(|id| id == intent.message_id);
-    if summary.id == intent.draft_message_id || is_named {
+    if summary.id == intent.draft_message_id || is_named(envelope, intent.message_id) {
         return Some(Likeness::Exact);
     }
     // It was sent from a CRM, under another id: not this message, however much it is like it.
@@ -67,6 +61,16 @@ pub fn compare_headers(summary: &Summary, envelope: &Envelope, intent: &Intent<'
         && same_subject(&envelope.subject, intent.subject)
         && recipient_keys(envelope) == intent.recipients;
     is_alike.then_some(Likeness::Alike)
+}
+
+/// Whether a message was given this Message-ID, wherever Gmail may have left it.
+pub fn is_named(envelope: &Envelope, message_id: &str) -> bool {
+    let ids = [
+        &envelope.message_id,
+        &envelope.original_message_id,
+        &envelope.given_message_id,
+    ];
+    ids.into_iter().flatten().any(|id| id == message_id)
 }
 
 /// The recipients of a message as keys, sorted.

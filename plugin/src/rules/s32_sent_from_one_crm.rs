@@ -35,6 +35,11 @@ mod tests {
             ..plain.clone()
         };
         assert!(is_from_a_crm(&sent, &marked));
+        let given = Envelope {
+            given_message_id: Some("0123".to_owned()),
+            ..plain.clone()
+        };
+        assert!(is_from_a_crm(&sent, &given));
         let named = Envelope {
             message_id: Some("0123.twinbox@example.com".to_owned()),
             ..plain

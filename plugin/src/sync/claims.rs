@@ -9,6 +9,7 @@ use crate::{
     ledger::{self, Claim, claims_key},
     mail::Parsed,
     ports::Host,
+    rules::Inputs,
     rules::s18_bcc_address::{fingerprint, fingerprint_in, is_same_opening, name, opening},
 };
 
@@ -65,6 +66,9 @@ fn claim<H: Host>(pass: &Pass<'_, H>, known: &mut Vec<Claim>, copy: &Copy<'_>, p
     };
     if let Some(claim) = known.iter_mut().find(is_it) {
         claim.copy = claim.copy.take().or_else(|| copy.place.clone());
+        if copy.place.is_some() {
+            claim.barred = None;
+        }
         return Some(claim.clone());
     }
     if known.len() >= MOST {
@@ -79,6 +83,7 @@ fn claim<H: Host>(pass: &Pass<'_, H>, known: &mut Vec<Claim>, copy: &Copy<'_>, p
         opening,
         message_id: copy.mail.envelope.message_id.clone(),
         copy: copy.place.clone(),
+        barred: None,
     };
     known.push(claim.clone());
     Some(claim)
@@ -93,21 +98,22 @@ pub(super) async fn known<H: Host>(pass: &Pass<'_, H>, mail: &Parsed) -> Step<Op
         .find(|claim| is_same_opening(&claim.opening, &opening)))
 }
 
-/// Claims mail for a copy in the mailbox that stays out: whatever comes to the BCC address is told of it. The keys under
-/// which it came there before.
+/// Claims mail for a copy in the mailbox that stays out for these reasons: whatever comes to the BCC address stays out as
+/// well. Returns the keys under which what came there may be in the CRM.
 pub(super) async fn bar<H: Host>(
     pass: &Pass<'_, H>,
     mail: &Parsed,
     place: &(String, String),
+    inputs: &Inputs,
 ) -> Step<Vec<String>> {
     let print = fingerprint(mail);
     let mut known = of(pass, &print).await?;
     let mut came = Vec::new();
     for claim in &mut known {
-        let claimed = claim.copy.get_or_insert_with(|| place.clone());
-        // Also what a pass that died has claimed: nobody knows whether it told the CRM.
-        if claimed == place && claim.key.starts_with("bcc/") {
-            came.push(claim.key.clone());
+        if claim.copy.get_or_insert_with(|| place.clone()) == place {
+            claim.barred = Some(inputs.clone());
+            // Also what a pass that died has claimed: nobody knows whether it told the CRM.
+            came.extend(claim.key.starts_with("bcc/").then(|| claim.key.clone()));
         }
     }
     if !known.iter().any(|claim| claim.copy.as_ref() == Some(place)) {
@@ -117,6 +123,7 @@ pub(super) async fn bar<H: Host>(
             opening: Vec::new(),
             message_id: mail.envelope.message_id.clone(),
             copy: Some(place.clone()),
+            barred: Some(inputs.clone()),
         });
     }
     pass.commit(vec![ledger::put(claims_key(&print), &known)?])

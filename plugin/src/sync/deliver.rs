@@ -201,8 +201,8 @@ async fn bar_copies<H: Host>(
     rows: &mut Rows,
 ) -> Step<Vec<MessageUpdate>> {
     // Without a Message-ID only the whole text says which copies are one.
-    let names_more = !envelope.bcc.is_empty() && envelope.message_id.is_some();
-    if pass.settings.bcc_address.is_none() || !names_more || !s11_sent::is_sent(&summary.label_ids) {
+    let names_blind_people = !envelope.bcc.is_empty() && envelope.message_id.is_some();
+    if pass.settings.bcc_address.is_none() || !names_blind_people || !s11_sent::is_sent(&summary.label_ids) {
         return Ok(Vec::new());
     }
     let mail = Parsed {
@@ -211,7 +211,11 @@ async fn bar_copies<H: Host>(
     };
     let place = (summary.id.clone(), summary.thread_id.clone());
     let mut taken_out = Vec::new();
-    for key in claims::bar(pass, &mail, &place).await? {
+    let came = claims::bar(pass, &mail, &place, inputs).await?;
+    if !pass.features().edit_after_log {
+        return Ok(Vec::new());
+    }
+    for key in came {
         let row_key = bcc_key(key.rsplit('/').next().unwrap_or_default());
         if let Some((row, _)) = ledger::read::<LedgerRow>(pass.host, &row_key).await? {
             let row = LedgerRow {

@@ -90,7 +90,7 @@ async fn unseen<H: Host>(pass: &Pass<'_, H>, id: &str) -> Step<Option<Explanatio
         Err(error) => return Err(error.into()),
     };
     if is_past(metadata.summary.internal_date, pass.connection.since) {
-        // It needs no row whatever its labels say, so that is what tells why it has none.
+        // S04 comes before whatever its labels say.
         metadata.summary.label_ids.clear();
     }
     let mut matching = Matching::of(pass);

@@ -76,6 +76,10 @@ async fn take<H: Host>(pass: &mut Pass<'_, H>, mail: &Mail) -> Step<Outcome> {
         return Ok(row.outcome());
     }
     let (decision, view) = decision(pass, mail, &parsed).await?;
+    let decision = match (decision, barred_by_its_copy(pass, &parsed).await?) {
+        (Decision::Deliver { .. }, Some(inputs)) => Decision::Exclude(Rule::T06, inputs),
+        (decision, _) => decision,
+    };
     let mut more = Vec::new();
     let (fate, inputs) = match decision {
         Decision::Exclude(rule, inputs) => {
@@ -98,14 +102,6 @@ async fn take<H: Host>(pass: &mut Pass<'_, H>, mail: &Mail) -> Step<Outcome> {
                 rule,
                 inputs: inputs.clone(),
             };
-            if let Some(inputs) = barred_by_its_copy(pass, &parsed).await? {
-                let decided = Decided {
-                    fate: Fate::Excluded(Rule::T06),
-                    inputs,
-                    more,
-                };
-                return settle(pass, &name, mail, &parsed.envelope, decided).await;
-            }
             let fate = deliver(pass, mail, &parsed, &delivery).await?;
             if matches!(fate, Fate::Delivered(_)) {
                 let Delivery { contact, address, .. } = &delivery;
@@ -142,16 +138,10 @@ async fn correct<H: Host>(
     Ok(())
 }
 
-/// What kept the copy in the mailbox out, if that names somebody by Bcc of whom nothing is to be synced (T06).
+/// What keeps the copy in the mailbox out, if that names somebody by Bcc of whom nothing is to be synced (T06).
 async fn barred_by_its_copy<H: Host>(pass: &Pass<'_, H>, parsed: &Parsed) -> Step<Option<Inputs>> {
     let claim = claims::known(pass, parsed).await?;
-    let Some((id, _)) = claim.and_then(|claim| claim.copy) else {
-        return Ok(None);
-    };
-    let row = ledger::read::<LedgerRow>(pass.host, &ledger_key(&id)).await?;
-    Ok(row
-        .filter(|(row, _)| matches!(row.fate, Fate::Excluded(Rule::T06)))
-        .map(|(row, _)| row.inputs))
+    Ok(claim.and_then(|claim| claim.barred))
 }
 
 /// Whether what was decided of another copy holds for this one. What could not be handled is tried again; and of a mail
@@ -195,6 +185,7 @@ async fn deliver<H: Host>(
             opening: Vec::new(),
             message_id: None,
             copy: None,
+            barred: None,
         }
     } else {
         let copy = Copy {

@@ -22,7 +22,7 @@ use crate::{
     ports::Host,
     rules::{
         s21_limits,
-        s23_exactly_once::{Likeness, compare},
+        s23_exactly_once::{Likeness, compare, is_named},
         s32_sent_from_one_crm::MESSAGE_ID_MARK,
     },
 };
@@ -156,7 +156,7 @@ impl<H: Host> Errand<'_, '_, H> {
                 // Drafts come newest first: what is older than the intent is not its draft.
                 break;
             }
-            if Envelope::from_headers(&metadata.headers()).message_id.as_deref() == Some(&row.message_id) {
+            if is_named(&Envelope::from_headers(&metadata.headers()), &row.message_id) {
                 let (row, ids) = self.drafted(row, draft).await?;
                 return self.send_if_allowed(row, ids).await;
             }

@@ -21,9 +21,11 @@ const SEPTEMBER: u64 = 1_788_220_800;
 /// How old an imported message is, ms.
 const OLD: u64 = 3 * 24 * 3_600_000;
 
-/// What arriving mail says of its sender (T08): nothing, in Gmail's name, or in another server's.
-const AUTHENTICATION: [Option<&str>; 4] = [
+/// What arriving mail says of its sender (T08): nothing, in Gmail's name, in another server's, or in Gmail's below what Gmail
+/// says itself.
+const AUTHENTICATION: [Option<&str>; 5] = [
     None,
+    Some("mx.google.com; spf=fail\r\nAuthentication-Results: mx.google.com; spf=pass; dkim=pass; dmarc=pass"),
     Some(
         "mx.google.com; dkim=pass header.i=@out.example; spf=softfail smtp.mailfrom=out.example; dmarc=fail",
     ),

@@ -4,7 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gmail_sim::{ContactView, MailboxView, MessageView};
-use twinbox_host::{contract::Explanation, scope::ConnectionId, store::ConnectionStatus};
+use twinbox_host::{
+    contract::Explanation,
+    scope::{ConnectionId, TenantId},
+    store::ConnectionStatus,
+};
 
 use crate::{
     director::tenant_id,
@@ -94,6 +98,8 @@ pub(crate) struct History {
     pub(crate) logged: Vec<Logged>,
     /// What the last audit of a tenant's mailbox called missing, and when, ms since the epoch.
     pub(crate) missing: BTreeMap<usize, (u64, BTreeSet<String>)>,
+    /// What was in a tenant's CRM by a connection when that was ended.
+    pub(crate) left: BTreeSet<(TenantId, String)>,
     /// What a tenant's connection said of a message in the end.
     pub(crate) explained: BTreeMap<usize, (String, Vec<Explanation>)>,
 }
@@ -155,6 +161,7 @@ pub(crate) fn check(world: &World, plan: &Plan, lives: &[Vec<Generation>], histo
             continue;
         };
         let users = (number..lives.len()).filter(|user| shape.account(*user) == number);
+        stayed(crm, &tenant_id(number), users.clone(), history, &mut found);
         let mut by_mailbox: BTreeMap<usize, Vec<User<'_>>> = BTreeMap::new();
         for user in users {
             let of_mailbox = by_mailbox.entry(shape.tenants[user].mailbox).or_default();
@@ -223,6 +230,31 @@ fn lost_grants(history: &History, found: &mut Found) {
     }
 }
 
+/// What is there when a connection ends stays (S05, S06), where no user takes anything out.
+fn stayed(
+    crm: &TenantCrm,
+    tenant: &TenantId,
+    mut users: impl Iterator<Item = usize>,
+    history: &History,
+    found: &mut Found,
+) {
+    let keeps_out = |user: usize| {
+        let policies = &history.policies[user];
+        policies.len() > 1 || policies.iter().any(|policy| !policy.lists.never.is_empty())
+    };
+    if users.any(|user| keeps_out(user) || history.retracted.contains_key(&user)) {
+        return;
+    }
+    for (_, key) in history.left.iter().filter(|(of, _)| of == tenant) {
+        if !crm.rows.iter().any(|row| row.message.key == *key) {
+            found.push((
+                "S06",
+                format!("{tenant} has {key} no more since the connection ended"),
+            ));
+        }
+    }
+}
+
 /// Whoever changed the address has the new one alone (S05).
 fn moved(state: &State, shape: &Shape, lives: &[Vec<Generation>], found: &mut Found) {
     for next in (0..lives.len()).filter(|next| shape.user(*next) != *next) {
@@ -230,7 +262,9 @@ fn moved(state: &State, shape: &Shape, lives: &[Vec<Generation>], found: &mut Fo
             let row = state.store.registry.get(&life.id);
             row.is_some_and(|row| row.status == ConnectionStatus::Active)
         };
-        let is_moved = lives[next].iter().any(|life| life.connected.is_some());
+        let is_moved = lives[next]
+            .iter()
+            .any(|life| state.store.registry.contains_key(&life.id));
         let former = lives[shape.user(next)].iter().find(is_active);
         if let Some(former) = former.filter(|_| is_moved) {
             let text = format!("{} goes on although its user changed the address", former.id);

@@ -86,6 +86,16 @@ pub enum Slip {
     Account,
 }
 
+impl Slip {
+    /// The rule that refuses it.
+    pub fn rule(self) -> &'static str {
+        match self {
+            Self::Box => "S02",
+            Self::Mailbox | Self::Account => "S03",
+        }
+    }
+}
+
 /// What a user keeps out (T06).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lists {

@@ -41,7 +41,17 @@ impl Director<'_> {
         let is_connecting =
             |task: &Task| task.tenant == tenant && matches!(task.work, Work::Connect | Work::Disconnect);
         let is_active = self.status(tenant) == Some(ConnectionStatus::Active);
-        if self.tasks.values().any(is_connecting) || is_active {
+        if self.tasks.values().any(is_connecting) {
+            return;
+        }
+        if is_active {
+            // A host that died did not live to say so.
+            let is_unseen = self.lives[tenant]
+                .last()
+                .is_some_and(|life| life.connected.is_none());
+            if is_unseen {
+                self.is_there(tenant);
+            }
             return;
         }
         let former = shape.user(tenant);
@@ -162,19 +172,11 @@ impl Director<'_> {
         match (result, slip) {
             (Ok(_), Some(slip)) => {
                 let text = format!("tenant {tenant} is connected by a consent with {slip:?} wrong");
-                state.violation("S02", text);
+                state.violation(slip.rule(), text);
             }
             (Ok(_), None) => {
                 drop(state);
-                self.end_former(tenant);
-                let connected = self.gmail_time();
-                if let Some(life) = self.lives[tenant].last_mut() {
-                    life.connected.get_or_insert(connected);
-                }
-                self.people.watch(self.plan.shape.tenants[tenant].mailbox);
-                for host in 0..self.hosts.len() {
-                    self.poll_at(host, tenant, |state| state.now + 200);
-                }
+                self.is_there(tenant);
             }
             (Err(error), slip) => {
                 report_trap(&mut state, &error);
@@ -188,6 +190,19 @@ impl Director<'_> {
                     self.judge_refusal(tenant, slip, &error);
                 }
             }
+        }
+    }
+
+    /// The user sees that it is connected.
+    fn is_there(&mut self, tenant: usize) {
+        self.end_former(tenant);
+        let connected = self.gmail_time();
+        if let Some(life) = self.lives[tenant].last_mut() {
+            life.connected.get_or_insert(connected);
+        }
+        self.people.watch(self.plan.shape.tenants[tenant].mailbox);
+        for host in 0..self.hosts.len() {
+            self.poll_at(host, tenant, |state| state.now + 200);
         }
     }
 
@@ -205,23 +220,28 @@ impl Director<'_> {
 
     /// Nothing half-connected remains of a consent that lacked something (S02, S03).
     fn judge_refusal(&mut self, tenant: usize, slip: Slip, error: &HostError) {
-        let is_told = match error {
+        let names_it = match error {
             HostError::Refused(Problem::ScopeMissing(_)) => slip == Slip::Box,
             HostError::Refused(Problem::WrongMailbox(_)) => slip != Slip::Box,
-            _ => false,
+            // Something else went wrong.
+            _ => return,
         };
-        let Some(life) = self.lives[tenant].last_mut().filter(|_| is_told) else {
+        let Some(life) = self.lives[tenant].last_mut() else {
             return;
         };
         life.is_refused = true;
         let mut state = self.world.lock();
-        let (rule, met) = match slip {
-            Slip::Box => ("S02", "consent without a box"),
-            Slip::Mailbox => ("S03", "consent for another mailbox than asked for"),
-            Slip::Account => ("S03", "consent for another account than the mailbox"),
-        };
-        state.coverage.hit(met);
-        let is_left = state.store.registry.contains_key(&life.id);
+        let rule = slip.rule();
+        state.coverage.hit(match slip {
+            Slip::Box => "consent without a box",
+            Slip::Mailbox => "consent for another mailbox than asked for",
+            Slip::Account => "consent for another account than the mailbox",
+        });
+        if !names_it {
+            state.violation(rule, format!("{slip:?} is wrong, and it was said: {error}"));
+        }
+        let is_left =
+            state.store.registry.contains_key(&life.id) || state.store.scan(&life.id, "").next().is_some();
         // What cannot be given up at once, or may be another's by then, a platform gives up when it tidies up.
         let is_hindered = [Port::Vault, Port::Registry].into_iter().any(|port| {
             let failure = trap_name(TrapKind::FailBefore, port);
@@ -265,6 +285,12 @@ impl Director<'_> {
             report_trap(&mut state, &error);
             let again = now + state.between(5_000, 60_000);
             return state.schedule(again, Due::Disconnect { tenant });
+        }
+        let account = tenant_id(self.plan.shape.account(tenant));
+        if let (Some(life), Some(crm)) = (self.lives[tenant].last(), state.crm.tenants.get(&account)) {
+            let its = crm.rows.iter().filter(|row| row.by == life.id);
+            let keys = its.map(|row| (account.clone(), row.message.key.clone()));
+            self.history.left.extend(keys);
         }
         drop(state);
         let ended = self.gmail_time();

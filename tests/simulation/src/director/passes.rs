@@ -77,7 +77,9 @@ impl Director<'_> {
     /// Begins to ask why a message is where it is now that all has come to rest (T02); whether there is anything to ask.
     pub(super) fn ask_at_the_end(&mut self) -> bool {
         while let Some(tenant) = self.questions.pop_first() {
-            if let (Some((host, at_work)), Some(id)) = (self.any_host(), self.registered(tenant))
+            let active = self.registered(tenant);
+            let active = active.filter(|_| self.status(tenant) == Some(ConnectionStatus::Active));
+            if let (Some((host, at_work)), Some(id)) = (self.any_host(), active)
                 && let Some((message, message_id)) = self.any_message(self.plan.shape.tenants[tenant].mailbox)
             {
                 let subject = Subject::MessageId(message_id);
@@ -243,7 +245,12 @@ impl Director<'_> {
                 state.coverage.hit("explained");
                 self.history.explained.insert(tenant, (message, explanations));
             }
-            Err(error) => report_trap(&mut state, &error),
+            Err(HostError::Refused(Problem::RateLimited(_))) => {}
+            Err(error) => {
+                report_trap(&mut state, &error);
+                let text = format!("tenant {tenant} cannot explain {message}: {error}");
+                state.violation("T02", text);
+            }
         }
     }
 

@@ -25,7 +25,9 @@ impl Judge<'_> {
             }
             return;
         };
-        if said.outcome == Outcome::Missing && is_new {
+        let began = user.lives.last().map_or(u64::MAX, |life| life.began);
+        let is_past = date(message) + 1_000 + self.clock_slack() < began;
+        if said.outcome == Outcome::Missing && (is_new || is_past) {
             found.push(("T02", format!("{here} is said to be missing: {said:?}")));
         }
         let key = self.key_of(message);

@@ -24,10 +24,7 @@ pub(super) fn draw(seed: u64, shape: &mut Shape, horizon: u64) -> Vec<Event> {
             shape.mailboxes - 1
         }
     };
-    let people = shape.people;
-    let moving = &mut shape.tenants[user];
-    // The user's own addresses are nobody's, here as there: which of them a connection knows when is for other tests.
-    moving.contacts.retain(|contact| contact.person < people);
+    let moving = &shape.tenants[user];
     let tenant = Tenant {
         mailbox,
         contacts: Vec::new(),
@@ -57,6 +54,7 @@ pub(super) fn settle(shape: &mut Shape) {
         // Whom the first mailbox's book brought is judged of that mailbox.
         next.book = AddressBook::Unticked;
         next.contacts.clear();
+        // Which of the user's own addresses a connection knows when is for other tests: here they are nobody's.
         let people = shape.people;
         shape.tenants[user]
             .contacts
