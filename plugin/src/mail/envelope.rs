@@ -143,10 +143,9 @@ impl Envelope {
                     .map(decode_header_bytes)
                     .unwrap_or_default()
             };
+            let id = || message_ids(&value()).into_iter().next();
             match &header.name {
-                HeaderName::MessageId => keep_first(&mut envelope.message_id, || {
-                    message_ids(&value()).into_iter().next()
-                }),
+                HeaderName::MessageId => keep_first(&mut envelope.message_id, id),
                 HeaderName::InReplyTo => {
                     extend(&mut envelope.in_reply_to, message_ids(&value()), MAX_REFERENCES);
                 }
@@ -181,14 +180,10 @@ impl Envelope {
                     });
                 }
                 HeaderName::Other(name) if is_original_message_id(name) => {
-                    keep_first(&mut envelope.original_message_id, || {
-                        message_ids(&value()).into_iter().next()
-                    });
+                    keep_first(&mut envelope.original_message_id, id);
                 }
                 HeaderName::Other(name) if name.eq_ignore_ascii_case(GIVEN_MESSAGE_ID) => {
-                    keep_first(&mut envelope.given_message_id, || {
-                        message_ids(&value()).into_iter().next()
-                    });
+                    keep_first(&mut envelope.given_message_id, id);
                 }
                 HeaderName::Other(name) if name.eq_ignore_ascii_case("Precedence") => {
                     keep_first(&mut envelope.precedence, || keyword(&value()));

@@ -113,7 +113,7 @@ pub(super) async fn bar<H: Host>(
         if claim.copy.get_or_insert_with(|| place.clone()) == place {
             claim.barred = Some(inputs.clone());
             // Also what a pass that died has claimed: nobody knows whether it told the CRM.
-            came.extend(claim.key.starts_with("bcc/").then(|| claim.key.clone()));
+            came.extend(came_as(&claim.key).map(|_| claim.key.clone()));
         }
     }
     if !known.iter().any(|claim| claim.copy.as_ref() == Some(place)) {
@@ -131,9 +131,14 @@ pub(super) async fn bar<H: Host>(
     Ok(came)
 }
 
+/// The mailbox and the name of mail in its key, if it came to the BCC address first.
+pub(super) fn came_as(key: &str) -> Option<(&str, &str)> {
+    key.strip_prefix("bcc/")?.rsplit_once('/')
+}
+
 /// The claim with this key, if it is of mail that came to the BCC address of the mailbox that is connected now.
 pub(super) async fn with_key<H: Host>(pass: &Pass<'_, H>, key: &str) -> Step<Option<Claim>> {
-    let Some((mailbox, name)) = key.strip_prefix("bcc/").and_then(|rest| rest.rsplit_once('/')) else {
+    let Some((mailbox, name)) = came_as(key) else {
         return Ok(None);
     };
     if mailbox != pass.connection.address {

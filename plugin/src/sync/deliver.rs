@@ -14,13 +14,13 @@ pub(super) use hand_over::put_messages;
 pub(super) use notice::look_again as look_for_noticed;
 
 use super::{
-    Pass, Step, Stop, claims, correction, matching::Matching, message::Delivery, retraction, sending, set_of,
-    sharing::View,
+    Pass, Step, Stop, claims, correction, matching::Matching, message::Delivery, retract::retracted,
+    retraction, sending, set_of, sharing::View,
 };
 use crate::{
     contract::MessageUpdate,
     gmail::{GmailError, Summary},
-    ledger::{self, ConnectionRow, Fate, LedgerRow, Stuck, ThreadRow, VERSION, bcc_key, thread_key},
+    ledger::{self, ConnectionRow, Fate, LedgerRow, Stuck, ThreadRow, bcc_key, thread_key},
     mail::{Envelope, Parsed},
     ports::Host,
     rules::{self, Decision, Inputs, Rule, s11_sent},
@@ -216,16 +216,11 @@ async fn bar_copies<H: Host>(
         return Ok(Vec::new());
     }
     for key in came {
-        let row_key = bcc_key(key.rsplit('/').next().unwrap_or_default());
-        if let Some((row, _)) = ledger::read::<LedgerRow>(pass.host, &row_key).await? {
-            let row = LedgerRow {
-                fate: Fate::Excluded(Rule::T06),
-                decided_at: pass.host.now(),
-                inputs: inputs.clone(),
-                people: Vec::new(),
-                version: VERSION.to_owned(),
-                ..row
-            };
+        let row_key = claims::came_as(&key).map(|(_, name)| bcc_key(name));
+        if let Some(row_key) = row_key
+            && let Some((row, _)) = ledger::read::<LedgerRow>(pass.host, &row_key).await?
+        {
+            let row = retracted(pass, row, inputs.clone());
             rows.more.push(ledger::put(row_key, &row)?);
         }
         taken_out.push(retraction(key));

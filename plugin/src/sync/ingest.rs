@@ -76,10 +76,11 @@ async fn take<H: Host>(pass: &mut Pass<'_, H>, mail: &Mail) -> Step<Outcome> {
         return Ok(row.outcome());
     }
     let (decision, view) = decision(pass, mail, &parsed).await?;
-    let decision = match (decision, barred_by_its_copy(pass, &parsed).await?) {
-        (Decision::Deliver { .. }, Some(inputs)) => Decision::Exclude(Rule::T06, inputs),
-        (decision, _) => decision,
+    let barred = match &decision {
+        Decision::Deliver { .. } => barred_by_its_copy(pass, &parsed).await?,
+        Decision::Exclude(..) => None,
     };
+    let decision = barred.map_or(decision, |inputs| Decision::Exclude(Rule::T06, inputs));
     let mut more = Vec::new();
     let (fate, inputs) = match decision {
         Decision::Exclude(rule, inputs) => {

@@ -134,7 +134,7 @@ fn may_be_retracted(row: &LedgerRow) -> bool {
     matches!(&row.fate, Fate::Delivered(delivered) if delivered.rule != Rule::S20)
 }
 
-fn retracted<H: Host>(pass: &Pass<'_, H>, row: LedgerRow, inputs: Inputs) -> LedgerRow {
+pub(super) fn retracted<H: Host>(pass: &Pass<'_, H>, row: LedgerRow, inputs: Inputs) -> LedgerRow {
     LedgerRow {
         fate: Fate::Excluded(Rule::T06),
         people: Vec::new(),

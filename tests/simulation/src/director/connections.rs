@@ -164,11 +164,9 @@ impl Director<'_> {
         slip: Option<Slip>,
         result: Result<Connection, HostError>,
     ) {
+        self.tell(|| format!("connect: {:?}", result.as_ref().map(|_| ())));
         let mut state = self.world.lock();
         let now = state.now;
-        state
-            .trace
-            .line(now, || format!("connect: {:?}", result.as_ref().map(|_| ())));
         match (result, slip) {
             (Ok(_), Some(slip)) => {
                 let text = format!("tenant {tenant} is connected by a consent with {slip:?} wrong");
@@ -278,9 +276,9 @@ impl Director<'_> {
     }
 
     pub(super) fn has_disconnected(&mut self, tenant: usize, result: Result<(), HostError>) {
+        self.tell(|| format!("disconnect: {result:?}"));
         let mut state = self.world.lock();
         let now = state.now;
-        state.trace.line(now, || format!("disconnect: {result:?}"));
         if let Err(error) = result {
             report_trap(&mut state, &error);
             let again = now + state.between(5_000, 60_000);

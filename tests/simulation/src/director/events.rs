@@ -11,7 +11,7 @@ use crate::{
     gmail::{Done, mark, mark_in},
     plan::{Answer, Blocked, CrmAct, Keeps, Lists, Patience, Shape, Threading, What},
     ports::crm::{Delivery, News, Queued},
-    world::Due,
+    world::{Due, State},
 };
 
 impl Director<'_> {
@@ -291,6 +291,18 @@ impl Director<'_> {
         }
     }
 
+    /// Some host looks at what a tenant's user did in the CRM.
+    fn looks_soon(&self, state: &mut State, tenant: usize) {
+        let at = state.now + state.between(0, 10_000);
+        let host = usize::try_from(state.between(0, self.hosts.len() as u64)).unwrap_or_default();
+        let wake = Due::Wake {
+            host,
+            tenant,
+            announced: None,
+        };
+        state.schedule(at, wake);
+    }
+
     /// The user of a tenant does something to a message in the CRM.
     fn act_in_crm(&mut self, tenant: usize, act: CrmAct, pick: usize, now: u64) {
         let Some(connection) = self.current(tenant) else {
@@ -305,16 +317,7 @@ impl Director<'_> {
             return;
         };
         state.coverage.hit("changed in the CRM");
-        let at = now + state.between(0, 10_000);
-        let host = usize::try_from(state.between(0, self.hosts.len() as u64)).unwrap_or_default();
-        state.schedule(
-            at,
-            Due::Wake {
-                host,
-                tenant,
-                announced: None,
-            },
-        );
+        self.looks_soon(&mut state, tenant);
         drop(state);
         let mailbox = self.plan.shape.tenants[tenant].mailbox;
         if act == CrmAct::Delete
@@ -415,16 +418,7 @@ impl Director<'_> {
         if is_bulk {
             state.coverage.hit("bulk mail at the mailbox");
         }
-        let at = now + state.between(0, 10_000);
-        let host = usize::try_from(state.between(0, self.hosts.len() as u64)).unwrap_or_default();
-        state.schedule(
-            at,
-            Due::Wake {
-                host,
-                tenant: *tenant,
-                announced: None,
-            },
-        );
+        self.looks_soon(&mut state, *tenant);
     }
 
     /// Trouble ends; what it did has to be made good from here on.

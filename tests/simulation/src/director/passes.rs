@@ -151,7 +151,7 @@ impl Director<'_> {
         }
     }
 
-    fn tell(&self, line: impl FnOnce() -> String) {
+    pub(super) fn tell(&self, line: impl FnOnce() -> String) {
         let mut state = self.world.lock();
         let now = state.now;
         state.trace.line(now, line);

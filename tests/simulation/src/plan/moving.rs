@@ -48,14 +48,16 @@ pub(super) fn settle(shape: &mut Shape) {
         };
         let first = shape.tenants[user].clone();
         let next = &mut shape.tenants[next];
-        next.sees = first.sees;
-        next.lists = first.lists;
-        next.logging = first.logging;
-        // Whom the first mailbox's book brought is judged of that mailbox.
-        next.book = AddressBook::Unticked;
-        next.contacts.clear();
-        // Which of the user's own addresses a connection knows when is for other tests: here they are nobody's.
+        *next = Tenant {
+            mailbox: next.mailbox,
+            contacts: Vec::new(),
+            // Whom the first mailbox's book brought is judged of that mailbox.
+            book: AddressBook::Unticked,
+            moves_from: Some(user),
+            ..first
+        };
         let people = shape.people;
+        // Which of the user's own addresses a connection knows when is for other tests: here they are nobody's.
         shape.tenants[user]
             .contacts
             .retain(|contact| contact.person < people);
