@@ -24,7 +24,7 @@ impl Sought {
     /// The text itself.
     pub(super) fn text(&self) -> Result<&str, Problem> {
         let text = self.subject.trim();
-        if text.is_empty() || text.len() > LONGEST {
+        if text.is_empty() || self.subject.len() > LONGEST {
             return Err(Problem::invalid(
                 "There is nothing to look for.",
                 "Give a message's id, its Message-ID, or a contact's address, up to 1,000 bytes.",

@@ -22,6 +22,9 @@ use crate::{
     web::{Desk, import_contacts, parse_addresses},
 };
 
+/// The longest name of a contact, characters.
+const LONGEST_NAME: usize = 250;
+
 /// A contact to be made.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -78,6 +81,12 @@ pub(super) async fn create(
         return Err(Problem::invalid(
             "A contact needs an address.",
             "Give at least one.",
+        ));
+    }
+    if new.name.chars().count() > LONGEST_NAME {
+        return Err(Problem::invalid(
+            "The name is too long.",
+            "250 characters are the most.",
         ));
     }
     for address in &new.addresses {

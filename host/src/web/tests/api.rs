@@ -260,10 +260,12 @@ async fn a_request_that_is_wrong_is_a_problem_with_a_code() {
     let no_address = json!({"addresses": []});
     let wrong_address = json!({"addresses": ["nobody"]});
     let unknown_member = json!({"addresses": ["a@example.com"], "x": 1});
+    let long_name = json!({"addresses": ["a@example.com"], "name": " ".repeat(251)});
     for (body, status, code) in [
         (no_address, 422, "request-refused"),
         (wrong_address, 422, "recipient-invalid"),
         (unknown_member, 422, "request-invalid"),
+        (long_name, 422, "request-refused"),
     ] {
         let (found, problem) = ann.post("/contacts", body, "").await;
         assert_eq!(

@@ -59,7 +59,15 @@ async fn t02_a_program_is_told_why_mail_is_here_or_not() {
         *office.links.asked.lock().unwrap(),
         [Subject::Contact("bob@example.com".into())]
     );
-    for wrong in ["subject=", "subject=%20", "x=1"] {
+    // White space counts too: the document's limit is of the text as it was sent.
+    let (long, blank) = ("x".repeat(1_001), format!("x{}", "%0D".repeat(1_000)));
+    for wrong in [
+        "subject=",
+        "subject=%20",
+        "x=1",
+        &format!("subject={long}"),
+        &format!("subject={blank}"),
+    ] {
         let (status, _) = ann.get(&format!("/connections/c/explanations?{wrong}")).await;
         assert!(status.is_client_error(), "{wrong}: {status}");
     }
