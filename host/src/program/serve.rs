@@ -1,6 +1,6 @@
 //! `twinbox serve`: real mailboxes, and the pages.
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use axum::middleware::from_fn;
 use tokio::net::TcpListener;
@@ -9,7 +9,7 @@ use url::Url;
 use super::{
     Outcome,
     args::Configured,
-    config::{Bcc, Config, Delivery},
+    config::{Bcc, BulkMail, Config, Delivery, WrongBulk},
     failure::Failure,
     runtime::{Plan, Runtime},
     telemetry::Traces,
@@ -22,9 +22,10 @@ use crate::{
     people::Person,
     push::{Inbox, PullConfig, Puller, PushReceiver, ServiceAccount, TrustedSender},
     schedule::{AuditSchedule, LocalSchedule, Polling, Schedule},
+    scope::TenantId,
     smtp::{
         IntakeSchedule, Listener, Listening,
-        bulk::{Bulk, BulkProvider, BulkSender, NoProvider},
+        bulk::{Bulk, BulkProvider, BulkSender, NoProvider, Tenants},
     },
     spans,
     web::{PUSH_PATH, WebState, push_router, router},
@@ -114,26 +115,32 @@ async fn housekeeping(accounts: Accounts) {
 
 /// What sends and takes mail by SMTP; it ends when this is dropped.
 struct SmtpAtWork {
-    _bulk: BulkSender,
+    _bulk: Vec<BulkSender>,
     _bcc: Option<(Listening, IntakeSchedule)>,
 }
 
 /// Takes mail to BCC addresses, if there are any (S18), and sends bulk mail (S22).
 async fn mail(config: &Config, runtime: &Runtime) -> Result<SmtpAtWork, Failure> {
+    let providers = providers(config)?;
+    for name in unknown_tenants(config, runtime).await? {
+        println!("[tenants.{name}]: nobody is in this tenant yet.");
+    }
+    let bcc = bcc_server(config, runtime).await?;
+    // Last: a copy that is begun when the start fails would be unconfirmed for ever.
+    let start = |(tenants, provider)| bulk_sender(runtime, tenants, provider);
+    Ok(SmtpAtWork {
+        _bulk: providers.into_iter().map(start).collect(),
+        _bcc: bcc,
+    })
+}
+
+async fn bcc_server(
+    config: &Config,
+    runtime: &Runtime,
+) -> Result<Option<(Listening, IntakeSchedule)>, Failure> {
     let parts = runtime.host.parts();
-    let hostname = config.bcc.as_ref().map_or("localhost", Bcc::hostname);
-    let bulk = match &config.bulk {
-        Some(bulk) => {
-            let provider = Arc::new(bulk.provider(hostname)?);
-            bulk_sender(runtime, provider, bulk.sender()?, bulk.per_minute)
-        }
-        None => without_provider(runtime),
-    };
     let (Some(bcc), Some(addresses)) = (&config.bcc, &parts.bcc_addresses) else {
-        return Ok(SmtpAtWork {
-            _bulk: bulk,
-            _bcc: None,
-        });
+        return Ok(None);
     };
     let (registry, clock) = (parts.registry.clone(), parts.clock.clone());
     let spool = runtime.spool.clone();
@@ -155,32 +162,79 @@ async fn mail(config: &Config, runtime: &Runtime) -> Result<SmtpAtWork, Failure>
     })?;
     println!("Mail for @{} comes in at {}", bcc.domain, listening.address());
     let intake = IntakeSchedule::start(runtime.host.clone(), spool);
-    Ok(SmtpAtWork {
-        _bulk: bulk,
-        _bcc: Some((listening, intake)),
-    })
+    Ok(Some((listening, intake)))
+}
+
+/// Who sends bulk mail, and how.
+struct Provider {
+    server: Arc<dyn BulkProvider>,
+    sender: Mailbox,
+    per_minute: u32,
+}
+
+impl Provider {
+    /// Says of all mail that it cannot be sent.
+    fn none() -> Self {
+        Self {
+            server: Arc::new(NoProvider),
+            sender: NoProvider::sender(),
+            per_minute: 600,
+        }
+    }
+
+    fn of(bulk: &BulkMail, hostname: &str) -> Result<Self, WrongBulk> {
+        Ok(Self {
+            server: Arc::new(bulk.provider(hostname)?),
+            sender: bulk.sender()?,
+            per_minute: bulk.per_minute,
+        })
+    }
+}
+
+/// The provider of each tenant that has its own, and that of all others.
+fn providers(config: &Config) -> Result<Vec<(Tenants, Provider)>, Failure> {
+    let hostname = config.bcc.as_ref().map_or("localhost", Bcc::hostname);
+    let provider = |bulk: &BulkMail, table: &str| {
+        Provider::of(bulk, hostname).map_err(|wrong: WrongBulk| wrong.in_table(table))
+    };
+    let mut all = Vec::new();
+    for (name, tenant) in &config.tenants {
+        let own = provider(&tenant.bulk, &format!("tenants.{name}.bulk"))?;
+        all.push((Tenants::Only(TenantId::new(name)), own));
+    }
+    let others = Tenants::AllBut(config.tenants.keys().map(TenantId::new).collect());
+    let everybodys = config.bulk.as_ref().map(|bulk| provider(bulk, "bulk"));
+    all.push((others, everybodys.transpose()?.unwrap_or_else(Provider::none)));
+    Ok(all)
+}
+
+/// Tenants of the configuration that nobody is in: their names may be misspelt.
+async fn unknown_tenants(config: &Config, runtime: &Runtime) -> Result<Vec<String>, Failure> {
+    let people = runtime.people.list().await?;
+    let known: BTreeSet<&str> = people.iter().map(|person| person.tenant.as_str()).collect();
+    let unknown = config
+        .tenants
+        .keys()
+        .filter(|name| !known.contains(name.as_str()));
+    Ok(unknown.cloned().collect())
 }
 
 /// Says of bulk mail that it cannot be sent: there is no provider.
 pub(super) fn without_provider(runtime: &Runtime) -> BulkSender {
-    bulk_sender(runtime, Arc::new(NoProvider), NoProvider::sender(), 600)
+    bulk_sender(runtime, Tenants::AllBut(Vec::new()), Provider::none())
 }
 
-fn bulk_sender(
-    runtime: &Runtime,
-    provider: Arc<dyn BulkProvider>,
-    sender: Mailbox,
-    per_minute: u32,
-) -> BulkSender {
+fn bulk_sender(runtime: &Runtime, tenants: Tenants, provider: Provider) -> BulkSender {
     let parts = runtime.host.parts();
     let bulk = Bulk {
+        tenants,
         queue: Arc::new(runtime.crm.clone()),
-        provider,
+        provider: provider.server,
         registry: parts.registry.clone(),
         clock: parts.clock.clone(),
-        sender,
+        sender: provider.sender,
     };
-    BulkSender::start(bulk, per_minute)
+    BulkSender::start(bulk, provider.per_minute)
 }
 
 /// What the configuration asks for.

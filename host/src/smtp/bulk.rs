@@ -1,4 +1,5 @@
-//! Bulk and workflow mail (S22): it never goes through a mailbox, but to the account's provider, by SMTP.
+//! Bulk and workflow mail (S22): it never goes through a mailbox, but to the account's provider, by SMTP. Each provider has
+//! a queue of its own, so that nobody waits for another's.
 //!
 //! Each recipient gets a copy by itself, and each copy is sent once as far as SMTP lets anybody know: that it is
 //! about to be sent is stored before, and where the provider's answer to a whole message does not come, it is
@@ -74,11 +75,21 @@ pub struct Refusal {
     pub text: String,
 }
 
+/// Whose mail a provider takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tenants {
+    /// One's, which has a provider of its own.
+    Only(TenantId),
+    /// Everyone's but of these.
+    AllBut(Vec<TenantId>),
+}
+
 /// Where such mail waits: a platform's CRM.
 #[async_trait]
 pub trait BulkQueue: Send + Sync {
-    /// The next copy, stored as begun before it is given; `None` when none is due. `now` in ms since the epoch.
-    async fn begin(&self, now: u64) -> Result<Option<Dispatch>, CrmError>;
+    /// The next copy of these tenants, stored as begun before it is given; `None` when none is due. `now` in ms since the
+    /// epoch.
+    async fn begin(&self, tenants: &Tenants, now: u64) -> Result<Option<Dispatch>, CrmError>;
 
     /// What became of a copy that was begun. Idempotent.
     async fn settle(&self, dispatch: &Dispatch, result: &Dispatched) -> Result<(), CrmError>;
@@ -148,6 +159,8 @@ pub struct BulkSender {
 /// What a sender works with. Clones share it.
 #[derive(Clone)]
 pub struct Bulk {
+    /// Whose mail it is.
+    pub tenants: Tenants,
     /// Where mail waits.
     pub queue: Arc<dyn BulkQueue>,
     /// Who sends it.
@@ -191,7 +204,7 @@ impl Drop for BulkSender {
 impl Bulk {
     /// Sends one copy, if one is due; whether one was.
     pub async fn send_next(&self) -> Result<bool, CrmError> {
-        let Some(dispatch) = self.queue.begin(self.clock.now()).await? else {
+        let Some(dispatch) = self.queue.begin(&self.tenants, self.clock.now()).await? else {
             return Ok(false);
         };
         let result = self.send(&dispatch).await?;

@@ -18,12 +18,16 @@ use super::{
     BccAddresses, Spool, TlsFiles,
     rate::{Buckets, Rate},
     session::{After, Privacy, Refused, serve},
+    spool::Held,
 };
 use crate::{
     clock::Clock,
     scope::ConnectionId,
     store::{ConnectionStatus, Registry},
 };
+
+/// So many full addresses one connection may have had: whoever is flooded gets another, but not for ever.
+const FULL_ADDRESSES: u64 = 5;
 
 /// What one server may take from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +50,8 @@ pub struct ListenerLimits {
     pub burst: u32,
     /// Mails to one address a minute, from then on.
     pub per_minute: u32,
-    /// Mails that may wait for one connection, kept ones included.
+    /// Mails to one address that may wait, those included that no component could handle yet. Whoever is flooded gets
+    /// another address, and has room again.
     pub held: u64,
     /// Their bytes.
     pub held_bytes: u64,
@@ -96,8 +101,15 @@ impl Shared {
         if !self.rates.take(&connection, self.clock.now()) {
             return Err(Refused::TooOften);
         }
-        let held = self.spool.held(&connection).await.map_err(Refused::Store)?;
-        if held.mails >= self.limits.held || held.bytes >= self.limits.held_bytes {
+        let held = self
+            .spool
+            .held(&connection, address)
+            .await
+            .map_err(Refused::Store)?;
+        let is_full = |held: Held, addresses: u64| {
+            held.mails >= self.limits.held * addresses || held.bytes >= self.limits.held_bytes * addresses
+        };
+        if is_full(held.address, 1) || is_full(held.connection, FULL_ADDRESSES) {
             return Err(Refused::Full);
         }
         Ok(connection)

@@ -209,12 +209,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if mail.recipients.len() >= self.shared.limits.recipients {
             return self.refuse("452 4.5.3 Too many recipients").await;
         }
-        let connection = match self.shared.admit(address).await {
+        let address = address.trim_end_matches('.').to_ascii_lowercase();
+        let connection = match self.shared.admit(&address).await {
             Ok(connection) => connection,
             Err(refusal) => return self.refuse(refusal.reply()).await,
         };
         if let Some(mail) = &mut self.mail {
-            mail.recipients.push((connection, address.to_ascii_lowercase()));
+            mail.recipients.push((connection, address));
         }
         self.reply("250 2.1.5 OK").await
     }

@@ -72,11 +72,20 @@ pub struct Spooled {
     pub reason: Option<String>,
 }
 
-/// How much one connection has in the spool.
+/// How much is in the spool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) mails: u64,
     pub(super) bytes: u64,
+}
+
+/// How much one connection has in the spool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct HeldOf {
+    /// Of what came to one of its addresses.
+    pub(super) address: Held,
+    /// Of all that it ever had.
+    pub(super) connection: Held,
 }
 
 impl Spool {
@@ -102,19 +111,28 @@ impl Spool {
             .await
     }
 
-    pub(super) async fn held(&self, connection: &ConnectionId) -> Result<Held, StoreError> {
-        let connection = connection.clone();
+    pub(super) async fn held(
+        &self,
+        connection: &ConnectionId,
+        recipient: &str,
+    ) -> Result<HeldOf, StoreError> {
+        let (connection, recipient) = (connection.clone(), recipient.to_owned());
         self.database
             .call(move |sql| {
                 let held = sql
                     .prepare_cached(
-                        "SELECT count(*), coalesce(sum(m.size), 0) FROM smtp_delivery d
-                         JOIN smtp_mail m ON m.id = d.mail WHERE d.connection = ?1",
+                        "SELECT count(*), coalesce(sum(m.size), 0), count(*) FILTER (WHERE d.recipient = ?2),
+                             coalesce(sum(m.size) FILTER (WHERE d.recipient = ?2), 0)
+                         FROM smtp_delivery d JOIN smtp_mail m ON m.id = d.mail WHERE d.connection = ?1",
                     )?
-                    .query_row([connection.as_str()], |row| {
-                        Ok(Held {
-                            mails: row.get(0)?,
-                            bytes: row.get(1)?,
+                    .query_row([connection.as_str(), &recipient], |row| {
+                        let held = |first: usize| {
+                            let (mails, bytes) = (row.get(first)?, row.get(first + 1)?);
+                            Ok::<_, rusqlite::Error>(Held { mails, bytes })
+                        };
+                        Ok(HeldOf {
+                            connection: held(0)?,
+                            address: held(2)?,
                         })
                     })?;
                 Ok(held)

@@ -86,6 +86,11 @@ pub fn claims_key(fingerprint: &str) -> String {
     format!("mail/{fingerprint}")
 }
 
+/// Key of the key under which the CRM has a message of the mailbox, where a [`Claim`] gave it another than its own.
+pub fn claimed_key(id: &str) -> String {
+    format!("claimed/{id}")
+}
+
 /// Key of [`AddressBookRow`].
 pub const ADDRESS_BOOK: &str = "address-book";
 /// Prefix of [`person_key`].

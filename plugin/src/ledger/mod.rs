@@ -7,6 +7,7 @@
 //! | `ledger/<message id>` | [`LedgerRow`] |
 //! | `bcc/<fingerprint>` | [`LedgerRow`] of mail that came to the BCC address (S18) |
 //! | `mail/<fingerprint>` | [`Claim`]s: under which key mail that may come two ways is in the CRM (S18) |
+//! | `claimed/<message id>` | the key that its claim gave it, where that is not its own |
 //! | `quarantine/<message id>` | version of the component that could not handle it |
 //! | `thread/<thread id>` | [`ThreadRow`] |
 //! | `out/<outbound id>` | [`OutboundRow`] |

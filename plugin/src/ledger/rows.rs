@@ -130,7 +130,7 @@ pub struct Delivered {
     /// Its Message-ID, without brackets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
-    /// Its key in the CRM where that is not the one of its id: another copy of it came first (S18).
+    /// Its key in the CRM where that is not the one of its id: it names a BCC address, or a copy of it came there first (S18).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// What of it the CRM refused, such as an attachment.

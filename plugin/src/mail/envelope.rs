@@ -75,6 +75,9 @@ pub struct Envelope {
     pub failed_recipients: Vec<Mailbox>,
     /// `X-Mailer`: what the sender wrote it with.
     pub mailer: Option<String>,
+    /// Whether it goes to a BCC address as well (S18). Not read from it: whoever takes such addresses out of the lists above
+    /// says so.
+    pub is_logged: bool,
     /// Whether this is a `multipart/report` (RFC 6522) of how a message fared on its way (RFC 3464), or does not say of what.
     pub is_report: bool,
 }

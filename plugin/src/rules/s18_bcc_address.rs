@@ -40,7 +40,9 @@ fn is_secret(local: &str) -> bool {
 pub fn hide(envelope: &mut Envelope, own: Option<&str>) {
     if own.is_some() {
         for list in [&mut envelope.to, &mut envelope.cc, &mut envelope.bcc] {
+            let before = list.len();
             list.retain(|mailbox| !is_logging(&mailbox.address, own));
+            envelope.is_logged |= list.len() < before;
         }
     }
 }

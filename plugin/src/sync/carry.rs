@@ -72,8 +72,9 @@ async fn carry_page<H: Host>(pass: &Pass<'_, H>, changes: Vec<RemoteChange>) -> 
 }
 
 /// What somebody did to a message in the CRM.
-#[derive(Clone, Copy)]
 struct Wish {
+    /// The message's key there.
+    key: String,
     flags: Flags,
     at: u64,
 }
@@ -91,8 +92,12 @@ async fn last_words<H: Host>(pass: &Pass<'_, H>, changes: Vec<RemoteChange>) -> 
             trashed: change.flags.trashed || change.deleted,
             ..change.flags
         };
-        let at = change.at;
-        wishes.insert(id, Wish { flags, at });
+        let wish = Wish {
+            key: change.key,
+            flags,
+            at: change.at,
+        };
+        wishes.insert(id, wish);
     }
     Ok(wishes)
 }
@@ -136,13 +141,9 @@ async fn carry_wish<H: Host>(
     if is_as_wished && !was_told {
         return Ok(Some(None));
     }
-    let key = match delivered {
-        Some(delivered) => pass.key_of(id, delivered),
-        None => pass.message_key(id),
-    };
     let answer = match flags {
-        Some(flags) => update(key, Some(flags)),
-        None => deletion(key),
+        Some(flags) => update(wish.key, Some(flags)),
+        None => deletion(wish.key),
     };
     Ok(Some(Some(answer)))
 }

@@ -1,13 +1,18 @@
 //! Under which key the CRM is given mail that may come two ways (S18). Whichever copy is first claims one, and
 //! that is stored before the CRM is given anything: whoever comes second, also after a crash, uses the same
 //! key, and a message under one key is in the CRM once.
+//!
+//! Mail that names a BCC address has a key made of the mail alone, so that a colleague's connection of the same mailbox
+//! whose claims are its own and to whose address nothing comes, gives the CRM the same (docs/adr/0022).
 
 use std::collections::BTreeMap;
 
 use super::{Pass, Step};
 use crate::{
-    ledger::{self, Claim, claims_key},
-    mail::Parsed,
+    contract::Change,
+    ledger::{self, Claim, Fate, LedgerRow, bcc_key, claimed_key, claims_key},
+    mail::{Envelope, Parsed},
+    mutation::Mutation,
     ports::Host,
     rules::Inputs,
     rules::s18_bcc_address::{fingerprint, fingerprint_in, is_same_opening, name, opening},
@@ -39,15 +44,23 @@ pub(super) async fn settle<H: Host>(pass: &Pass<'_, H>, copies: &[Copy<'_>]) -> 
         }
     }
     let mut claims = Vec::with_capacity(copies.len());
+    let mut changes = Vec::new();
     for (copy, print) in copies.iter().zip(&prints) {
         let Some((known, is_new)) = rows.get_mut(print.as_str()) else {
             continue;
         };
         let before = known.clone();
-        claims.push(claim(pass, known, copy, print));
-        *is_new |= *known != before;
+        let claim = claim(pass, known, copy, print);
+        if *known != before {
+            *is_new = true;
+            changes.extend(
+                claim
+                    .as_ref()
+                    .map_or(Ok(None), |claim| key_of_copy(pass, claim))?,
+            );
+        }
+        claims.push(claim);
     }
-    let mut changes = Vec::new();
     for (print, (known, is_new)) in &rows {
         if *is_new {
             changes.push(ledger::put(claims_key(print), known)?);
@@ -60,24 +73,31 @@ pub(super) async fn settle<H: Host>(pass: &Pass<'_, H>, copies: &[Copy<'_>]) -> 
 fn claim<H: Host>(pass: &Pass<'_, H>, known: &mut Vec<Claim>, copy: &Copy<'_>, print: &str) -> Option<Claim> {
     let opening = opening(copy.mail);
     // A second copy in the mailbox is a mail of its own.
-    let is_it = |claim: &&mut Claim| {
+    let is_it = |claim: &Claim| {
         is_same_opening(&claim.opening, &opening)
             && (claim.copy.is_none() || copy.place.is_none() || claim.copy == copy.place)
     };
-    if let Some(claim) = known.iter_mut().find(is_it) {
+    let found = known.iter().position(is_it);
+    let key = match &copy.place {
+        Some(place) => key_in_mailbox(pass, copy.mail, place, &name(print, &opening)),
+        None => key_of_mail(pass, &name(print, &opening)),
+    };
+    let mut others = known.iter().enumerate().filter(|(at, _)| Some(*at) != found);
+    let key = match &copy.place {
+        Some((id, _)) if others.any(|(_, other)| other.key == key) => pass.message_key(id),
+        _ => key,
+    };
+    if let Some(claim) = found.and_then(|at| known.get_mut(at)) {
         claim.copy = claim.copy.take().or_else(|| copy.place.clone());
-        if copy.place.is_some() {
-            claim.barred = None;
+        if copy.place.is_some() && claim.barred.take().is_some() && claim.opening.is_empty() {
+            // Its text was not read before, and nothing under the key it had then is in the CRM any more.
+            (claim.key, claim.opening) = (key, opening);
         }
         return Some(claim.clone());
     }
     if known.len() >= MOST {
         return None;
     }
-    let key = match &copy.place {
-        Some((id, _)) => pass.message_key(id),
-        None => format!("bcc/{}/{}", pass.connection.address, name(print, &opening)),
-    };
     let claim = Claim {
         key,
         opening,
@@ -87,6 +107,47 @@ fn claim<H: Host>(pass: &Pass<'_, H>, known: &mut Vec<Claim>, copy: &Copy<'_>, p
     };
     known.push(claim.clone());
     Some(claim)
+}
+
+/// The key of mail with this [`name`], of whatever copy of it.
+fn key_of_mail<H: Host>(pass: &Pass<'_, H>, name: &str) -> String {
+    format!("bcc/{}/{name}", pass.connection.address)
+}
+
+/// The key of a copy in the mailbox that is the first of its mail.
+fn key_in_mailbox<H: Host>(
+    pass: &Pass<'_, H>,
+    mail: &Parsed,
+    (id, _): &(String, String),
+    name: &str,
+) -> String {
+    if mail.envelope.is_logged && !pass.settings.has(Mutation::BccCopyLoggedTwice) {
+        key_of_mail(pass, name)
+    } else {
+        pass.message_key(id)
+    }
+}
+
+/// What remembers the key of a copy in the mailbox, if that is not the copy's own.
+fn key_of_copy<H: Host>(pass: &Pass<'_, H>, claim: &Claim) -> Step<Option<Change>> {
+    let copy = claim
+        .copy
+        .as_ref()
+        .filter(|(id, _)| claim.key != pass.message_key(id));
+    Ok(copy
+        .map(|(id, _)| ledger::put(claimed_key(id), &claim.key))
+        .transpose()?)
+}
+
+/// The keys under which the CRM has these messages of the mailbox, in their order, if it has them: also where the ledger
+/// does not say so, because the pass died that gave them to it.
+pub(super) async fn keys<H: Host>(pass: &Pass<'_, H>, ids: &[&str]) -> Step<Vec<String>> {
+    let rows = ids.iter().map(|id| claimed_key(id)).collect();
+    let claimed = ledger::read_many::<String>(pass.host, rows).await?;
+    let keys = ids.iter().zip(claimed);
+    Ok(keys
+        .map(|(id, claimed)| claimed.map_or_else(|| pass.message_key(id), |(key, _)| key))
+        .collect())
 }
 
 /// The claim of this mail, if there is one.
@@ -118,7 +179,7 @@ pub(super) async fn bar<H: Host>(
     }
     if !known.iter().any(|claim| claim.copy.as_ref() == Some(place)) {
         known.push(Claim {
-            key: pass.message_key(&place.0),
+            key: key_in_mailbox(pass, mail, place, &name(&print, &[])),
             // Its text was not read: whatever has its fingerprint is it.
             opening: Vec::new(),
             message_id: mail.envelope.message_id.clone(),
@@ -131,12 +192,44 @@ pub(super) async fn bar<H: Host>(
     Ok(came)
 }
 
-/// The mailbox and the name of mail in its key, if it came to the BCC address first.
+/// The mailbox and the name of mail in its key, if that is made of the mail: it names a BCC address, or came to one first.
 pub(super) fn came_as(key: &str) -> Option<(&str, &str)> {
     key.strip_prefix("bcc/")?.rsplit_once('/')
 }
 
-/// The claim with this key, if it is of mail that came to the BCC address of the mailbox that is connected now.
+/// The rows of all that came to the BCC address and is in the CRM under the key of this mail, each with what
+/// [`row_key`](ledger::row_key) takes: several copies of one mail may have come that differ in their ends.
+pub(super) async fn rows_at_address<H: Host>(
+    pass: &Pass<'_, H>,
+    envelope: &Envelope,
+    key: &str,
+) -> Step<Vec<(String, LedgerRow)>> {
+    let print = match came_as(key) {
+        Some((_, name)) => fingerprint_in(name).to_owned(),
+        // Where Gmail's copy does not name the address. Without a Message-ID the text would say it, which is not here.
+        None if pass.settings.bcc_address.is_some() && envelope.message_id.is_some() => {
+            let mut envelope = envelope.clone();
+            pass.hide(&mut envelope);
+            fingerprint(&Parsed {
+                envelope,
+                ..Parsed::default()
+            })
+        }
+        None => return Ok(Vec::new()),
+    };
+    let prefix = bcc_key(&print);
+    let mut found = Vec::new();
+    ledger::for_each::<LedgerRow>(pass.host, &prefix, None, |rest, row| {
+        let is_it = matches!(&row.fate, Fate::Delivered(delivered) if delivered.key.as_deref() == Some(key));
+        if is_it {
+            found.push((format!("{prefix}{rest}"), row));
+        }
+    })
+    .await?;
+    Ok(found)
+}
+
+/// The claim with this key, if that is made of a mail of the mailbox that is connected now.
 pub(super) async fn with_key<H: Host>(pass: &Pass<'_, H>, key: &str) -> Step<Option<Claim>> {
     let Some((mailbox, name)) = came_as(key) else {
         return Ok(None);

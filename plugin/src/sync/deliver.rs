@@ -14,13 +14,13 @@ pub(super) use hand_over::put_messages;
 pub(super) use notice::look_again as look_for_noticed;
 
 use super::{
-    Pass, Step, Stop, claims, correction, matching::Matching, message::Delivery, retract::retracted,
-    retraction, sending, set_of, sharing::View,
+    Pass, Step, Stop, claims, correction, matching::Matching, message::Delivery, retract::take_out, sending,
+    set_of, sharing::View,
 };
 use crate::{
     contract::MessageUpdate,
     gmail::{GmailError, Summary},
-    ledger::{self, ConnectionRow, Fate, LedgerRow, Stuck, ThreadRow, bcc_key, thread_key},
+    ledger::{self, ConnectionRow, Fate, LedgerRow, Stuck, ThreadRow, thread_key},
     mail::{Envelope, Parsed},
     ports::Host,
     rules::{self, Decision, Inputs, Rule, s11_sent},
@@ -191,41 +191,60 @@ struct Wanted {
     delivery: Delivery,
 }
 
-/// The copy that came or comes to the BCC address does not say to whom the mail went by Bcc. What this one says keeps
-/// that one out as well, whichever is first (S18, T06).
-async fn bar_copies<H: Host>(
+/// What a message that T06 keeps out may be in the CRM under, its copies included. A copy that came or comes to the BCC
+/// address does not say to whom the mail went by Bcc: what this one says keeps that one out as well, whichever is first
+/// (S18).
+async fn bar<H: Host>(
     pass: &Pass<'_, H>,
     summary: &Summary,
     envelope: &Envelope,
     inputs: &Inputs,
-    rows: &mut Rows,
-) -> Step<Vec<MessageUpdate>> {
+) -> Step<Vec<String>> {
+    let mut keys = claims::keys(pass, &[&summary.id]).await?;
     // Without a Message-ID only the whole text says which copies are one.
     let names_blind_people = !envelope.bcc.is_empty() && envelope.message_id.is_some();
-    if pass.settings.bcc_address.is_none() || !names_blind_people || !s11_sent::is_sent(&summary.label_ids) {
-        return Ok(Vec::new());
-    }
-    let mail = Parsed {
-        envelope: envelope.clone(),
-        ..Parsed::default()
-    };
-    let place = (summary.id.clone(), summary.thread_id.clone());
-    let mut taken_out = Vec::new();
-    let came = claims::bar(pass, &mail, &place, inputs).await?;
-    if !pass.features().edit_after_log {
-        return Ok(Vec::new());
-    }
-    for key in came {
-        let row_key = claims::came_as(&key).map(|(_, name)| bcc_key(name));
-        if let Some(row_key) = row_key
-            && let Some((row, _)) = ledger::read::<LedgerRow>(pass.host, &row_key).await?
-        {
-            let row = retracted(pass, row, inputs.clone());
-            rows.more.push(ledger::put(row_key, &row)?);
+    if pass.settings.bcc_address.is_some() && names_blind_people && s11_sent::is_sent(&summary.label_ids) {
+        let mail = Parsed {
+            envelope: envelope.clone(),
+            ..Parsed::default()
+        };
+        let place = (summary.id.clone(), summary.thread_id.clone());
+        for key in claims::bar(pass, &mail, &place, inputs).await? {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
         }
-        taken_out.push(retraction(key));
     }
-    Ok(taken_out)
+    Ok(keys)
+}
+
+/// What the CRM is told of a message that this rule keeps out, as it may be there. The rows of its copies are to be
+/// committed.
+async fn corrections<H: Host>(
+    pass: &Pass<'_, H>,
+    matching: &Matching,
+    (summary, envelope): (&Summary, &Envelope),
+    (rule, inputs): (Rule, &Inputs),
+    rows: &mut Rows,
+) -> Step<Vec<MessageUpdate>> {
+    let Some(correction) = correction(rule) else {
+        return Ok(Vec::new());
+    };
+    let keys = if rule == Rule::T06 {
+        bar(pass, summary, envelope, inputs).await?
+    } else {
+        claims::keys(pass, &[&summary.id]).await?
+    };
+    let may_have_copies = rule == Rule::T06 && s11_sent::is_sent(&summary.label_ids);
+    if may_have_copies && pass.features().edit_after_log {
+        for key in &keys {
+            for (id, row) in claims::rows_at_address(pass, envelope, key).await? {
+                let out = take_out(pass, &matching.contacts, &id, row, inputs.clone())?;
+                rows.more.extend(out);
+            }
+        }
+    }
+    Ok(keys.into_iter().map(correction).collect())
 }
 
 async fn decide<H: Host>(
@@ -283,10 +302,8 @@ async fn decide<H: Host>(
                 }
                 match decision {
                     Decision::Exclude(rule, inputs) => {
-                        barred.extend(correction(rule).map(|correction| correction(pass.message_key(&id))));
-                        if rule == Rule::T06 {
-                            barred.extend(bar_copies(pass, &summary, &envelope, &inputs, rows).await?);
-                        }
+                        let (message, why) = ((&summary, &envelope), (rule, &inputs));
+                        barred.extend(corrections(pass, matching, message, why, rows).await?);
                         rows.exclude(pass, &summary, &envelope, rule, inputs);
                     }
                     Decision::Deliver {

@@ -139,10 +139,22 @@ async fn correct<H: Host>(
     Ok(())
 }
 
-/// What keeps the copy in the mailbox out, if that names somebody by Bcc of whom nothing is to be synced (T06).
+/// What keeps the copy in the mailbox out, or had it taken out: it alone says to whom the mail went by Bcc (T06).
 async fn barred_by_its_copy<H: Host>(pass: &Pass<'_, H>, parsed: &Parsed) -> Step<Option<Inputs>> {
-    let claim = claims::known(pass, parsed).await?;
-    Ok(claim.and_then(|claim| claim.barred))
+    let Some(Claim {
+        barred,
+        copy: Some((id, _)),
+        ..
+    }) = claims::known(pass, parsed).await?
+    else {
+        return Ok(None);
+    };
+    if barred.is_some() {
+        return Ok(barred);
+    }
+    let row = ledger::read::<LedgerRow>(pass.host, &ledger_key(&id)).await?;
+    let is_out = |row: &LedgerRow| matches!(row.fate, Fate::Excluded(Rule::T06));
+    Ok(row.map(|(row, _)| row).filter(is_out).map(|row| row.inputs))
 }
 
 /// Whether what was decided of another copy holds for this one. What could not be handled is tried again; and of a mail

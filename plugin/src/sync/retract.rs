@@ -9,7 +9,7 @@
 
 use super::{Pass, Step, claims, matching::Matching, retraction, run::Progress};
 use crate::{
-    contract::{Class, Problem, Trigger},
+    contract::{Change, Class, Problem, Trigger},
     gmail::{GmailError, Summary, label},
     ledger::{
         self, BCC, ConnectionRow, Fate, LEDGER, LedgerRow, VERSION, held_key, row_key, storage_problem,
@@ -17,7 +17,7 @@ use crate::{
     },
     mail::{Envelope, Mailbox},
     ports::Host,
-    rules::{Inputs, Rule, input, name_and_value},
+    rules::{Contacts, Inputs, Rule, input, name_and_value, s11_sent},
 };
 
 /// Name of the input that says whose conversation a message was taken out of.
@@ -61,7 +61,10 @@ pub(super) async fn go_on<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
     matching.learn(pass, &read.collect::<Vec<_>>()).await?;
     let (mut updates, mut changes) = (Vec::new(), Vec::new());
     for Found {
-        id, row, envelope, ..
+        id,
+        row,
+        summary,
+        envelope,
     } in messages
     {
         let Fate::Delivered(delivered) = &row.fate else {
@@ -73,14 +76,19 @@ pub(super) async fn go_on<H: Host>(pass: &mut Pass<'_, H>) -> Step<Progress> {
         };
         inputs.push(input(RETRACTED_FROM, &delivered.contact));
         let key = pass.key_of(&id, delivered);
-        if !(id.starts_with(BCC) && is_told_of_its_copy(pass, &key).await?) {
+        let contacts = &matching.contacts;
+        if !id.starts_with(BCC) {
+            if s11_sent::is_sent(&summary.label_ids) {
+                // Its copies do not say to whom it went by Bcc.
+                for (copy, row) in claims::rows_at_address(pass, &envelope, &key).await? {
+                    changes.extend(take_out(pass, contacts, &copy, row, inputs.clone())?);
+                }
+            }
+            updates.push(retraction(key));
+        } else if !is_told_of_its_copy(pass, &key).await? {
             updates.push(retraction(key));
         }
-        let known = matched(&row).and_then(|address| matching.contacts.known(address));
-        changes.extend(known.map(|(key, _)| ledger::remove(held_key(key, &id))));
-        // Its thread's row has its subject.
-        changes.extend((!row.thread.is_empty()).then(|| ledger::remove(thread_key(&row.thread))));
-        changes.push(ledger::put(row_key(&id), &retracted(pass, row, inputs))?);
+        changes.extend(take_out(pass, contacts, &id, row, inputs)?);
     }
     let told = pass.tell_crm(updates).await?;
     pass.count(|counts| counts.retracted += told);
@@ -134,15 +142,29 @@ fn may_be_retracted(row: &LedgerRow) -> bool {
     matches!(&row.fate, Fate::Delivered(delivered) if delivered.rule != Rule::S20)
 }
 
-pub(super) fn retracted<H: Host>(pass: &Pass<'_, H>, row: LedgerRow, inputs: Inputs) -> LedgerRow {
-    LedgerRow {
+/// What is written of a message that leaves the CRM; its id is what [`row_key`] takes.
+pub(super) fn take_out<H: Host>(
+    pass: &Pass<'_, H>,
+    contacts: &Contacts,
+    id: &str,
+    row: LedgerRow,
+    inputs: Inputs,
+) -> Step<Vec<Change>> {
+    let mut changes = Vec::new();
+    let known = matched(&row).and_then(|address| contacts.known(address));
+    changes.extend(known.map(|(key, _)| ledger::remove(held_key(key, id))));
+    // Its thread's row has its subject.
+    changes.extend((!row.thread.is_empty()).then(|| ledger::remove(thread_key(&row.thread))));
+    let row = LedgerRow {
         fate: Fate::Excluded(Rule::T06),
         people: Vec::new(),
         inputs,
         decided_at: pass.host.now(),
         version: VERSION.to_owned(),
         ..row
-    }
+    };
+    changes.push(ledger::put(row_key(id), &row)?);
+    Ok(changes)
 }
 
 /// A message of the CRM and who is in it.

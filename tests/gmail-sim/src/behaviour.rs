@@ -70,6 +70,7 @@ macro_rules! switches {
 
 switches! {
     rewrite_message_id: bool = true, [false], "L", "API sends get a new `Message-ID` at mail.gmail.com";
+    keep_own_fields: bool = true, [false], "U", "API sends keep the `X-` fields they were given";
     rewrite_from: bool = true, [false], "L", "a `From` that is no accepted send-as becomes the default address";
     sender_keeps_bcc: bool = true, [false], "U", "the sender's copy in SENT keeps its `Bcc` header";
     bcc_recipient_sees_self: bool = false, [true], "L", "a Bcc recipient's own copy says `Bcc: <self>`";

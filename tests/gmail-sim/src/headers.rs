@@ -80,6 +80,18 @@ impl Editable {
         self.fields.retain(|field| !is_named(field, name));
     }
 
+    /// Removes every field whose name begins with `X-`; whether there were any.
+    pub(crate) fn remove_own(&mut self) -> bool {
+        let before = self.fields.len();
+        let is_own = |field: &[u8]| {
+            field
+                .get(..2)
+                .is_some_and(|start| start.eq_ignore_ascii_case(b"X-"))
+        };
+        self.fields.retain(|field| !is_own(field));
+        self.fields.len() < before
+    }
+
     /// Puts a field in front, as a relay does.
     pub(crate) fn prepend(&mut self, name: &str, value: &str) {
         self.fields.insert(0, format!("{name}: {value}\r\n").into_bytes());

@@ -229,6 +229,9 @@ fn prepare(account: &mut Account, asked: &Parsed, project: u64, behaviour: &Beha
         let (name, address) = account.default_sender();
         mail.set("From", &mailbox(name, address));
     }
+    if !behaviour.keep_own_fields && mail.remove_own() {
+        account.hits.add("keep_own_fields");
+    }
     mail.set_if_absent("Date", &rfc2822(now));
     mail.set_if_absent("MIME-Version", "1.0");
     let id = new_message_id(&mut account.rng);

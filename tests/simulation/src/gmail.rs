@@ -183,7 +183,9 @@ impl People {
             }
             return Some(write(&head, serial, logged.body).into());
         }
-        head.bcc = Some(logged.address.to_owned());
+        let people = logged.bcc.iter().map(|person| self.shape.address(*person));
+        let blind: Vec<String> = people.chain([logged.address.to_owned()]).collect();
+        head.bcc = Some(blind.join(", "));
         let before = self.sim.outside().len();
         let raw = URL_SAFE.encode(write(&head, serial, logged.body));
         self.call(mailbox, "POST", "messages/send", &json!({"raw": raw}));
@@ -362,6 +364,8 @@ fn is_own_draft(messages: &[MessageView], id: &str) -> bool {
 pub(crate) struct ToLog<'l> {
     pub(crate) to: &'l [usize],
     pub(crate) cc: &'l [usize],
+    /// In Bcc beside the address.
+    pub(crate) bcc: &'l [usize],
     pub(crate) address: &'l str,
     pub(crate) body: BodyKind,
     pub(crate) way: Way,

@@ -339,7 +339,10 @@ impl Judge<'_> {
             let copies = self
                 .copies_of(&mail)
                 // The mailbox's own copy may have been decided on first, and that stands.
-                .map(|copy| self.expected_of_copy(copy, owner).and(Expected::May));
+                .map(|copy| {
+                    let expected = self.expected_of_copy(copy, owner).and(Expected::May);
+                    expected.and(self.barred_by_the_mailboxs(copy, message, presence, owner))
+                });
             by_mailbox.chain(copies).fold(Expected::MustNot, Expected::or)
         });
         let here = format!(
@@ -362,6 +365,14 @@ impl Judge<'_> {
     /// The key of a message of the mailbox.
     fn key_of(&self, message: &MessageView) -> String {
         format!("gmail/{}/{}", self.view.email, message.id)
+    }
+
+    /// Whether a row has this message: under its own key, or that of its mail, which may come another way too (S18).
+    fn is_of(&self, row: &Row, message: &MessageView) -> bool {
+        let mark = mark_in(&row.message.content.text);
+        let raw = String::from_utf8_lossy(&message.raw);
+        row.message.key == self.key_of(message)
+            || (row.is_logged() && message.has("SENT") && mark.is_some() && mark == mark_in(&raw))
     }
 
     /// The connection of a user that is there at the end.

@@ -272,6 +272,8 @@ pub enum What {
         to: Vec<usize>,
         /// In copy.
         cc: Vec<usize>,
+        /// In Bcc beside the address, where Gmail sends it.
+        bcc: Vec<usize>,
         /// What it looks like.
         body: BodyKind,
         /// How it leaves.

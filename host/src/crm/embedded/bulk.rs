@@ -13,7 +13,7 @@ use super::{
 use crate::{
     contract::{Deferral, Mailbox, Outbound, Problem, Undelivered, UndeliveredKind},
     scope::{ConnectionId, TenantId},
-    smtp::bulk::{BulkQueue, Dispatch, Dispatched, Refusal},
+    smtp::bulk::{BulkQueue, Dispatch, Dispatched, Refusal, Tenants},
 };
 
 /// After so long without a word, whoever began a copy is taken for dead, ms: longer than any send takes.
@@ -23,12 +23,17 @@ const ATTACHMENTS: usize = 50 << 20;
 
 #[async_trait]
 impl BulkQueue for EmbeddedCrm {
-    async fn begin(&self, now: u64) -> Result<Option<Dispatch>, CrmError> {
+    async fn begin(&self, tenants: &Tenants, now: u64) -> Result<Option<Dispatch>, CrmError> {
+        // Most looks find nothing, and need no lock.
+        if !self.database.call(|sql| anything_waits(sql)).await? {
+            return Ok(None);
+        }
+        let tenants = tenants.clone();
         let (dispatch, events) = self
             .database
             .write(move |sql| -> Result<_, CrmError> {
                 let events = give_up(sql, now)?;
-                Ok((begin(sql, now)?, events))
+                Ok((begin(sql, &tenants, now)?, events))
             })
             .await?;
         self.announce(events);
@@ -93,16 +98,28 @@ fn recipients(outbound: &Outbound) -> Vec<&Mailbox> {
     all
 }
 
-fn begin(sql: &Sql, now: u64) -> Result<Option<Dispatch>, CrmError> {
+/// Whether any mail waits for a provider, or for what became of its copies.
+fn anything_waits(sql: &Sql) -> Result<bool, CrmError> {
+    let query = "SELECT 1 FROM crm_message WHERE waits = 1 AND route = 'provider' LIMIT 1";
+    Ok(sql.prepare_cached(query)?.exists([])?)
+}
+
+fn begin(sql: &Sql, tenants: &Tenants, now: u64) -> Result<Option<Dispatch>, CrmError> {
+    let (only, others) = match tenants {
+        Tenants::Only(tenant) => (Some(tenant.as_str()), Vec::new()),
+        Tenants::AllBut(others) => (None, others.iter().map(TenantId::as_str).collect()),
+    };
+    let others = records::encode(&others)?;
     let found: Option<(String, String, String, u32, u32)> = sql
         .prepare_cached(
             "SELECT m.tenant, m.connection, m.outbound, d.position, d.attempts
              FROM crm_message m JOIN crm_dispatch d ON d.message = m.id
              WHERE m.waits = 1 AND m.route = 'provider' AND d.state = 'waits' AND d.since <= ?1
-                 AND coalesce(m.held_until, 0) <= ?1
+                AND coalesce(m.held_until, 0) <= ?1
+                AND (?2 IS NULL OR m.tenant = ?2) AND m.tenant NOT IN (SELECT value FROM json_each(?3))
              ORDER BY m.at, m.sequence, d.position LIMIT 1",
         )?
-        .query_row([now], |row| {
+        .query_row((now, only, others), |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
         })
         .optional()?;

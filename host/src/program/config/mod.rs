@@ -1,6 +1,7 @@
 //! `twinbox.toml`.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     num::NonZeroU32,
     path::{Path, PathBuf},
@@ -22,7 +23,7 @@ mod bulk;
 mod push;
 
 pub(super) use bcc::Bcc;
-pub(super) use bulk::BulkMail;
+pub(super) use bulk::{BulkMail, WrongBulk};
 pub(super) use push::{Delivery, Push};
 
 /// Largest configuration read, bytes.
@@ -61,6 +62,9 @@ pub(super) struct Config {
     pub(super) bcc: Option<Bcc>,
     /// Where bulk and workflow mail goes.
     pub(super) bulk: Option<BulkMail>,
+    /// What single tenants have of their own, by their names.
+    #[serde(default)]
+    pub(super) tenants: BTreeMap<String, TenantConfig>,
     /// Where traces go.
     pub(super) telemetry: Option<Telemetry>,
     /// Who may be told of what happens.
@@ -92,6 +96,14 @@ impl WebhookReceivers {
             AddressRule::PublicOnly
         }
     }
+}
+
+/// What a tenant has of its own.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TenantConfig {
+    /// Where its bulk and workflow mail goes.
+    pub(super) bulk: BulkMail,
 }
 
 /// Google's tables of quota units.
@@ -238,10 +250,9 @@ impl Config {
             bcc.certificate_file = bcc.certificate_file.take().map(|file| folder.join(file));
             bcc.key_file = bcc.key_file.take().map(|file| folder.join(file));
         }
-        if let Some(bulk) = &mut config.bulk {
-            bulk.password_file = bulk.password_file.take().map(|file| folder.join(file));
-            let file = bulk.trusted_certificate_file.take();
-            bulk.trusted_certificate_file = file.map(|file| folder.join(file));
+        let own = config.tenants.values_mut().map(|tenant| &mut tenant.bulk);
+        for bulk in config.bulk.iter_mut().chain(own) {
+            bulk.in_folder(folder);
         }
         if let Some(telemetry) = &mut config.telemetry {
             telemetry.header_file = telemetry.header_file.take().map(|file| folder.join(file));
@@ -418,6 +429,31 @@ mod tests {
         assert_eq!(new.rates(), rates(6_000));
         assert_eq!(new.settings(), r#"{"daily-limit":500,"quota-table":"new"}"#);
         assert_eq!(config("").rates(), rates(6_000));
+    }
+
+    #[test]
+    fn s22_a_tenant_may_have_a_provider_of_its_own_and_what_is_wrong_with_it_is_said_of_its_table() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("pw"), "s3cret\n").unwrap();
+        let file = folder.path().join("twinbox.toml");
+        let text = "[google]\nclient_id = \"x\"\nclient_secret_file = \"s\"
+            [bulk]\nhost = \"localhost\"\nfrom = \"news@x.example\"
+            [tenants.acme.bulk]\nhost = \"smtp.acme.example\"\nfrom = \"Acme <post@acme.example>\"
+            username = \"acme\"\npassword_file = \"pw\"";
+        std::fs::write(&file, text).unwrap();
+        let config = Config::read(&file).unwrap();
+        let own = &config.tenants["acme"].bulk;
+        own.provider("localhost").unwrap();
+        assert_eq!(own.sender().unwrap().address, "post@acme.example");
+        assert_eq!(config.bulk.unwrap().sender().unwrap().address, "news@x.example");
+        std::fs::write(&file, format!("{text}\nsecurity = \"none\"")).unwrap();
+        let config = Config::read(&file).unwrap();
+        let wrong = config.tenants["acme"].bulk.provider("localhost").unwrap_err();
+        let said = wrong.in_table("tenants.acme.bulk").to_string();
+        assert!(
+            said.contains("[tenants.acme.bulk]") && !said.contains("s3cret"),
+            "{said}"
+        );
     }
 
     #[test]

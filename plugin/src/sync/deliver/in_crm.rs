@@ -8,7 +8,7 @@ use crate::{
     mail::Envelope,
     ports::Host,
     rules::{LabelRule, Rule},
-    sync::{Pass, Step, deletion},
+    sync::{Pass, Step, claims, deletion},
 };
 
 /// Looks again at what is gone, or in spam or trash, if the CRM has it.
@@ -20,22 +20,19 @@ pub(super) async fn look_again<H: Host>(pass: &Pass<'_, H>, mut looks: Vec<Looke
     if doubtful.is_empty() || !pass.features().edit_after_log {
         return Ok(looks);
     }
-    let keys = doubtful
-        .iter()
-        .map(|looked| pass.message_key(&looked.id))
-        .collect();
-    let found = pass.host.find_messages(keys).await?;
+    let ids: Vec<&str> = doubtful.iter().map(|looked| looked.id.as_str()).collect();
+    let keys = claims::keys(pass, &ids).await?;
+    let found = pass.host.find_messages(keys.clone()).await?;
     let mut deleted = Vec::new();
-    for (looked, _) in doubtful
-        .into_iter()
-        .zip(found)
-        .filter(|(_, found)| found.is_some())
-    {
+    for ((looked, key), found) in doubtful.into_iter().zip(keys).zip(found) {
+        if found.is_none() {
+            continue;
+        }
         if !matches!(looked.look, Look::Gone) {
             looked.look = read(pass, &looked.id).await?;
         }
         if matches!(looked.look, Look::Gone) {
-            deleted.push(deletion(pass.message_key(&looked.id)));
+            deleted.push(deletion(key));
         }
     }
     pass.tell_crm(deleted).await?;

@@ -105,6 +105,85 @@ async fn s18_mail_is_logged_once_whichever_way_it_comes() {
 }
 
 #[tokio::test]
+async fn s18_mail_is_logged_once_where_a_colleague_has_the_mailbox_too_whoever_is_first() {
+    for ways in ["tsm", "tms", "mts", "stm", "smt", "mst", "ssttmm"] {
+        let world = world().await;
+        let mut colleague = world.colleague("tom").await;
+        colleague.connect().await.unwrap();
+        let post = world.post().await;
+        let mail = to_ann(&world)
+            .await
+            .carrying(File::attached("a.bin", "application/x-a", bytes_of(500)));
+        let sent = mail.is_sent_from_gmail().await;
+        let copy = copy(&world).await;
+        for way in ways.chars() {
+            match way {
+                'm' => drop(world.sync().await),
+                't' => drop(colleague.sync().await),
+                _ => {
+                    bring(&world, &post, &copy).await;
+                    assert_eq!(world.takes_in().await, 1);
+                }
+            }
+        }
+        let stored = world.only_message("Ann").await;
+        let [attachment] = stored.message.attachments.as_slice() else {
+            panic!("{ways}: {stored:?}");
+        };
+        assert_eq!(
+            world.attachment(&stored, &attachment.part).await,
+            bytes_of(500),
+            "{ways}"
+        );
+        for user in [&world, &colleague] {
+            user.assert_all_accounted_for().await;
+        }
+        // What becomes of it in Gmail shows, by whichever of the two.
+        world.gmail().label(&sent, &["STARRED"], &[]).await;
+        colleague.sync().await;
+        assert!(world.only_message("Ann").await.message.flags.starred, "{ways}");
+        world.gmail().delete(&sent).await;
+        world.sync().await;
+        assert!(world.conversation("Ann").await[0].deleted, "{ways}");
+    }
+}
+
+#[tokio::test]
+async fn s18_a_crash_of_either_of_two_colleagues_logs_nothing_twice() {
+    for n in 0..6 {
+        for moment in [Moment::Before, Moment::After] {
+            for ways in ["tsm", "mst"] {
+                let world = world().await;
+                let mut colleague = world.colleague("tom").await;
+                colleague.connect().await.unwrap();
+                let post = world.post().await;
+                let sent = to_ann(&world).await.is_sent_from_gmail().await;
+                let copy = copy(&world).await;
+                for (turn, way) in ways.chars().enumerate() {
+                    let user = if way == 'm' { &world } else { &colleague };
+                    if way == 's' {
+                        bring(&world, &post, &copy).await;
+                        world.takes_in().await;
+                    } else if turn == 0 {
+                        user.pass_that_dies(n, moment).await;
+                    } else {
+                        user.settle().await;
+                    }
+                }
+                // What was put and not written down is deleted before anybody looks again.
+                world.gmail().delete(&sent).await;
+                for user in [&world, &colleague] {
+                    user.settle().await;
+                }
+                let here = world.conversation("Ann").await;
+                assert_eq!(here.len(), 1, "request {n}, {moment:?}, {ways}");
+                assert!(here[0].deleted, "request {n}, {moment:?}, {ways}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn s18_a_crash_at_any_request_logs_nothing_twice() {
     for n in 0..6 {
         for moment in [Moment::Before, Moment::After] {
@@ -433,6 +512,31 @@ async fn s18_a_flood_at_one_address_is_limited_and_others_are_not() {
             .await
             .starts_with("552")
     );
+}
+
+#[tokio::test]
+async fn s18_an_address_full_of_what_nobody_can_handle_is_exchanged_and_has_room_again() {
+    let world = world().await;
+    let limits = ListenerLimits {
+        held: 2,
+        ..ListenerLimits::default()
+    };
+    let post = Post::of(&world, limits, None).await;
+    let old = world.bcc_address().await;
+    for _ in 0..2 {
+        assert!(post.bring(&old, b"no mail at all\r\n").await.starts_with("250"));
+    }
+    assert_eq!(world.takes_in().await, 2);
+    assert_eq!(world.spooled().await.len(), 2, "they wait for another component");
+    let raw = to_ann(&world).await.raw();
+    assert!(post.bring(&old, &raw).await.starts_with("452 4.2.2"));
+    let addresses = world.host().parts().bcc_addresses.clone().unwrap();
+    let id = world.connection_row().await.scope.connection;
+    let new = addresses.rotate(&id).await.unwrap();
+    assert!(post.bring(&new, &raw).await.starts_with("250"));
+    assert_eq!(world.takes_in().await, 1);
+    assert_eq!(world.conversation("Ann").await.len(), 1);
+    assert_eq!(world.spooled().await.len(), 2, "nothing is lost");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Mail that came to the BCC address alone (S18), without a copy in the mailbox: the other rules hold for it as well.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use scenarios::{ANN, File, Setup, World, bytes_of};
 use twinbox_host::{
     body::Body,
@@ -162,6 +163,42 @@ async fn t06_what_the_address_had_brought_is_taken_out_though_its_copy_in_the_ma
     assert_eq!(world.conversation(BOB).await.len(), 1, "until it is asked for");
     assert_eq!(world.retract().await, 1);
     assert_eq!(world.conversation(BOB).await.len(), 0);
+}
+
+#[tokio::test]
+async fn t06_who_is_in_bcc_takes_every_copy_out_though_the_copies_do_not_say_so() {
+    let world = world().await;
+    let own = world.bcc_address().await;
+    let mail = world.mail().from_me().to(ANN).bcc(&format!("{own}, {BOB}"));
+    mail.subject("Between us")
+        .text("Hello")
+        .is_sent_from_gmail()
+        .await;
+    let copy = String::from_utf8(world.left_for(&own).pop().unwrap()).unwrap();
+    let with = |footer: &str| copy.replace(&base64("Hello"), &base64(&format!("Hello\r\n{footer}")));
+    let bring = async |raw: &str| {
+        let answer = world.post().await.bring(&own, raw.as_bytes()).await;
+        assert!(answer.starts_with("250"), "{answer}");
+        assert_eq!(world.takes_in().await, 1);
+    };
+    world.sync().await;
+    for raw in [&copy, &with("Sent from a company.")] {
+        bring(raw).await;
+    }
+    assert_eq!(world.subjects(ANN).await, ["Between us"]);
+    world.keeps_out(never(BOB)).await.unwrap();
+    assert_eq!(world.retract().await, 1);
+    assert!(world.subjects(ANN).await.is_empty());
+    // One that comes afterwards, by yet another server.
+    bring(&with("Scanned for viruses.")).await;
+    assert!(world.subjects(ANN).await.is_empty());
+    let told = explained(&world, BOB).await;
+    assert_eq!(told.len(), 4, "{told:?}");
+    assert!(told.iter().all(|told| told.rule == "T06"), "{told:?}");
+}
+
+fn base64(text: &str) -> String {
+    STANDARD.encode(text)
 }
 
 #[tokio::test]

@@ -13,8 +13,10 @@ use scenarios::{ANN, File, ME, Setup, World};
 use twinbox_host::{
     contract::{Mailbox, OutboundKind, Problem, UndeliveredKind},
     crm::Delivery,
+    scope::TenantId,
     smtp::bulk::{
         Bulk, BulkProvider, Letter, NoProvider, NotSent, Refusal, Security, SmtpProvider, SmtpSettings,
+        Tenants,
     },
 };
 
@@ -49,6 +51,7 @@ impl BulkProvider for Scripted {
 fn bulk(world: &World, provider: Arc<dyn BulkProvider>) -> Bulk {
     let parts = world.host().parts();
     Bulk {
+        tenants: Tenants::AllBut(Vec::new()),
         queue: Arc::new(world.crm()),
         provider,
         registry: parts.registry.clone(),
@@ -157,6 +160,35 @@ async fn s22_recipients_of_bulk_mail_do_not_see_each_other_and_answer_the_user()
 }
 
 #[tokio::test]
+async fn s22_a_tenant_that_has_a_provider_of_its_own_uses_that_alone() {
+    let world = World::connected().await;
+    let acme = world.sharing("acme").await;
+    for world in [&world, &acme] {
+        world.letter(ANN).await.kind(OutboundKind::Bulk).queued().await;
+    }
+    let (own, everybodys) = (Scripted::answering([]), Scripted::answering([]));
+    let tenant = TenantId::new("acme");
+    let acmes = Bulk {
+        tenants: Tenants::Only(tenant.clone()),
+        sender: Mailbox {
+            name: None,
+            address: "post@acme.example".to_owned(),
+        },
+        ..bulk(&world, own.clone())
+    };
+    let others = Bulk {
+        tenants: Tenants::AllBut(vec![tenant]),
+        ..bulk(&world, everybodys.clone())
+    };
+    send_all(&others).await;
+    assert_eq!((everybodys.letters().len(), own.letters().len()), (1, 0));
+    send_all(&acmes).await;
+    assert_eq!((everybodys.letters().len(), own.letters().len()), (1, 1));
+    assert_eq!(own.letters()[0].sender, "post@acme.example");
+    assert_eq!(everybodys.letters()[0].sender, "news@acme.example");
+}
+
+#[tokio::test]
 async fn s22_each_recipient_has_a_result_of_its_own() {
     let world = World::connected().await;
     let provider = Scripted::answering([
@@ -198,7 +230,7 @@ async fn s22_what_is_unclear_is_unconfirmed_and_never_sent_again() {
 
     // A process that dies while it sends: whoever comes after it does not know either.
     let died = world.letter(ANN).await.kind(OutboundKind::Bulk).queued().await;
-    let begun = sender.queue.begin(world.now()).await.unwrap();
+    let begun = sender.queue.begin(&sender.tenants, world.now()).await.unwrap();
     assert_eq!(begun.map(|dispatch| dispatch.outbound.id), Some(died.clone()));
     for _ in 0..3 {
         send_all(&sender).await;

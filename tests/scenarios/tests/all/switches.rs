@@ -19,6 +19,8 @@ macro_rules! switches {
 switches! {
     as_it_usually_is: base64_padding = true;
     message_ids_are_kept: rewrite_message_id = false;
+    fields_of_our_own_are_dropped: keep_own_fields = false;
+    fields_of_our_own_and_ids_are_lost: keep_own_fields = false, rewrite_message_id = true, draft_send_keeps_id = false;
     senders_are_kept: rewrite_from = false;
     the_senders_copy_has_no_bcc: sender_keeps_bcc = false;
     a_bcc_recipient_sees_themselves: bcc_recipient_sees_self = true;

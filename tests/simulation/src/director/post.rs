@@ -60,6 +60,7 @@ impl Director<'_> {
             tenant,
             to,
             cc,
+            bcc,
             body,
             way,
             copies,
@@ -73,6 +74,7 @@ impl Director<'_> {
         let logged = ToLog {
             to,
             cc,
+            bcc,
             address: &self.address(*tenant),
             body: *body,
             way: *way,

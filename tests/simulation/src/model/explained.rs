@@ -31,7 +31,7 @@ impl Judge<'_> {
             found.push(("T02", format!("{here} is said to be missing: {said:?}")));
         }
         let key = self.key_of(message);
-        let mut rows = self.crm.rows.iter().filter(|row| row.message.key == key);
+        let mut rows = self.crm.rows.iter().filter(|row| self.is_of(row, message));
         let shown = rows.clone().find(|row| row.by == *active && !row.is_released());
         let is_delivered = matches!(said.outcome, Outcome::Delivered(_));
         // Of two copies (S18) the CRM has the rule of the first.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use gmail_sim::MessageView;
 use twinbox_host::scope::ConnectionId;
 
 use super::{Expected, Found, Judge, Mail, Presence, Rows, User, contact::Owner, row::judge_content};
@@ -77,6 +78,24 @@ impl Judge<'_> {
         expected
             .and(self.share(owner, &mail))
             .and(self.allowed(user, owner, &mail, Presence::Alive))
+    }
+
+    /// Whether what keeps the mailbox's copy out keeps this one out too: it alone says to whom the mail went by Bcc (T06).
+    pub(super) fn barred_by_the_mailboxs(
+        &self,
+        copy: &Logged,
+        message: &MessageView,
+        presence: Presence,
+        owner: &Owner,
+    ) -> Expected {
+        let user = self.users.iter().find(|user| user.number == copy.tenant);
+        let sees_both = user.filter(|user| {
+            self.expected(user, message, presence) == Expected::Must
+                && self.active(user) == Some(&copy.connection)
+        });
+        sees_both.map_or(Expected::Must, |user| {
+            self.allowed(user, owner, &Mail::of(message), presence)
+        })
     }
 
     /// Mail that came to an address alone: the mailbox has no copy, or none any more.

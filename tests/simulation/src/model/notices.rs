@@ -129,7 +129,7 @@ impl Judge<'_> {
                 && !self.was_relabelled(message)
                 && mail.answers(&self.state.wire.gone) < 2
                 && !self.state.coverage.has_stalled();
-            let rows = self.crm.rows.iter().filter(|row| row.message.key == key);
+            let rows = self.crm.rows.iter().filter(|row| self.is_of(row, message));
             all.extend(rows.map(|row| Told {
                 message,
                 news: &row.news,

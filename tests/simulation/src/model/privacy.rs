@@ -5,7 +5,7 @@ use super::{
     contact::Owner,
     mail::{header, untagged},
 };
-use crate::plan::Internal;
+use crate::plan::{Internal, Shape};
 
 impl Judge<'_> {
     /// Whether the user lets a message in (T06).
@@ -41,9 +41,10 @@ impl Judge<'_> {
     }
 
     fn is_barred(&self, policy: &Policy, owner: &Owner, mail: &Mail<'_>) -> bool {
-        let people: Vec<String> = ["From", "To", "Cc"]
+        let people: Vec<String> = ["From", "To", "Cc", "Bcc"]
             .iter()
             .flat_map(|name| header(&mail.raw, name))
+            .filter(|address| !Shape::is_bcc_address(address))
             .map(|address| untagged(&address))
             .collect();
         let never = policy.lists.never.iter();

@@ -126,9 +126,8 @@ impl Judge<'_> {
         row: &Row,
         found: &mut Found,
     ) {
-        let key = self.key_of(message);
         let all = self.state.crm.tenants.values().flat_map(|crm| &crm.rows);
-        let mut same = all.filter(|row| row.message.key == key);
+        let mut same = all.filter(|row| self.is_of(row, message));
         let is_untouched = presence == Presence::Alive
             && row.wanted.is_none()
             && same.all(|row| row.wanted.is_none())
@@ -205,13 +204,15 @@ pub(super) fn judge_content(
     }
 }
 
-/// Whom it shows beside the contact (S14): the BCC list only of what the user sent, and never a BCC address (S18).
+/// Whom it shows beside the contact (S14): the BCC list only of what the user sent and was seen first as Gmail has it, and
+/// never a BCC address (S18).
 fn judge_people(here: &str, mail: &Mail<'_>, row: &Row, found: &mut Found) {
     let message = &row.message;
     for (name, shown) in [("To", &message.to), ("Cc", &message.cc), ("Bcc", &message.bcc)] {
         let mut wanted = header(&mail.raw, name);
         wanted.retain(|address| !Shape::is_bcc_address(address));
-        if name == "Bcc" && message.direction == Direction::Inbound {
+        let names_nobody = message.direction == Direction::Inbound || message.rule == "S18";
+        if name == "Bcc" && names_nobody {
             wanted.clear();
         }
         let shown: Vec<String> = shown.iter().map(|shown| shown.address.to_lowercase()).collect();

@@ -97,7 +97,7 @@ impl Judge<'_> {
         let message = self.view.messages.iter();
         let message = message
             .chain(self.history.deleted.iter().map(|(_, view)| view))
-            .find(|message| row.message.key == self.key_of(message));
+            .find(|message| self.is_of(row, message));
         let mail = match message {
             Some(message) => Mail::of(message),
             None => self.logged_as(row)?,

@@ -118,6 +118,7 @@ impl Draw {
     fn shape(&mut self) -> Shape {
         let tenants = self.pick(&[1, 1, 1, 1, 2, 2, 3]);
         let mailboxes = self.0.random_range(1..=tenants);
+        let is_shared = mailboxes < tenants;
         let people = self.0.random_range(2..=5);
         let tenants = (0..tenants)
             .map(|number| self.tenant(number % mailboxes, people + mailboxes))
@@ -134,7 +135,7 @@ impl Draw {
             people,
             tenants,
             hosts: self.pick(&[1, 2]),
-            behaviour: self.behaviour(),
+            behaviour: self.behaviour(is_shared),
             rate,
             crm: self.pick(&[CrmKind::Idempotent, CrmKind::Idempotent, CrmKind::Forgetful]),
             page,
@@ -167,11 +168,15 @@ impl Draw {
         }
     }
 
-    fn behaviour(&mut self) -> Behaviour {
+    fn behaviour(&mut self, is_shared: bool) -> Behaviour {
         if self.one_in(4) {
             return Behaviour::default();
         }
-        Behaviour::drawn(self.0.random())
+        let mut drawn = Behaviour::drawn(self.0.random());
+        // Where no id of ours survives at all, two tenants' mails at the same moment can only be told apart by what they
+        // say (docs/adr/0008).
+        drawn.keep_own_fields |= is_shared;
+        drawn
     }
 
     fn connects(&mut self, shape: &Shape) -> Vec<Event> {

@@ -1,5 +1,6 @@
 //! Worlds in which three CRM accounts with two users each have one mailbox and nothing fails (S30 to S33): mail that comes,
-//! answers from Gmail and from the CRMs, users that connect, disconnect and connect again, as close together as it gets.
+//! answers from Gmail and from the CRMs, mail with BCC addresses, users that connect, disconnect and connect again, as close
+//! together as it gets.
 
 use gmail_sim::Behaviour;
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
@@ -7,7 +8,7 @@ use twinbox_host::contract::OutboundKind;
 
 use super::{
     AddressBook, Assigned, BodyKind, Contact, CrmKind, Event, Folder, Lists, Logging, Mail, Patience, Place,
-    Plan, Sees, Shape, Spelling, Tenant, Threading, What, Writing,
+    Plan, Sees, Shape, Spelling, Tenant, Threading, Way, What, Writing,
 };
 
 /// Tells these draws from the others of a seed.
@@ -37,12 +38,14 @@ struct Draw(SmallRng);
 impl Draw {
     fn shape(&mut self) -> Shape {
         let people = self.0.random_range(1..4);
+        let logging = self.pick(&[Logging::ByAddress, Logging::Never]);
         let mut tenants = Vec::new();
         for account in 0..ACCOUNTS {
             let first = tenants.len();
             for user in 0..USERS {
                 let colleague_of = (user > 0).then_some(first);
-                tenants.push(self.user(account, people, colleague_of));
+                let user = self.user(account, people, colleague_of);
+                tenants.push(Tenant { logging, ..user });
             }
         }
         Shape {
@@ -129,6 +132,12 @@ impl Draw {
             };
             events.push(self.soon(at, what));
         }
+        for tenant in 0..shape.tenants.len() {
+            if shape.tenants[tenant].logging == Logging::ByAddress && self.0.random_ratio(1, 4) {
+                let logs = self.logs(tenant, person);
+                events.push(self.soon(at, logs));
+            }
+        }
         for _ in 0..self.0.random_range(0..3) {
             let later = at + self.0.random_range(0..60_000);
             let topic = self.0.random_range(0..3);
@@ -138,6 +147,24 @@ impl Draw {
             events.extend(self.leaves(at, shape));
         }
         events
+    }
+
+    /// A user writes with their BCC address in Bcc, and copies come to it before or after anybody has seen Gmail's.
+    fn logs(&mut self, tenant: usize, person: usize) -> What {
+        let mut copies = Vec::new();
+        for _ in 0..self.pick(&[0, 1, 1, 2]) {
+            let longest = self.pick(&[50, 6_000, 120_000]);
+            copies.push(self.0.random_range(0..longest));
+        }
+        What::Logs {
+            tenant,
+            to: vec![person],
+            cc: Vec::new(),
+            bcc: Vec::new(),
+            body: self.pick(&[BodyKind::Plain, BodyKind::Attachment]),
+            way: self.pick(&[Way::Gmail, Way::Gmail, Way::Elsewhere]),
+            copies,
+        }
     }
 
     /// A user or all of an account disconnect; some come back.

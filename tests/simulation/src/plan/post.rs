@@ -93,6 +93,7 @@ impl Draw {
                 tenant,
                 to: self.people(shape, 1),
                 cc: self.people(shape, 0),
+                bcc: self.people(shape, 0),
                 body: self.pick(&[
                     BodyKind::Plain,
                     BodyKind::Plain,

@@ -99,7 +99,7 @@ impl Row {
         self.bond == Bond::Released
     }
 
-    /// Whether it came to a BCC address before the mailbox's copy was known (S18).
+    /// Whether its mail named a BCC address, or came to one (S18).
     pub(crate) fn is_logged(&self) -> bool {
         self.message.key.starts_with("bcc/")
     }
