@@ -246,6 +246,7 @@ impl<'p> Director<'p> {
                     self.look_again();
                 }
                 Due::Connect { tenant } => self.connect(tenant, None),
+                Due::Poll { host, tenant } => self.poll_now(host, tenant),
                 Due::Wake {
                     host,
                     tenant,

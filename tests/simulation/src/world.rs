@@ -97,6 +97,13 @@ pub(crate) enum Due {
     PutOff,
     /// Trouble ends.
     Calm,
+    /// A host's regular look at a connection, if it was not put off since.
+    Poll {
+        /// Which host.
+        host: usize,
+        /// Whose connection.
+        tenant: usize,
+    },
     /// A host looks whether a connection has something to do.
     Wake {
         /// Which host.

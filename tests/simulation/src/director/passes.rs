@@ -20,11 +20,17 @@ use crate::{
 };
 
 impl Director<'_> {
-    pub(super) fn wake(&mut self, host: usize, tenant: usize, announced: Option<u64>) {
+    /// A regular look is due, unless one since has put it off.
+    pub(super) fn poll_now(&mut self, host: usize, tenant: usize) {
         let now = self.world.lock().now;
         if self.polls.get(&(host, tenant)).is_some_and(|at| *at <= now) {
             self.polls.remove(&(host, tenant));
+            self.wake(host, tenant, None);
         }
+    }
+
+    pub(super) fn wake(&mut self, host: usize, tenant: usize, announced: Option<u64>) {
+        let now = self.world.lock().now;
         if self.is_busy(host, tenant) {
             return;
         }
@@ -306,6 +312,8 @@ impl Director<'_> {
         let Some(row) = row else { return };
         let is_calm = self.is_calm;
         let is_at_rest = is_calm && self.idle[tenant] >= IDLE;
+        // As of a host's schedule, the next look is so long after the last, whatever that was for.
+        self.polls.remove(&(host, tenant));
         self.poll_at(host, tenant, |state| {
             let regular = state.now + if is_at_rest { SELDOM } else { POLL };
             match row.next_run_at {
@@ -326,14 +334,7 @@ impl Director<'_> {
         let known = self.polls.entry((host, tenant)).or_insert(u64::MAX);
         if at < *known {
             *known = at;
-            state.schedule(
-                at,
-                Due::Wake {
-                    host,
-                    tenant,
-                    announced: None,
-                },
-            );
+            state.schedule(at, Due::Poll { host, tenant });
         }
     }
 

@@ -36,7 +36,10 @@ impl Judge<'_> {
         let is_delivered = matches!(said.outcome, Outcome::Delivered(_));
         // Of two copies (S18) the CRM has the rule of the first.
         let came_by_address = self.copies_of(&Mail::of(message)).next().is_some();
-        if let Some(row) = shown {
+        // What came to the address alone says nothing of a copy in the mailbox that stays out, as one in the trash does.
+        let is_its_own =
+            shown.is_some_and(|row| !row.is_logged() || row.message.rule != "S18" || is_delivered);
+        if let Some(row) = shown.filter(|_| is_its_own) {
             let is_right = said.outcome == Outcome::Delivered(row.message.contact_id.clone())
                 && (said.rule == row.message.rule || came_by_address);
             if !is_right {

@@ -1,6 +1,8 @@
 //! From a seed to a plan. Most worlds are small and have a few kinds of trouble each, because trouble of
 //! every kind at once hides more than it finds.
 
+use std::collections::BTreeSet;
+
 use gmail_sim::{Behaviour, Fault, FaultKind};
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 use twinbox_host::contract::OutboundKind;
@@ -70,6 +72,10 @@ pub(super) fn plan(seed: u64) -> Plan {
     let mut draw = Draw(SmallRng::seed_from_u64(seed));
     let mut shape = draw.shape();
     let moves = moving::draw(seed, &mut shape, HORIZON);
+    // Where no id of ours survives at all, two tenants' mails of the same moment can only be told apart by what they say
+    // (docs/adr/0008).
+    let mailboxes: BTreeSet<usize> = shape.tenants.iter().map(|tenant| tenant.mailbox).collect();
+    shape.behaviour.keep_own_fields |= mailboxes.len() < shape.tenants.len();
     let mut events = draw.connects(&shape);
     events.extend(moves);
     let number = draw.0.random_range(4..24);
@@ -118,7 +124,6 @@ impl Draw {
     fn shape(&mut self) -> Shape {
         let tenants = self.pick(&[1, 1, 1, 1, 2, 2, 3]);
         let mailboxes = self.0.random_range(1..=tenants);
-        let is_shared = mailboxes < tenants;
         let people = self.0.random_range(2..=5);
         let tenants = (0..tenants)
             .map(|number| self.tenant(number % mailboxes, people + mailboxes))
@@ -135,7 +140,7 @@ impl Draw {
             people,
             tenants,
             hosts: self.pick(&[1, 2]),
-            behaviour: self.behaviour(is_shared),
+            behaviour: self.behaviour(),
             rate,
             crm: self.pick(&[CrmKind::Idempotent, CrmKind::Idempotent, CrmKind::Forgetful]),
             page,
@@ -168,15 +173,11 @@ impl Draw {
         }
     }
 
-    fn behaviour(&mut self, is_shared: bool) -> Behaviour {
+    fn behaviour(&mut self) -> Behaviour {
         if self.one_in(4) {
             return Behaviour::default();
         }
-        let mut drawn = Behaviour::drawn(self.0.random());
-        // Where no id of ours survives at all, two tenants' mails at the same moment can only be told apart by what they
-        // say (docs/adr/0008).
-        drawn.keep_own_fields |= is_shared;
-        drawn
+        Behaviour::drawn(self.0.random())
     }
 
     fn connects(&mut self, shape: &Shape) -> Vec<Event> {
