@@ -369,10 +369,12 @@ impl Judge<'_> {
 
     /// Whether a row has this message: under its own key, or that of its mail, which may come another way too (S18).
     fn is_of(&self, row: &Row, message: &MessageView) -> bool {
+        let key = &row.message.key;
+        if !message.has("SENT") || !key.starts_with(&format!("bcc/{}/", self.view.email)) {
+            return *key == self.key_of(message);
+        }
         let mark = mark_in(&row.message.content.text);
-        let raw = String::from_utf8_lossy(&message.raw);
-        row.message.key == self.key_of(message)
-            || (row.is_logged() && message.has("SENT") && mark.is_some() && mark == mark_in(&raw))
+        mark.is_some() && mark == mark_in(&String::from_utf8_lossy(&message.raw))
     }
 
     /// The connection of a user that is there at the end.
