@@ -57,6 +57,7 @@ pub(super) async fn page(desk: Desk, visitor: Visitor) -> Result<Markup, Failure
     }
     let content = html! {
         h1 { "Settings" }
+        p.muted { "My Profile › General" }
         h2 { "Email (2-way sync)" }
         div #connections { @for card in &cards { (card) } }
         @if current.is_empty() {
