@@ -69,7 +69,11 @@ pub(super) async fn run(options: Configured) -> Outcome {
     );
     let _audits = auditing.map(|auditing| AuditSchedule::start(runtime.host.clone(), auditing));
     let public = config.public_url()?;
-    let _mail = mail(&config, &runtime).await?;
+    let providers = providers(&config)?;
+    for name in unknown_tenants(&config, &runtime).await? {
+        println!("[tenants.{name}]: nobody is in this tenant yet.");
+    }
+    let _bcc = bcc_server(&config, &runtime).await?;
     let (heard, push) = match push(&config, &runtime, schedule.clone(), &public)? {
         Some((inbox, receiver)) => (Some(inbox), receiver),
         None => (None, None),
@@ -86,6 +90,7 @@ pub(super) async fn run(options: Configured) -> Outcome {
         push,
         everybody: None,
         webhooks_reach: config.webhooks.addresses(),
+        providers,
     };
     pages(&runtime, site).await
 }
@@ -113,27 +118,7 @@ async fn housekeeping(accounts: Accounts) {
     }
 }
 
-/// What sends and takes mail by SMTP; it ends when this is dropped.
-struct SmtpAtWork {
-    _bulk: Vec<BulkSender>,
-    _bcc: Option<(Listening, IntakeSchedule)>,
-}
-
-/// Takes mail to BCC addresses, if there are any (S18), and sends bulk mail (S22).
-async fn mail(config: &Config, runtime: &Runtime) -> Result<SmtpAtWork, Failure> {
-    let providers = providers(config)?;
-    for name in unknown_tenants(config, runtime).await? {
-        println!("[tenants.{name}]: nobody is in this tenant yet.");
-    }
-    let bcc = bcc_server(config, runtime).await?;
-    // Last: a copy that is begun when the start fails would be unconfirmed for ever.
-    let start = |(tenants, provider)| bulk_sender(runtime, tenants, provider);
-    Ok(SmtpAtWork {
-        _bulk: providers.into_iter().map(start).collect(),
-        _bcc: bcc,
-    })
-}
-
+/// Takes mail to BCC addresses, if there are any (S18); it ends when this is dropped.
 async fn bcc_server(
     config: &Config,
     runtime: &Runtime,
@@ -165,8 +150,8 @@ async fn bcc_server(
     Ok(Some((listening, intake)))
 }
 
-/// Who sends bulk mail, and how.
-struct Provider {
+/// Who sends bulk mail (S22), and how.
+pub(super) struct Provider {
     server: Arc<dyn BulkProvider>,
     sender: Mailbox,
     per_minute: u32,
@@ -219,9 +204,9 @@ async fn unknown_tenants(config: &Config, runtime: &Runtime) -> Result<Vec<Strin
     Ok(unknown.cloned().collect())
 }
 
-/// Says of bulk mail that it cannot be sent: there is no provider.
-pub(super) fn without_provider(runtime: &Runtime) -> BulkSender {
-    bulk_sender(runtime, Tenants::AllBut(Vec::new()), Provider::none())
+/// Nobody sends bulk mail, and it is said of it that it cannot be sent.
+pub(super) fn no_providers() -> Vec<(Tenants, Provider)> {
+    vec![(Tenants::AllBut(Vec::new()), Provider::none())]
 }
 
 fn bulk_sender(runtime: &Runtime, tenants: Tenants, provider: Provider) -> BulkSender {
@@ -273,6 +258,8 @@ pub(super) struct Site {
     pub(super) everybody: Option<Person>,
     /// Where webhooks may be.
     pub(super) webhooks_reach: AddressRule,
+    /// Who sends bulk mail of whom.
+    pub(super) providers: Vec<(Tenants, Provider)>,
 }
 
 /// Serves the pages until the process is asked to end.
@@ -285,6 +272,7 @@ pub(super) async fn pages(runtime: &Runtime, site: Site) -> Outcome {
         push,
         everybody,
         webhooks_reach,
+        providers,
     } = site;
     let listener = TcpListener::bind(listen).await.map_err(|error| {
         let advice = "Another program may listen there; choose another address.";
@@ -313,6 +301,11 @@ pub(super) async fn pages(runtime: &Runtime, site: Site) -> Outcome {
     let pages = pages.layer(from_fn(spans::inbound));
     // A router that is served as it is would be copied, with all its routes, for each connection.
     let pages = pages.into_make_service();
+    // When nothing can fail any more: a copy that was begun by a start that failed would be unconfirmed for ever.
+    let senders = providers.into_iter();
+    let _senders: Vec<BulkSender> = senders
+        .map(|(tenants, provider)| bulk_sender(runtime, tenants, provider))
+        .collect();
     // Live pages hold their connections open: ending does not wait for them.
     tokio::select! {
         served = axum::serve(listener, pages) => served?,

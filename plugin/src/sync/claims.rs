@@ -3,7 +3,7 @@
 //! key, and a message under one key is in the CRM once.
 //!
 //! Mail that names a BCC address has a key made of the mail alone, so that a colleague's connection of the same mailbox
-//! whose claims are its own and to whose address nothing comes, gives the CRM the same (docs/adr/0022).
+//! whose claims are its own and to whose address nothing comes, gives the CRM the same (docs/adr/0025).
 
 use std::collections::BTreeMap;
 
@@ -110,7 +110,7 @@ fn claim<H: Host>(pass: &Pass<'_, H>, known: &mut Vec<Claim>, copy: &Copy<'_>, p
 }
 
 /// The key of mail with this [`name`], of whatever copy of it.
-fn key_of_mail<H: Host>(pass: &Pass<'_, H>, name: &str) -> String {
+pub(super) fn key_of_mail<H: Host>(pass: &Pass<'_, H>, name: &str) -> String {
     format!("bcc/{}/{name}", pass.connection.address)
 }
 
@@ -169,10 +169,11 @@ pub(super) async fn bar<H: Host>(
 ) -> Step<Vec<String>> {
     let print = fingerprint(mail);
     let mut known = of(pass, &print).await?;
-    let mut came = Vec::new();
+    let (mut came, mut changes) = (Vec::new(), Vec::new());
     for claim in &mut known {
         if claim.copy.get_or_insert_with(|| place.clone()) == place {
             claim.barred = Some(inputs.clone());
+            changes.extend(key_of_copy(pass, claim)?);
             // Also what a pass that died has claimed: nobody knows whether it told the CRM.
             came.extend(came_as(&claim.key).map(|_| claim.key.clone()));
         }
@@ -187,8 +188,10 @@ pub(super) async fn bar<H: Host>(
             barred: Some(inputs.clone()),
         });
     }
-    pass.commit(vec![ledger::put(claims_key(&print), &known)?])
-        .await?;
+    // There is one such row for a copy, whatever was joined with it.
+    changes.truncate(1);
+    changes.push(ledger::put(claims_key(&print), &known)?);
+    pass.commit(changes).await?;
     Ok(came)
 }
 
@@ -198,7 +201,8 @@ pub(super) fn came_as(key: &str) -> Option<(&str, &str)> {
 }
 
 /// The rows of all that came to the BCC address and is in the CRM under the key of this mail, each with what
-/// [`row_key`](ledger::row_key) takes: several copies of one mail may have come that differ in their ends.
+/// [`row_key`](ledger::row_key) takes: several copies of one mail may have come that differ in their ends. BCC addresses
+/// are hidden in the envelope.
 pub(super) async fn rows_at_address<H: Host>(
     pass: &Pass<'_, H>,
     envelope: &Envelope,
@@ -208,10 +212,8 @@ pub(super) async fn rows_at_address<H: Host>(
         Some((_, name)) => fingerprint_in(name).to_owned(),
         // Where Gmail's copy does not name the address. Without a Message-ID the text would say it, which is not here.
         None if pass.settings.bcc_address.is_some() && envelope.message_id.is_some() => {
-            let mut envelope = envelope.clone();
-            pass.hide(&mut envelope);
             fingerprint(&Parsed {
-                envelope,
+                envelope: envelope.clone(),
                 ..Parsed::default()
             })
         }

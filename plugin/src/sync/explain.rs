@@ -251,7 +251,8 @@ async fn foresee<H: Host>(
 ) -> Step<Vec<Explanation>> {
     let mut read = Vec::with_capacity(messages.len());
     for metadata in messages {
-        let envelope = Envelope::from_headers(&metadata.headers());
+        let mut envelope = Envelope::from_headers(&metadata.headers());
+        pass.hide(&mut envelope);
         read.push((metadata.summary, envelope));
     }
     let known: Vec<_> = read

@@ -194,7 +194,7 @@ async fn deliver<H: Host>(
 ) -> Step<Fate> {
     let claim = if pass.settings.has(Mutation::BccCopyLoggedTwice) {
         Claim {
-            key: format!("bcc/{}/{}", pass.connection.address, claims::name_of(parsed)),
+            key: claims::key_of_mail(pass, &claims::name_of(parsed)),
             opening: Vec::new(),
             message_id: None,
             copy: None,

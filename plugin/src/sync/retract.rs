@@ -188,7 +188,8 @@ async fn read<H: Host>(
     for (id, row) in rows {
         let (summary, envelope) = match answers.next().unwrap_or(Err(GmailError::Gone)) {
             Ok(metadata) => {
-                let envelope = Envelope::from_headers(&metadata.headers());
+                let mut envelope = Envelope::from_headers(&metadata.headers());
+                pass.hide(&mut envelope);
                 (metadata.summary, envelope)
             }
             Err(GmailError::Gone | GmailError::Refused { .. }) => what_is_left(&row),

@@ -417,7 +417,7 @@ impl<'w> Rows<'w> {
         Self { by_key }
     }
 
-    /// Those of a message: under its key, and of what the user sent also those that came another way (S18).
+    /// Those of a message: under its key, and of what the user sent also those with the key of the mail (S18).
     fn take(&mut self, key: &str, message: &MessageView) -> Vec<&'w Row> {
         let mut rows = self.by_key.remove(key).unwrap_or_default();
         if message.has("SENT") {
@@ -427,7 +427,7 @@ impl<'w> Rows<'w> {
         rows
     }
 
-    /// Those of mail with this mark that came to a BCC address.
+    /// Those of mail with this mark that named a BCC address, or came to one.
     fn take_logged(&mut self, mark: &str) -> Vec<&'w Row> {
         let is_it = |row: &Row| row.is_logged() && mark_in(&row.message.content.text) == Some(mark);
         let mut taken = Vec::new();

@@ -16,7 +16,7 @@ use super::{
     config::QuotaTable,
     failure::{Failure, MISSING},
     runtime::{Plan, Runtime, TENANT, USER},
-    serve::{Site, pages, without_provider},
+    serve::{Site, no_providers, pages},
     simulator::Simulator,
 };
 use crate::{
@@ -241,7 +241,6 @@ async fn live(
         token.expose_secret()
     );
     let schedule: Arc<dyn Schedule> = schedule;
-    let _bulk = without_provider(runtime);
     let site = Site {
         listen: options.listen,
         public,
@@ -251,6 +250,7 @@ async fn live(
         everybody: Some(everybody),
         // A receiver to try things with is likely to be on this machine.
         webhooks_reach: AddressRule::Any,
+        providers: no_providers(),
     };
     let result = pages(runtime, site).await;
     arriving.abort();

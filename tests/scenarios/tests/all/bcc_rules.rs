@@ -202,6 +202,28 @@ fn base64(text: &str) -> String {
 }
 
 #[tokio::test]
+async fn t06_mail_among_colleagues_is_that_with_the_address_in_bcc_too() {
+    let boss = "boss@acme.example";
+    let setup = Setup::default().with_bcc_addresses().contact("Boss", &[boss]);
+    let world = setup.connected().await;
+    let internal = |domains: Vec<String>| |lists: &mut Privacy| lists.internal_domains = Some(domains);
+    world.keeps_out(internal(Vec::new())).await.unwrap();
+    let own = world.bcc_address().await;
+    let mail = world.mail().from_me().to(boss).bcc(&own);
+    mail.is_sent_from_gmail().await;
+    world.sync().await;
+    assert_eq!(world.conversation(boss).await.len(), 1);
+    world
+        .keeps_out(internal(vec!["acme.example".to_owned()]))
+        .await
+        .unwrap();
+    let foreseen = world.preview(10, None).await;
+    assert!(foreseen.iter().all(|it| it.rule == "T06"), "{foreseen:?}");
+    assert_eq!(world.retract().await, 1);
+    assert!(world.conversation(boss).await.is_empty());
+}
+
+#[tokio::test]
 async fn t06_mail_that_came_to_the_bcc_address_alone_is_taken_out() {
     let world = world().await;
     let file = File::attached("a.pdf", "application/pdf", bytes_of(5_000));

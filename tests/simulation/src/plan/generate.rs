@@ -72,8 +72,8 @@ pub(super) fn plan(seed: u64) -> Plan {
     let mut draw = Draw(SmallRng::seed_from_u64(seed));
     let mut shape = draw.shape();
     let moves = moving::draw(seed, &mut shape, HORIZON);
-    // Where no id of ours survives at all, two tenants' mails of the same moment can only be told apart by what they say
-    // (docs/adr/0008).
+    // Where neither these fields nor ids survive, two tenants' mails of the same moment can only be told apart by what they
+    // say (docs/adr/0008). Scenario tests have the rest.
     let mailboxes: BTreeSet<usize> = shape.tenants.iter().map(|tenant| tenant.mailbox).collect();
     shape.behaviour.keep_own_fields |= mailboxes.len() < shape.tenants.len();
     let mut events = draw.connects(&shape);
