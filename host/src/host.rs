@@ -382,16 +382,16 @@ impl Host {
     /// Says which rule decided (T02). Needs no lease: it writes nothing.
     pub async fn explain(&self, id: &ConnectionId, subject: Subject) -> Result<Vec<Explanation>, HostError> {
         let connection = self.known(id).await?;
-        let settings = connection.settings.clone();
-        self.explain_with(connection, subject, settings).await
+        self.explain_with(connection, subject).await
     }
 
+    /// What the component says where a connection has these settings.
     async fn explain_with(
         &self,
         connection: Connection,
         subject: Subject,
-        settings: String,
     ) -> Result<Vec<Explanation>, HostError> {
+        let settings = self.settings_of(&connection).await?;
         // No lease was ever given this fence: nothing can be written.
         let lease = Lease {
             connection: connection.scope.connection.clone(),

@@ -37,13 +37,11 @@ impl Host {
         range: PreviewRange,
         privacy: Option<&Privacy>,
     ) -> Result<Vec<Explanation>, HostError> {
-        let connection = self.known(id).await?;
-        let settings = match privacy {
-            Some(privacy) => privacy.in_settings(&connection.settings),
-            None => connection.settings.clone(),
-        };
-        self.explain_with(connection, Subject::Preview(range), settings)
-            .await
+        let mut connection = self.known(id).await?;
+        if let Some(privacy) = privacy {
+            connection.settings = privacy.in_settings(&connection.settings);
+        }
+        self.explain_with(connection, Subject::Preview(range)).await
     }
 
     /// Takes out of the CRM what the rules no longer allow; how many messages. A pass that is under way is waited for

@@ -13,7 +13,9 @@ const DAY: i64 = 24 * 3_600_000;
 
 /// What `everything` leaves out.
 fn the_rest(world: &World) {
-    world.send("From: x@other.test\nTo: anna@acme.test\nBcc: ben@acme.test\nSubject: x\n\nhello");
+    world.send(
+        "From: x@other.test\nTo: anna@acme.test\nBcc: ben@acme.test\nX-Mailer: a CRM\nSubject: x\n\nhello",
+    );
     world.sim.bounce("gone@client.test");
     let sent = world
         .send("To: gone@client.test\nSubject: y\n\nhello")
