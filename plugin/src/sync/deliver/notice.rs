@@ -225,6 +225,9 @@ async fn tell<H: Host>(pass: &Pass<'_, H>, rows: &Rows, thread: Option<&str>, no
     if undelivered.is_empty() || notice.originals.is_empty() || !pass.features().edit_after_log {
         return Ok(Told::Settled);
     }
+    let failures = undelivered.len();
+    // Nobody but Gmail's copy knows whom the mail went to by Bcc, and that may be found later.
+    let mut names_everybody = true;
     let (id, row, recipients) = match find(pass, thread, notice).await? {
         Some((id, envelope)) => {
             let Some(row) = row_of(pass, rows, &id).await? else {
@@ -238,6 +241,7 @@ async fn tell<H: Host>(pass: &Pass<'_, H>, rows: &Rows, thread: Option<&str>, no
         }
         None => match logged(pass, notice).await? {
             Some((id, row)) => {
+                names_everybody = false;
                 let people = row.people.iter();
                 let people = people.filter_map(|person| address_key(person)).collect();
                 (id, row, people)
@@ -247,6 +251,7 @@ async fn tell<H: Host>(pass: &Pass<'_, H>, rows: &Rows, thread: Option<&str>, no
     };
     undelivered
         .retain(|failure| address_key(&failure.recipient).is_some_and(|key| recipients.contains(&key)));
+    let told = undelivered.len();
     if let Fate::Delivered(delivered) = &row.fate
         && is_told_of(delivered)
         && !undelivered.is_empty()
@@ -261,7 +266,11 @@ async fn tell<H: Host>(pass: &Pass<'_, H>, rows: &Rows, thread: Option<&str>, no
         }
         pass.count(|counts| counts.updates_in += 1);
     }
-    Ok(Told::Settled)
+    Ok(if names_everybody || told == failures {
+        Told::Settled
+    } else {
+        Told::NotYet
+    })
 }
 
 /// Of a released contact nothing is told (S31), but who writes too late hears what becomes of their own letter.
