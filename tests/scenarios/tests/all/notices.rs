@@ -312,6 +312,34 @@ async fn s18_a_message_that_a_search_does_not_find_yet_is_looked_for_again() {
 }
 
 #[tokio::test]
+async fn s18_a_notice_about_somebody_in_bcc_waits_for_gmails_copy_whatever_came_to_the_address() {
+    let setup = Setup::default().with_bcc_addresses();
+    let world = setup
+        .behaviour(|gmail| gmail.search_lag_ms = 60_000)
+        .connected()
+        .await;
+    let bcc = world.bcc_address().await;
+    let blind = format!("{bcc}, gone@client.example");
+    let mail = world.mail().from_me().to(ANN).bcc(&blind);
+    mail.is_sent_from_gmail().await;
+    let copy = world.left_for(&bcc).pop().unwrap();
+    world.post().await.bring(&bcc, &copy).await;
+    assert_eq!(world.takes_in().await, 1);
+    world.sync().await;
+    let original = world.only_message("Ann").await.message.message_id.unwrap();
+    let notice = localised("gone@client.example", "failed", &original);
+    let delivery = gmail_sim::Delivery::new(ME, notice);
+    world.sim().deliver(&delivery).unwrap();
+    world.sync().await;
+    assert_eq!(looked_for(&world).await, 1);
+    world.settle().await;
+    let failed = undelivered(&world).await;
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(failed[0].recipient, "gone@client.example");
+    assert_eq!(looked_for(&world).await, 0);
+}
+
+#[tokio::test]
 async fn s18_a_notice_about_a_message_that_nobody_sent_changes_nothing_and_is_forgotten_in_the_end() {
     let world = world().await;
     sent_to_ann(&world).await;
