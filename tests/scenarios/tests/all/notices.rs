@@ -9,6 +9,13 @@ async fn world() -> World {
     Setup::default().with_bcc_addresses().connected().await
 }
 
+/// Gmail finds a new message a minute after it came.
+async fn slow_to_be_searched() -> World {
+    let setup = Setup::default().with_bcc_addresses();
+    let setup = setup.behaviour(|gmail| gmail.search_lag_ms = 60_000);
+    setup.connected().await
+}
+
 /// A mail to Ann that the user sends with the address in Bcc.
 async fn to_ann(world: &World) -> Mail<'_> {
     let bcc = world.bcc_address().await;
@@ -296,11 +303,7 @@ async fn s18_a_notice_about_mail_from_the_crm_is_shown_on_it_also_outside_its_th
 
 #[tokio::test]
 async fn s18_a_message_that_a_search_does_not_find_yet_is_looked_for_again() {
-    let setup = Setup::default().with_bcc_addresses();
-    let world = setup
-        .behaviour(|gmail| gmail.search_lag_ms = 60_000)
-        .connected()
-        .await;
+    let world = slow_to_be_searched().await;
     let original = sent_to_ann(&world).await;
     Notice::of_the_message(&original).arrives(&world);
     world.sync().await;
@@ -313,11 +316,7 @@ async fn s18_a_message_that_a_search_does_not_find_yet_is_looked_for_again() {
 
 #[tokio::test]
 async fn s18_a_notice_about_somebody_in_bcc_waits_for_gmails_copy_whatever_came_to_the_address() {
-    let setup = Setup::default().with_bcc_addresses();
-    let world = setup
-        .behaviour(|gmail| gmail.search_lag_ms = 60_000)
-        .connected()
-        .await;
+    let world = slow_to_be_searched().await;
     let bcc = world.bcc_address().await;
     let blind = format!("{bcc}, gone@client.example");
     let mail = world.mail().from_me().to(ANN).bcc(&blind);

@@ -3,7 +3,7 @@
 use twinbox_host::contract::Outcome;
 
 use super::{Found, Judge, Mail, User, mail::date};
-use crate::ports::crm::Delivery;
+use crate::ports::crm::{Delivery, Row};
 
 impl Judge<'_> {
     /// What a connection says of a message in the end is what the CRM shows.
@@ -37,9 +37,8 @@ impl Judge<'_> {
         // Of two copies (S18) the CRM has the rule of the first.
         let came_by_address = self.copies_of(&Mail::of(message)).next().is_some();
         // What came to the address alone says nothing of a copy in the mailbox that stays out, as one in the trash does.
-        let is_its_own =
-            shown.is_some_and(|row| !row.is_logged() || row.message.rule != "S18" || is_delivered);
-        if let Some(row) = shown.filter(|_| is_its_own) {
+        let is_its_own = |row: &&Row| !row.is_logged() || row.message.rule != "S18" || is_delivered;
+        if let Some(row) = shown.filter(is_its_own) {
             let is_right = said.outcome == Outcome::Delivered(row.message.contact_id.clone())
                 && (said.rule == row.message.rule || came_by_address);
             if !is_right {
